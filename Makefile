@@ -1,0 +1,56 @@
+# Everything happens in .venv, and only what has changed is installed again.
+#
+#   make serve    start the service (http://127.0.0.1:8000)
+#   make test     run the tests
+#   make lint     formatting, lint and types
+#   make check    lint and test
+#   make format   format the code
+#
+# PYTHON       the interpreter that makes .venv (3.11 to 3.13)
+# PIP_ARGS     more arguments for pip. On Linux, PyPI's torch brings CUDA along; for the smaller CPU build:
+#              make serve PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# PYTEST_ARGS  more arguments for pytest, such as "-k card" or "-x"
+
+PYTHON ?= python3
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
+
+.PHONY: serve test lint check format
+.DELETE_ON_ERROR:
+
+serve: $(VENV)/.service
+	$(BIN)/python -m service
+
+test: $(VENV)/.development
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.development
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test
+
+format: $(VENV)/.development
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.11 to 3.13 is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1);" \
+			"name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.service: $(VENV)/.made pyproject.toml constraints.txt
+	$(INSTALL) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.service requirements-oracles.txt
+	$(INSTALL) -c constraints.txt -e '.[training,dev]'
+	$(INSTALL) --no-deps -r requirements-oracles.txt
+	@touch $@

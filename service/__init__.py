@@ -1,0 +1,1 @@
+"""HTTP service for spiking networks trained with synapse-threshold synergistic learning."""

@@ -1,0 +1,253 @@
+"""The model card: what a checkpoint says of itself, and half of the contract between training and service.
+
+Training writes it into the TorchScript archive as `card.json`; the service refuses an archive without a valid one.
+"""
+
+import zipfile
+import zlib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+FORMAT_VERSION = 1
+CARD_FILE = "card.json"
+MAX_CARD_BYTES = 1_000_000
+
+NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
+ModelName = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class CardError(ValueError):
+    """A checkpoint whose card cannot be read; the message says why, without a path."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSpec(_Part):
+    """What one sample looks like: an image or an event recording of `channels` x `height` x `width`."""
+
+    kind: Literal["image", "events"]
+    channels: PositiveInt
+    height: PositiveInt
+    width: PositiveInt
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(C, H, W)`."""
+        return self.channels, self.height, self.width
+
+
+class ImageEncoder(_Part):
+    """How pixels become the network's input: `poisson` spikes, or the `direct` pixel value at every time step."""
+
+    kind: Literal["image"] = "image"
+    coding: Literal["poisson", "direct"]
+    timesteps: PositiveInt
+
+
+class EventEncoder(_Part):
+    """How events become time bins.
+
+    `step` bins have a fixed length of `step_us`; `span` bins are equal parts of the recording. A `binary` bin holds
+    0 or 1 a pixel and polarity, a `count` bin the number of events.
+    """
+
+    kind: Literal["events"] = "events"
+    binning: Literal["step", "span"]
+    step_us: PositiveInt | None = None
+    bin_value: Literal["binary", "count"] = "binary"
+    timesteps: PositiveInt
+
+    @model_validator(mode="after")
+    def _step_has_a_length(self) -> Self:
+        if (self.binning == "step") != (self.step_us is not None):
+            raise ValueError("step_us goes with binning 'step', and only with it")
+        return self
+
+
+Encoder = Annotated[ImageEncoder | EventEncoder, Field(discriminator="kind")]
+
+
+class Surrogate(_Part):
+    """The derivative used in place of the step's: `alpha/2 / (1 + (pi/2 * alpha * x)^2)`."""
+
+    kind: Literal["arctan"] = "arctan"
+    alpha: float = Field(default=2.0, gt=0)
+
+
+class Neuron(_Part):
+    """The leaky integrate-and-fire neuron: `v = tau * v * (1 - s) + I`, `s = v >= theta`."""
+
+    model: Literal["lif"] = "lif"
+    tau: Fraction
+    reset: Literal["zero"] = "zero"
+    surrogate: Surrogate = Surrogate()
+    threshold_scope: Literal["neuron", "channel", "layer"]
+
+
+class Layer(_Part):
+    """One layer of the inference form.
+
+    `synops_index` is the layer's column in the network's `synops`, `spikes_index` in its `spikes`; None where a layer
+    has no synapses or no neurons (pooling). `operation` tells what one synaptic operation is: an accumulate (`ac`, the
+    input is spikes) or a multiply-accumulate (`mac`). `exact` says whether the layer's input currents are the same bits
+    in every batch, thread count and device.
+    """
+
+    name: str
+    kind: Literal["conv", "linear", "max_pool", "avg_pool"]
+    out_shape: tuple[int, ...]
+    neurons: NonNegativeInt
+    synapses: NonNegativeInt
+    dense_macs: NonNegativeInt
+    operation: Literal["ac", "mac"] | None
+    synops_index: NonNegativeInt | None
+    spikes_index: NonNegativeInt | None
+    exact: bool
+
+
+class Learning(_Part):
+    """How the network was trained."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    mode: Literal["stl", "sl", "tl"]
+    dataset: str
+    attribution: str | None = None
+    samples: PositiveInt
+    epochs: NonNegativeInt
+    best_epoch: NonNegativeInt | None = None
+    optimizer: str
+    lr: float
+    seed: int
+
+
+class Metrics(_Part):
+    """What the inference form scores: accuracy on the test part, and means over its samples.
+
+    `firing_rate` is spikes per neuron and time step for each spiking layer, by name; `synops_per_sample` is summed over
+    layers, `accumulates` and `multiply_accumulates` are its two kinds.
+    """
+
+    accuracy: Fraction
+    samples: PositiveInt
+    validation_accuracy: Fraction | None = None
+    validation_samples: NonNegativeInt = 0
+    spikes_per_sample: float
+    firing_rate: dict[str, Fraction]
+    synops_per_sample: float
+    accumulates_per_sample: float
+    multiply_accumulates_per_sample: float
+    energy_nj_per_sample: float
+    energy_profile: str
+
+
+class Provenance(_Part):
+    """What made the checkpoint."""
+
+    project_version: str
+    torch_version: str
+    git_commit: str | None
+
+
+class Card(_Part):
+    """The whole card. `voters` is the number of voting neurons of each class."""
+
+    format_version: int = FORMAT_VERSION
+    name: ModelName
+    created_at: datetime
+    task: Literal["classification"] = "classification"
+    labels: tuple[str, ...] = Field(min_length=2)
+    input: InputSpec
+    encoder: Encoder
+    neuron: Neuron
+    network: str
+    voters: PositiveInt
+    layers: tuple[Layer, ...] = Field(min_length=1)
+    learning: Learning
+    metrics: Metrics
+    parent: str | None = None
+    provenance: Provenance
+
+    @field_validator("format_version")
+    @classmethod
+    def _known_format(cls, version: int) -> int:
+        if version != FORMAT_VERSION:
+            raise ValueError(f"format_version {version} is not known here; this release reads {FORMAT_VERSION}")
+        return version
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.encoder.kind != self.input.kind:
+            raise ValueError(f"an encoder of {self.encoder.kind} cannot read an input of {self.input.kind}")
+        for column in ("synops_index", "spikes_index"):
+            found = [index for layer in self.layers if (index := getattr(layer, column)) is not None]
+            if sorted(found) != list(range(len(found))):
+                raise ValueError(f"{column} must number the layers 0, 1, 2, ... once each, found {found}")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels must differ from each other")
+        return self
+
+    @property
+    def timesteps(self) -> int:
+        """T, the time steps of one inference."""
+        return self.encoder.timesteps
+
+    @property
+    def neurons(self) -> int:
+        """All spiking neurons of the network."""
+        return sum(layer.neurons for layer in self.layers)
+
+    @property
+    def spiking_layers(self) -> list[Layer]:
+        """The layers with neurons, in the order of the columns of `spikes`."""
+        return sorted((x for x in self.layers if x.spikes_index is not None), key=lambda x: x.spikes_index or 0)
+
+    @property
+    def synaptic_layers(self) -> list[Layer]:
+        """The layers with synapses, in the order of the columns of `synops`."""
+        return sorted((x for x in self.layers if x.synops_index is not None), key=lambda x: x.synops_index or 0)
+
+
+def read_card(checkpoint: Path) -> Card:
+    """The card inside a checkpoint, read without loading the network; raises `CardError`."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            return card_of(archive)
+    except FileNotFoundError:
+        raise CardError("there is no checkpoint file") from None
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CardError("the checkpoint is not a complete TorchScript archive") from error
+
+
+def card_of(archive: zipfile.ZipFile) -> Card:
+    """The card inside an open archive; raises `CardError`."""
+    members = [info for info in archive.infolist() if info.filename.split("/")[1:] == ["extra", CARD_FILE]]
+    if len(members) != 1:
+        raise CardError(f"the checkpoint holds no {CARD_FILE}")
+    if members[0].file_size > MAX_CARD_BYTES:
+        raise CardError(f"{CARD_FILE} has {members[0].file_size} bytes; at most {MAX_CARD_BYTES} are read")
+    try:
+        text = archive.read(members[0])
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise CardError(f"{CARD_FILE} is damaged") from error
+    try:
+        return Card.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CardError(f"{CARD_FILE} is not valid: {where + ': ' if where else ''}{first['msg']}") from error

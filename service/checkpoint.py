@@ -1,0 +1,160 @@
+"""A loaded checkpoint: the only place that knows how a network is loaded and run."""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from service.card import Card, CardError, card_of
+from service.errors import ModelError
+
+_METHODS = ["encode_image", "encode_events", "initial_state", "step"]
+_WARM_UP_BATCHES = (1, 2)
+# Tensors are stored as they are; what is compressed in an archive is code, debug information and small tables.
+_MAX_PACKED_BYTES = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSample:
+    """One image: `pixels` uint8 `[C, H, W]` in the model's shape, and the seed of its Poisson draw (0 .. 2^63 - 1)."""
+
+    pixels: NDArray[np.uint8]
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventSample:
+    """One recording: `events` int64 `[N, 4]`, columns t (µs, never falling), x, y, p (0 or 1), inside the sensor."""
+
+    events: NDArray[np.int64]
+
+
+Sample = ImageSample | EventSample
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What the network did with one sample, by time step.
+
+    `scores` int64 `[T, K]`: votes of each class; `spikes` int64 `[T, L]`: spikes of each spiking layer; `synops` int64
+    `[T, S]`: synaptic operations of each synaptic layer; `input`: values of the encoded input that are not zero.
+    """
+
+    scores: NDArray[np.int64]
+    spikes: NDArray[np.int64]
+    synops: NDArray[np.int64]
+    input: int
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be loaded; the message says why, without a path."""
+
+
+class Checkpoint:
+    """A scripted network on one device, with its card.
+
+    An archive is code: load only from a store that is trusted. One thread at a time may call `run`.
+    """
+
+    def __init__(self, card: Card, module: torch.jit.ScriptModule, device: torch.device) -> None:
+        self.card = card
+        self.device = device
+        self._module = module
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device) -> "Checkpoint":
+        """Load the archive at `path`, or raise `CheckpointError`.
+
+        The archive is checked before torch reads it, since torch does not compare checksums.
+        """
+        card = _check_archive(path)
+        try:
+            module = torch.jit.load(str(path), map_location=device)
+            module = torch.jit.freeze(module.eval(), preserved_attrs=_METHODS)
+        except (RuntimeError, ValueError, AttributeError, EOFError, OSError) as error:
+            raise CheckpointError("torch cannot load the checkpoint: it does not hold a scripted network") from error
+        return cls(card, module, device)
+
+    def warm_up(self) -> None:
+        """Run the network twice at small batch sizes: the first calls compile it, and the first caller should not pay.
+
+        Raises `CheckpointError` where the network does not do what its card says.
+        """
+        for size in _WARM_UP_BATCHES:
+            for _ in range(2):
+                try:
+                    self.run([_blank(self.card)] * size)
+                except (RuntimeError, ModelError, ValueError) as error:
+                    raise CheckpointError("the network does not run, or not as its card says") from error
+
+    def run(self, samples: Sequence[Sample]) -> list[Activity]:
+        """Run `samples` as one batch; blocks, so call it off the event loop.
+
+        The same sample gives the same numbers in any batch. Raises `ModelError` where a number is not finite.
+        """
+        with torch.inference_mode():
+            x = self._encode(samples)
+            scores, spikes, synops = self._module(x)
+            fed = (x != 0).sum((0, 2, 3, 4))
+        self._check(len(samples), scores, spikes, synops)
+        votes = scores.to(torch.int64).transpose(0, 1).cpu().numpy()
+        emitted = spikes.to(torch.int64).transpose(0, 1).cpu().numpy()
+        performed = synops.to(torch.int64).transpose(0, 1).cpu().numpy()
+        return [Activity(*row) for row in zip(votes, emitted, performed, fed.tolist(), strict=True)]
+
+    def _encode(self, samples: Sequence[Sample]) -> torch.Tensor:
+        """The network's input `[T, B, C, H, W]`."""
+        images = [sample for sample in samples if isinstance(sample, ImageSample)]
+        if len(images) == len(samples):
+            pixels = torch.from_numpy(np.stack([image.pixels for image in images])).to(self.device)
+            seeds = torch.tensor([image.seed for image in images], dtype=torch.int64, device=self.device)
+            return self._module.encode_image(pixels, seeds)  # type: ignore[no-any-return]
+        recordings = [sample.events for sample in samples if isinstance(sample, EventSample)]
+        if len(recordings) != len(samples):
+            raise ValueError("a batch holds images or recordings, not both")
+        index = np.repeat(np.arange(len(recordings)), [len(events) for events in recordings])
+        events = torch.from_numpy(np.column_stack([index, np.concatenate(recordings)])).to(self.device)
+        return self._module.encode_events(events, len(recordings))  # type: ignore[no-any-return]
+
+    def _check(self, rows: int, scores: torch.Tensor, spikes: torch.Tensor, synops: torch.Tensor) -> None:
+        """Shapes are the card's, and every number is a count."""
+        card = self.card
+        columns = {"scores": len(card.labels), "spikes": len(card.spiking_layers), "synops": len(card.synaptic_layers)}
+        for (name, width), tensor in zip(columns.items(), (scores, spikes, synops), strict=True):
+            if list(tensor.shape) != [card.timesteps, rows, width]:
+                raise ModelError(f"the network's {name} are not of the shape that its card says")
+        if not bool(torch.isfinite(scores).all()):
+            raise ModelError("the network gave a score that is not a finite number")
+
+
+def _blank(card: Card) -> Sample:
+    """The plainest sample that the network takes."""
+    if card.input.kind == "image":
+        return ImageSample(np.zeros(card.input.shape, dtype=np.uint8))
+    return EventSample(np.zeros((1, 4), dtype=np.int64))
+
+
+def _check_archive(path: Path) -> Card:
+    """Every member whole, unchanged and of sane size, and a valid card among them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [member for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED]
+            if sum(member.file_size for member in packed) > _MAX_PACKED_BYTES:
+                raise CheckpointError(
+                    f"the checkpoint unpacks to more than {_MAX_PACKED_BYTES} bytes beside its tensors"
+                )
+            card = card_of(archive)
+            if (damaged := archive.testzip()) is not None:
+                raise CheckpointError(f"the checkpoint is damaged: {damaged} does not match its checksum")
+    except FileNotFoundError:
+        raise CheckpointError("there is no model.pt in the version folder") from None
+    except CardError as error:
+        raise CheckpointError(str(error)) from error
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise CheckpointError("the checkpoint is truncated or not a TorchScript archive") from error
+    return card

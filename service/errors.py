@@ -1,0 +1,207 @@
+"""One tree of errors, and one table that turns them into HTTP."""
+
+
+class ServiceError(Exception):
+    """A failure that a caller is told about.
+
+    `code` is stable and documented; the message says what was wrong, where, and what would be right, and never holds a
+    path of the server's file system. `param` names the offending parameter or input, where there is one.
+    """
+
+    code = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class BadRequest(ServiceError):
+    """The request as a whole cannot be understood."""
+
+    code = "bad_request"
+
+
+class InvalidJson(BadRequest):
+    """The body is not JSON."""
+
+    code = "invalid_json"
+
+
+class Unauthorized(ServiceError):
+    """No key, or a wrong one."""
+
+    code = "unauthorized"
+
+
+class NotFound(ServiceError):
+    """No such route."""
+
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    """No model of that name."""
+
+    code = "model_not_found"
+
+
+class VersionNotFound(NotFound):
+    """The model has no such version."""
+
+    code = "version_not_found"
+
+
+class MethodNotAllowed(ServiceError):
+    """The route exists, but not for this method."""
+
+    code = "method_not_allowed"
+
+
+class UnsupportedMediaType(ServiceError):
+    """A content type that no reader takes."""
+
+    code = "unsupported_media_type"
+
+
+class Conflict(ServiceError):
+    """The request contradicts the present state."""
+
+    code = "conflict"
+
+
+class VersionInUse(Conflict):
+    """The default version cannot be deleted or unloaded."""
+
+    code = "version_in_use"
+
+
+class DefaultChanged(Conflict):
+    """The default is not the one that the caller expected."""
+
+    code = "default_changed"
+
+
+class VersionNotReady(Conflict):
+    """A failed version cannot become the default."""
+
+    code = "version_not_ready"
+
+
+class TooLarge(ServiceError):
+    """More than the service takes."""
+
+    code = "body_too_large"
+
+
+class ImageTooLarge(TooLarge):
+    """An image of too many pixels."""
+
+    code = "image_too_large"
+
+
+class TooManyEvents(TooLarge):
+    """A recording of too many events."""
+
+    code = "too_many_events"
+
+
+class TooManyInputs(TooLarge):
+    """Too many inputs in one request."""
+
+    code = "too_many_inputs"
+
+
+class Unprocessable(ServiceError):
+    """The request is understood and its content is wrong."""
+
+    code = "invalid_parameter"
+
+
+class InvalidParameter(Unprocessable):
+    """A parameter has a value that cannot be used."""
+
+
+class InvalidImage(Unprocessable):
+    """Bytes or pixels that are no image the model can take."""
+
+    code = "invalid_image"
+
+
+class InvalidEvents(Unprocessable):
+    """Bytes or lists that are no event recording the model can take."""
+
+    code = "invalid_events"
+
+
+class WrongInputKind(Unprocessable):
+    """An image for an event model, or a recording for an image model."""
+
+    code = "wrong_input_kind"
+
+
+class Overloaded(ServiceError):
+    """The queue is full."""
+
+    code = "overloaded"
+
+
+class ModelError(ServiceError):
+    """The network gave a number that is not finite."""
+
+    code = "model_error"
+
+
+class Unavailable(ServiceError):
+    """Not yet, or no longer, able to answer."""
+
+    code = "not_ready"
+
+
+class ModelFailedToLoad(Unavailable):
+    """The checkpoint is broken; the message says how."""
+
+    code = "model_failed_to_load"
+
+
+class ShuttingDown(Unavailable):
+    """The service is leaving."""
+
+    code = "shutting_down"
+
+
+class DeadlineExceeded(ServiceError):
+    """The request's time passed before it was answered."""
+
+    code = "deadline_exceeded"
+
+
+HTTP_STATUS = {
+    "bad_request": 400,
+    "invalid_json": 400,
+    "unauthorized": 401,
+    "not_found": 404,
+    "model_not_found": 404,
+    "version_not_found": 404,
+    "method_not_allowed": 405,
+    "conflict": 409,
+    "version_in_use": 409,
+    "default_changed": 409,
+    "version_not_ready": 409,
+    "body_too_large": 413,
+    "image_too_large": 413,
+    "too_many_events": 413,
+    "too_many_inputs": 413,
+    "unsupported_media_type": 415,
+    "invalid_parameter": 422,
+    "invalid_image": 422,
+    "invalid_events": 422,
+    "wrong_input_kind": 422,
+    "overloaded": 429,
+    "internal_error": 500,
+    "model_error": 500,
+    "not_ready": 503,
+    "model_failed_to_load": 503,
+    "shutting_down": 503,
+    "deadline_exceeded": 504,
+}

@@ -1,0 +1,153 @@
+"""The service's settings: environment variables with the prefix `SNN_`, read once at start."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    FilePath,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.card import NAME_PATTERN
+from service.energy import ProfileSetting, profiles_with
+
+PREFIX = "SNN_"
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. The environment variable is `SNN_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every IPv4 interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    model_store: Path = Field(Path("model_store"), description="Folder of the models: <name>/<version>/model.pt.")
+    preload: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",),
+        description="Models to load at start, separated by commas: 'name' (its default version) or 'name/version'; "
+        "'*' is the default version of every model; empty loads on demand only.",
+    )
+    poll_seconds: PositiveFloat = Field(1.0, description="Seconds between two looks at the model store.")
+    device: str = Field("auto", description="'auto' (CUDA if there is one, else the CPU), 'cpu', 'cuda' or 'cuda:N'.")
+    threads: PositiveInt = Field(1, description="Threads that one operation of the network may use on the CPU.")
+    max_batch_size: PositiveInt = Field(32, description="Inputs that run together at most.")
+    max_batch_wait_ms: NonNegativeFloat = Field(0.0, description="Milliseconds to wait for a batch to fill.")
+    max_batch_cost: PositiveInt = Field(
+        50_000_000, description="Largest batch in numbers fed to the network: inputs x T x C x H x W."
+    )
+    max_queue_size: PositiveInt = Field(256, description="Requests that may wait; one more is refused with 429.")
+    max_inputs: PositiveInt = Field(256, description="Inputs in one request.")
+    max_body_bytes: PositiveInt = Field(32 * 1024 * 1024, description="Largest body of a request.")
+    max_image_pixels: PositiveInt = Field(4096 * 4096, description="Largest image, width x height, before resizing.")
+    max_events: PositiveInt = Field(5_000_000, description="Events in one recording.")
+    request_timeout_ms: PositiveInt = Field(30_000, description="Time of a request without X-Request-Timeout-Ms.")
+    max_request_timeout_ms: PositiveInt = Field(300_000, description="Longest time that X-Request-Timeout-Ms can ask.")
+    energy_profile: str = Field("cmos-45nm", description="Energy profile of a request that names none.")
+    energy_profiles: dict[str, ProfileSetting] = Field(
+        {},
+        description="Further energy profiles, as JSON: "
+        '{"name": {"ac_pj": 0.9, "mac_pj": 4.6, "source": "where the numbers are from"}}; ann_mac_pj is optional.',
+    )
+    api_keys: SecretStr | None = Field(None, description="Keys that may call, separated by commas; none: open.")
+    api_keys_file: FilePath | None = Field(None, description="A file of keys, one a line, beside or in place of these.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @field_validator("preload", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, value: str) -> str:
+        kind, _, index = value.partition(":")
+        if value not in ("auto", "cpu", "cuda") and not (kind == "cuda" and index.isdecimal()):
+            raise ValueError("must be 'auto', 'cpu', 'cuda' or 'cuda:N'")
+        return value
+
+    @field_validator("preload")
+    @classmethod
+    def _can_be_preloaded(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        pattern = NAME_PATTERN.removesuffix(r"\Z")
+        for entry in value:
+            if not re.fullmatch(rf"\*|{pattern}(/[1-9][0-9]*)?", entry):
+                raise ValueError(f"cannot preload {entry!r}: write '*', a model's name, or name/version")
+        return value
+
+    @model_validator(mode="after")
+    def _profile_exists(self) -> Self:
+        profiles = profiles_with(self.energy_profiles)
+        if self.energy_profile not in profiles:
+            raise ValueError(f"SNN_ENERGY_PROFILE is {self.energy_profile!r}, not one of {', '.join(profiles)}")
+        return self
+
+    @model_validator(mode="after")
+    def _default_timeout_is_allowed(self) -> Self:
+        if self.request_timeout_ms > self.max_request_timeout_ms:
+            raise ValueError(
+                f"SNN_REQUEST_TIMEOUT_MS ({self.request_timeout_ms}) must not exceed "
+                f"SNN_MAX_REQUEST_TIMEOUT_MS ({self.max_request_timeout_ms})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_can_be_sent(self) -> Self:
+        for number, key in enumerate(self.keys(), start=1):
+            if not key.isascii() or not key.isprintable() or " " in key:
+                raise ValueError(f"API key number {number} must be printable ASCII without spaces")
+        if (self.api_keys is not None or self.api_keys_file is not None) and not self.keys():
+            raise ValueError(
+                "SNN_API_KEYS or SNN_API_KEYS_FILE is set and holds no key: unset it to leave the API open"
+            )
+        return self
+
+    def keys(self) -> tuple[str, ...]:
+        """The API keys of both settings, in plain text; empty when the API is open."""
+        found = self.api_keys.get_secret_value().split(",") if self.api_keys is not None else []
+        if self.api_keys_file is not None:
+            found += self.api_keys_file.read_text("utf-8").splitlines()
+        return tuple(filter(None, map(str.strip, found)))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this computer can reach the address."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def unknown_names(environment: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """Say of each `SNN_` variable that is no setting what was probably meant."""
+    known = [PREFIX + field.upper() for field in Settings.model_fields]
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            yield f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def describe() -> str:
+    """All settings as text: name, default and description, for `--help`."""
+    lines = []
+    for name, field in Settings.model_fields.items():
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        shown = "" if field.default in (None, {}) else f" [{default}]"
+        lines.append(f"  {PREFIX}{name.upper()}{shown}\n      {field.description}")
+    return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""Rules about which part may know which, read from the source itself."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SERVICE = sorted((ROOT / "service").rglob("*.py"))
+TRAINING = sorted((ROOT / "training").rglob("*.py"))
+# energy: one formula for both sides; errors: what the store raises
+ALLOWED_TO_TRAINING = tuple(f"service.{name}" for name in ("card", "energy", "errors", "store", "settings", "job_spec"))
+
+
+def imports(source: str) -> Iterator[str]:
+    """Yield the full name of everything imported anywhere in `source`, inside functions too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("__import__", "import_module"):
+            yield from (str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant))
+
+
+def is_within(name: str, modules: tuple[str, ...]) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def users_of(modules: tuple[str, ...]) -> set[str]:
+    """Return the files of both packages that import one of `modules` or something in it."""
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in SERVICE + TRAINING
+        if any(is_within(name, modules) for name in imports(path.read_text()))
+    }
+
+
+def uses(source: str, dotted: str) -> bool:
+    """Whether `source` names `dotted`, by the full name or by importing it from its parent."""
+    parent, name = dotted.rsplit(".", 1)
+    return any(
+        (isinstance(node, ast.Attribute) and ast.unparse(node) == dotted)
+        or (isinstance(node, ast.ImportFrom) and node.module == parent and any(x.name == name for x in node.names))
+        for node in ast.walk(ast.parse(source))
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import training",
+        "import training.data as d",
+        "from training import data",
+        "def f():\n    from training.data import load_dataset",
+        "import importlib\nimportlib.import_module('training.data')",
+    ],
+)
+def test_the_walk_sees_every_way_to_import(source: str) -> None:
+    assert any(is_within(name, ("training",)) for name in imports(source))
+
+
+def test_the_walk_is_not_misled_by_similar_names() -> None:
+    names = list(imports("import training_tools\nfrom pytorch.training import x\n'import training'"))
+
+    assert not any(is_within(name, ("training",)) for name in names)
+
+
+@pytest.mark.parametrize(
+    "source", ["import torch\ntorch.jit.load(x)", "from torch.jit import load", "f = torch.jit.load"]
+)
+def test_the_walk_sees_every_way_to_name_a_function(source: str) -> None:
+    assert uses(source, "torch.jit.load")
+
+
+def test_the_service_never_imports_training() -> None:
+    assert SERVICE
+    assert {user for user in users_of(("training",)) if user.startswith("service/")} == set()
+
+
+def test_training_knows_only_the_contracts_of_the_service() -> None:
+    assert TRAINING
+    forbidden = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in TRAINING
+        for name in imports(path.read_text())
+        if is_within(name, ("service",)) and not is_within(name, ALLOWED_TO_TRAINING)
+    }
+    assert forbidden == set()
+
+
+def test_one_file_loads_networks() -> None:
+    loaders = {
+        path.relative_to(ROOT).as_posix() for path in SERVICE + TRAINING if uses(path.read_text(), "torch.jit.load")
+    }
+
+    assert loaders == {"service/checkpoint.py"}
+
+
+def test_http_ends_at_the_routes_and_the_application_around_them() -> None:
+    users = {user for user in users_of(("fastapi", "starlette")) if not user.startswith("service/routes/")}
+
+    assert users <= {f"service/{name}.py" for name in ("app", "failures", "middleware", "openapi")}
+
+
+def test_the_jobs_engine_stays_in_two_files() -> None:
+    assert users_of(("dbos",)) <= {"service/jobs.py", "training/worker.py"}
+
+
+def test_no_module_unpickles_data() -> None:
+    assert users_of(("pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal")) == set()
+    allowing = {path.name for path in SERVICE + TRAINING if "allow_pickle=True" in path.read_text()}
+    assert allowing == set()
+
+
+def test_copyleft_readers_of_events_and_the_oracles_are_not_used() -> None:
+    assert users_of(("tonic", "expelliarmus", "snntorch", "spikingjelly", "neurobench")) == set()

@@ -1,0 +1,73 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.card import read_card
+from training.__main__ import main
+from training.config import TrainingConfig, load_preset, preset_names
+
+
+def test_help_explains_the_commands_and_every_preset_field() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "training", "train", "--help"], capture_output=True, text=True, check=True
+    )
+    for name in TrainingConfig.model_fields:
+        assert f"--{name.replace('_', '-')} " in found.stdout
+    overview = subprocess.run([sys.executable, "-m", "training", "--help"], capture_output=True, text=True, check=True)
+    assert all(command in overview.stdout for command in ("train", "evaluate", "inspect"))
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_is_valid(preset: str) -> None:
+    assert TrainingConfig(**load_preset(preset)).name == preset
+
+
+def test_train_evaluate_and_inspect_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["--store", str(tmp_path / "store")]
+    run = ["--run-dir", str(tmp_path / "run"), "--epochs", "2", "--train-samples", "300", "--network", "FC16-VOTE2"]
+    assert main(["train", "--preset", "digits-stl", "--name", "mine", *run, *places]) == 0
+    trained = capsys.readouterr().out
+    assert "test accuracy" in trained
+    assert "published mine/1" in trained
+
+    assert main(["evaluate", "mine", *places]) == 0
+    evaluated = capsys.readouterr().out
+    row = next(line for line in evaluated.splitlines() if line.startswith("test accuracy"))
+    assert row in trained
+
+    assert main(["inspect", "mine/1", *places]) == 0
+    shown = capsys.readouterr().out
+    assert "FC16-VOTE2" in shown
+    assert row in shown
+    assert main(["inspect", "mine", "--json", *places]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card == json.loads(read_card(tmp_path / "store" / "mine" / "1" / "model.pt").model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--preset", "digits-stl", "--epochs", "0"], "--epochs"),
+        (["train", "--preset", "digits-stl", "--network", "FC8"], "must end with VOTE"),
+        (["train", "--dataset", "digits"], "--name: Field required"),
+        (["train", "--preset", "mnist-stl", "--data-dir", "nowhere"], "nowhere"),
+        (["inspect", "nothing"], "no model 'nothing'"),
+        (["evaluate", "nothing/2"], "no model 'nothing'"),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert message in told
+    assert not (tmp_path / "model_store").exists()

@@ -1,0 +1,158 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from service.card import Card, read_card
+from service.store import Store
+from tests.tiny import tiny_event_config, tiny_events_dataset, tiny_image_config
+from training.config import ConfigError, TrainingConfig
+from training.data import load_dataset
+from training.evaluate import evaluate
+from training.export import STATE_FILE, rebuild_scripted
+from training.train import CONFIG_FILE, LAST, initial_network, train
+
+State = dict[str, torch.Tensor]
+
+
+def trained(config: TrainingConfig, root: Path) -> tuple[State, Card]:
+    published = train(config, load_dataset("digits"), Store(root / "store"), root / "run", progress=False)
+    folder = root / "store" / config.name / str(published.version)
+    return safetensors.torch.load_file(folder / STATE_FILE), published.card
+
+
+def start_of(config: TrainingConfig) -> State:
+    network, _ = initial_network(config, load_dataset("digits"))
+    return network.state_dict()
+
+
+def moved(config: TrainingConfig, after: State) -> dict[str, bool]:
+    before = start_of(config)
+    return {name: not torch.equal(before[name], value) for name, value in after.items() if value.is_floating_point()}
+
+
+def test_stl_moves_weights_and_thresholds(tmp_path: Path) -> None:
+    config = tiny_image_config(epochs=1, mode="stl")
+    changed = moved(config, trained(config, tmp_path)[0])
+    assert all(changed[name] for name in changed if name.endswith(("threshold", "weight", "bias")))
+
+
+def test_sl_moves_weights_and_leaves_thresholds(tmp_path: Path) -> None:
+    config = tiny_image_config(epochs=1, mode="sl", threshold_std=0.1)
+    changed = moved(config, trained(config, tmp_path)[0])
+    assert not any(changed[name] for name in changed if name.endswith("threshold"))
+    assert all(changed[name] for name in changed if name.endswith("synapses.weight"))
+
+
+def test_tl_moves_thresholds_and_leaves_weights_and_batch_norm_gains(tmp_path: Path) -> None:
+    config = tiny_image_config(epochs=1, mode="tl")
+    changed = moved(config, trained(config, tmp_path)[0])
+    assert all(changed[name] for name in changed if name.endswith("threshold"))
+    assert not any(changed[name] for name in changed if name.endswith(("weight", "bias")))
+    assert changed["stages.conv1.norm.norm.running_mean"]
+
+
+def test_the_modes_start_from_the_same_network() -> None:
+    starts = [start_of(tiny_image_config(mode=mode, threshold_std=0.1)) for mode in ("stl", "sl", "tl")]
+    for other in starts[1:]:
+        assert all(torch.equal(value, other[name]) for name, value in starts[0].items())
+
+
+def test_the_same_configuration_gives_the_same_weights(tmp_path: Path) -> None:
+    first, _ = trained(tiny_image_config(epochs=1), tmp_path / "a")
+    torch.rand(100)
+    again, _ = trained(tiny_image_config(epochs=1), tmp_path / "b")
+    other, _ = trained(tiny_image_config(epochs=1, seed=5), tmp_path / "c")
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    assert not torch.equal(first["stages.fc1.synapses.weight"], other["stages.fc1.synapses.weight"])
+
+
+def test_the_card_tells_what_the_exported_form_scores(tiny_store_root: Path) -> None:
+    path = Store(tiny_store_root).checkpoint_path("tiny-image", 1)
+    card = read_card(path)
+    again = evaluate(rebuild_scripted(card, path.with_name(STATE_FILE)), load_dataset("digits").test, batch_size=7)
+    assert card.metrics.accuracy == again.accuracy > 0.3
+    assert card.metrics.spikes_per_sample == pytest.approx(float(again.spikes.sum()))
+    assert card.metrics.synops_per_sample == pytest.approx(float(again.synops.sum()))
+    assert card.metrics.accumulates_per_sample == card.metrics.synops_per_sample
+    assert card.metrics.energy_nj_per_sample == pytest.approx(0.9e-3 * card.metrics.synops_per_sample)
+    assert set(card.metrics.firing_rate) == {"conv1", "fc1", "vote"}
+    assert card.learning.samples == 450
+    assert card.metrics.validation_samples == 50
+
+
+def test_event_recordings_train(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    published = train(tiny_event_config(), tiny_events_dataset(), store, tmp_path / "run", progress=False)
+    assert published.card.metrics.accuracy > 0.7
+    assert published.card.input.kind == "events"
+
+
+def test_augmented_event_recordings_train(tmp_path: Path) -> None:
+    config = tiny_event_config(shift=1, event_drop=0.5, epochs=1)
+    assert train(config, tiny_events_dataset(), Store(tmp_path / "s"), tmp_path / "run", progress=False).version == 1
+
+
+def test_without_a_validation_part_the_last_epoch_is_taken(tmp_path: Path) -> None:
+    _, card = trained(tiny_image_config(epochs=2, validation_fraction=0), tmp_path)
+    assert card.learning.best_epoch == 2
+    assert card.metrics.validation_accuracy is None
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    config = tiny_image_config(epochs=6)
+    whole, _ = trained(config, tmp_path / "whole")
+
+    run = tmp_path / "killed" / "run"
+    command = [sys.executable, "-c", KILLED_RUN, str(tmp_path / "killed" / "store"), str(run), config.model_dump_json()]
+    child = subprocess.Popen(command)
+    deadline = time.monotonic() + 60
+    while not (run / LAST).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    stopped_at = torch.load(run / LAST, weights_only=True)["epoch"]
+    assert stopped_at < config.epochs - 1
+
+    store = Store(tmp_path / "killed" / "store")
+    assert store.names() == []
+    published = train(config, load_dataset("digits"), store, run, resume=True, progress=False)
+    resumed = safetensors.torch.load_file(tmp_path / "killed" / "store" / config.name / "1" / STATE_FILE)
+    assert published.version == 1
+    assert not run.exists()
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+KILLED_RUN = """
+import sys
+from pathlib import Path
+import torch
+from service.store import Store
+from training.config import TrainingConfig
+from training.data import load_dataset
+from training.train import train
+torch.set_num_threads(1)
+store, run, config = sys.argv[1:]
+config = TrainingConfig.model_validate_json(config)
+train(config, load_dataset("digits"), Store(Path(store)), Path(run), progress=False)
+"""
+
+
+def test_a_stopped_run_is_neither_lost_nor_continued_as_another(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    config = tiny_image_config(epochs=1)
+    (run / CONFIG_FILE).write_text(config.model_dump_json())
+    digits, store = load_dataset("digits"), Store(tmp_path / "store")
+    with pytest.raises(ConfigError, match="--resume"):
+        train(config, digits, store, run, progress=False)
+    with pytest.raises(ConfigError, match="another learning_rate"):
+        train(tiny_image_config(epochs=1, learning_rate=1.0), digits, store, run, resume=True, progress=False)
+    with pytest.raises(ConfigError, match="no stopped run"):
+        train(config, digits, store, tmp_path / "elsewhere", resume=True, progress=False)

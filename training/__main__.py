@@ -1,0 +1,162 @@
+"""Command line: train a network, evaluate a checkpoint, read its card."""
+
+import argparse
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.card import Card, CardError, read_card
+from service.errors import ServiceError
+from service.store import Store
+from training.config import ConfigError, TrainingConfig, load_preset, preset_names
+from training.data import DataError
+
+EXAMPLES = """
+examples:
+  python -m training train --preset digits-stl
+  python -m training train --preset mnist-stl --data-dir data/mnist --mode sl --name mnist-sl
+  python -m training evaluate mnist-stl --data-dir data/mnist
+  python -m training inspect digits-stl/1
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (CardError, ConfigError, DataError, ServiceError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description=__doc__, epilog=EXAMPLES, formatter_class=formatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a network and publish it into the model store")
+    train.set_defaults(run=_train)
+    train.add_argument("--preset", choices=preset_names(), help="start from these fields; options below change them")
+    train.add_argument("--resume", action="store_true", help="go on with the stopped run in the run folder")
+    train.add_argument("--run-dir", type=Path, help="where the run keeps its state (default: runs/NAME)")
+    _add_places(train)
+    fields = train.add_argument_group("fields of a preset")
+    for name, field in TrainingConfig.model_fields.items():
+        default = "" if field.is_required() else f" (default: {field.default})"
+        fields.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"field_{name}",
+            metavar=_metavar(field.annotation),
+            help=f"{field.description}{default}",
+        )
+
+    evaluate = commands.add_parser("evaluate", help="measure a checkpoint on the test part of its data set")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; its newest version if none")
+    _add_places(evaluate)
+
+    inspect = commands.add_parser("inspect", help="print a checkpoint's card")
+    inspect.set_defaults(run=_inspect)
+    inspect.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; its newest version if none")
+    inspect.add_argument("--json", action="store_true", help="print the card as JSON")
+    _add_store(inspect)
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", type=Path, help="folder with the data set's files (digits needs none)")
+    _add_store(parser)
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", type=Path, default=Path("model_store"), help="model store (default: %(default)s)")
+
+
+def _metavar(annotation: Any) -> str:
+    """What a field takes: its choices, or its type."""
+    options = typing.get_args(annotation) if typing.get_origin(annotation) in (types.UnionType, typing.Union) else ()
+    plain = next((option for option in options if option is not type(None)), annotation)
+    while typing.get_origin(plain) is typing.Annotated:
+        plain = typing.get_args(plain)[0]
+    if typing.get_origin(plain) is typing.Literal:
+        return "{" + ",".join(typing.get_args(plain)) + "}"
+    if typing.get_origin(plain) is tuple:
+        return "C,H,W"
+    return {int: "N", float: "X"}.get(plain, "TEXT")
+
+
+def _config(options: argparse.Namespace) -> TrainingConfig:
+    given = {name: getattr(options, f"field_{name}") for name in TrainingConfig.model_fields}
+    fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if "image_shape" in fields:
+        fields["image_shape"] = fields["image_shape"].split(",")
+    try:
+        return TrainingConfig(**(load_preset(options.preset) if options.preset else {}) | fields)
+    except ValidationError as error:
+        problems = [f"--{'-'.join(map(str, e['loc'][:1])).replace('_', '-')}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("; ".join(problems)) from error
+
+
+def _train(options: argparse.Namespace) -> None:
+    config = _config(options)
+    # Torch and Lightning take seconds to import; --help and errors in options should not wait for them.
+    from training.data import load_dataset
+    from training.report import accuracy_table
+    from training.train import train
+
+    dataset = load_dataset(config.dataset, options.data_dir, image_shape=config.image_shape)
+    run_dir = options.run_dir or Path("runs") / config.name
+    try:
+        published = train(config, dataset, Store(options.store), run_dir, resume=options.resume)
+    except (KeyboardInterrupt, SystemExit):  # the trainer leaves by SystemExit on Ctrl-C
+        print(f"\nstopped; the same command with --resume goes on from the last whole epoch in {run_dir}")
+        raise SystemExit(130) from None
+    print(accuracy_table(published.card, published.card.metrics))
+    print(f"published {config.name}/{published.version} in {options.store}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from training.data import load_dataset
+    from training.evaluate import evaluate, metrics_for
+    from training.export import STATE_FILE, rebuild_scripted
+    from training.report import accuracy_table
+
+    card, checkpoint = _find(options.model, options.store)
+    dataset = load_dataset(card.learning.dataset, options.data_dir, image_shape=card.input.shape)
+    scripted = rebuild_scripted(card, checkpoint.with_name(STATE_FILE))
+    print(accuracy_table(card, metrics_for(card, evaluate(scripted, dataset.test))))
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from training.report import card_report
+
+    card, checkpoint = _find(options.model, options.store)
+    print(card.model_dump_json(indent=2) if options.json else card_report(card, int(checkpoint.parent.name)))
+
+
+def _find(model: str, root: Path) -> tuple[Card, Path]:
+    """The card and the checkpoint file of `NAME` or `NAME/VERSION`."""
+    store = Store(root)
+    name, _, wanted = model.partition("/")
+    versions = store.versions(name)
+    if not versions:
+        raise ConfigError(f"there is no model {name!r} in {root}; there are {', '.join(store.names()) or 'none'}")
+    version = versions[-1]
+    if wanted:
+        if not wanted.isdecimal() or int(wanted) not in versions:
+            raise ConfigError(f"{name} has no version {wanted!r}; there are {', '.join(map(str, versions))}")
+        version = int(wanted)
+    path = store.checkpoint_path(name, version)
+    return read_card(path), path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

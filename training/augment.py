@@ -1,0 +1,38 @@
+"""Augmentation: random shifts of images and recordings, and lost events. Draws from torch's global generator."""
+
+import torch
+from torch import Tensor
+
+
+def shift_images(pixels: Tensor, most: int) -> Tensor:
+    """Move each image of `[B, C, H, W]` by up to `most` pixels each way, with zeros where nothing was."""
+    if most == 0:
+        return pixels
+    batch, _, height, width = pixels.shape
+    padded = torch.nn.functional.pad(pixels, (most, most, most, most))
+    dy, dx = torch.randint(0, 2 * most + 1, (2, batch, 1), device=pixels.device)
+    rows = (torch.arange(height, device=pixels.device) + dy)[:, None, :, None]
+    columns = (torch.arange(width, device=pixels.device) + dx)[:, None, None, :]
+    sample = torch.arange(batch, device=pixels.device)[:, None, None, None]
+    channel = torch.arange(pixels.shape[1], device=pixels.device)[None, :, None, None]
+    return padded[sample, channel, rows, columns]
+
+
+def shift_events(events: Tensor, batch_size: int, most: int, height: int, width: int) -> Tensor:
+    """Move each recording of events `[N, 5]` by up to `most` pixels each way; what leaves the sensor is dropped."""
+    if most == 0:
+        return events
+    by = torch.randint(-most, most + 1, (batch_size, 2), device=events.device)
+    moved = events.clone()
+    moved[:, 2:4] += by[events[:, 0]]
+    x, y = moved[:, 2], moved[:, 3]
+    return moved[(x >= 0) & (x < width) & (y >= 0) & (y < height)]
+
+
+def drop_events(events: Tensor, batch_size: int, most: float) -> Tensor:
+    """Lose a share of each recording's events, drawn for each recording between 0 and `most`."""
+    if most == 0:
+        return events
+    share = torch.rand(batch_size, device=events.device) * most
+    kept = torch.rand(len(events), device=events.device) >= share[events[:, 0]]
+    return events[kept]

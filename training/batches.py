@@ -1,0 +1,61 @@
+"""Batches for the network: whole slices of a data set, in an order that seed and epoch alone decide."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
+
+from training.data import Images, Recordings
+
+Batch = tuple[Tensor, Tensor]
+
+
+def make_batch(samples: Images | Recordings, indices: Tensor) -> Batch:
+    """Samples and labels int64 `[B]`: pixels uint8 `[B, C, H, W]`, or events int64 `[N, 5]` (sample, t, x, y, p)."""
+    part = samples.subset(indices)
+    if isinstance(part, Images):
+        return part.pixels, part.labels
+    sample = torch.repeat_interleave(torch.arange(len(part)), part.offsets.diff())
+    return torch.cat([sample.unsqueeze(1), part.events], 1), part.labels
+
+
+def ordered_batches(samples: Images | Recordings, batch_size: int) -> Iterator[Batch]:
+    """All samples in their order."""
+    for indices in torch.arange(len(samples)).split(batch_size):
+        yield make_batch(samples, indices)
+
+
+class _Slices(Dataset[Batch]):
+    """Lets torch's loader fetch a batch at once instead of sample by sample."""
+
+    def __init__(self, samples: Images | Recordings) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Batch:
+        return make_batch(self.samples, torch.tensor([index]))
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        return make_batch(self.samples, torch.tensor(indices))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def loader(samples: Images | Recordings, batch_size: int, *, seed: int, shuffle: bool) -> DataLoader[Batch]:
+    """A loader for the trainer, which tells the sampler the epoch: its order is a function of seed and epoch."""
+    slices = _Slices(samples)
+    sampler: DistributedSampler[Batch] = DistributedSampler(slices, num_replicas=1, rank=0, shuffle=shuffle, seed=seed)
+    return DataLoader(slices, batch_size=batch_size, sampler=sampler, collate_fn=_as_it_is)
+
+
+def step_seed(seed: int, epoch: int, step: int, rank: int) -> int:
+    """One seed for everything random in one training step, so that a resumed run draws what the first would have."""
+    return int(np.random.SeedSequence([seed, epoch, step, rank]).generate_state(1, np.uint64)[0] >> 1)

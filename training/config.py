@@ -1,0 +1,87 @@
+"""The typed configuration of a training run, and the presets: small TOML files of its fields."""
+
+import tomllib
+from importlib import resources
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+
+from service.card import EventEncoder, ImageEncoder, InputSpec, ModelName, Neuron, Surrogate
+from training.neurons import ThresholdScope
+from training.structure import parse_structure
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the message names the field and says what would be right."""
+
+
+class TrainingConfig(BaseModel):
+    """Everything that decides what a training run computes. Two runs of one configuration give the same weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ModelName = Field(description="name of the model in the store")
+    dataset: Literal["digits", "mnist", "fashion-mnist", "nmnist", "folder"] = Field(description="what to train on")
+    image_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
+        default=None, description="channels, height and width of the images of the data set 'folder', as 3,32,32"
+    )
+    train_samples: PositiveInt | None = Field(default=None, description="use only the first N training samples")
+    network: str = Field(description="structure, as 128C5-MP2-FC2048-VOTE10")
+    mode: Literal["stl", "sl", "tl"] = Field(
+        default="stl", description="what learns: weights and thresholds (stl), weights (sl), thresholds (tl)"
+    )
+    threshold_scope: ThresholdScope = Field(default="neuron", description="one threshold per neuron, channel or layer")
+    threshold: float = Field(default=1.0, description="where thresholds start")
+    threshold_std: NonNegativeFloat = Field(default=0.0, description="standard deviation of the starting thresholds")
+    tau: float = Field(default=0.5, ge=0, le=1, description="decay of the membrane potential per time step")
+    surrogate_alpha: float = Field(default=2.0, gt=0, description="steepness of the arctangent surrogate gradient")
+    timesteps: PositiveInt = Field(default=4, description="time steps T")
+    coding: Literal["poisson", "direct"] = Field(default="poisson", description="how images are coded")
+    binning: Literal["step", "span"] = Field(
+        default="step", description="time bins of events: of a fixed step, or equal parts of the recording's span"
+    )
+    step_us: PositiveInt | None = Field(default=None, description="length of a fixed time bin, in microseconds")
+    bin_value: Literal["binary", "count"] = Field(default="binary", description="what a time bin holds")
+    epochs: PositiveInt = Field(default=10, description="passes over the training part")
+    batch_size: PositiveInt = Field(default=50, description="samples per step of the optimizer")
+    learning_rate: float = Field(default=1e-3, gt=0, description="learning rate of Adam")
+    learning_rate_decay: float = Field(default=0.93, gt=0, le=1, description="factor on the learning rate each epoch")
+    weight_decay: NonNegativeFloat = Field(default=1e-6, description="weight decay of Adam")
+    validation_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="share of the training part put aside to choose the epoch"
+    )
+    shift: NonNegativeInt = Field(default=0, description="augmentation: random shifts of up to N pixels")
+    event_drop: float = Field(default=0.0, ge=0, lt=1, description="augmentation: drop up to this share of the events")
+    seed: NonNegativeInt = Field(default=0, description="seed of weights, order, dropout and Poisson draws")
+
+    @model_validator(mode="after")
+    def _structure_parses(self) -> Self:
+        parse_structure(self.network)
+        return self
+
+    @property
+    def neuron(self) -> Neuron:
+        """The neuron, as the card describes it."""
+        surrogate = Surrogate(alpha=self.surrogate_alpha)
+        return Neuron(tau=self.tau, surrogate=surrogate, threshold_scope=self.threshold_scope)
+
+    def encoder(self, spec: InputSpec) -> ImageEncoder | EventEncoder:
+        """The encoder for an input of this kind, as the card describes it."""
+        if spec.kind == "image":
+            return ImageEncoder(coding=self.coding, timesteps=self.timesteps)
+        return EventEncoder(
+            binning=self.binning, step_us=self.step_us, bin_value=self.bin_value, timesteps=self.timesteps
+        )
+
+
+def preset_names() -> list[str]:
+    """The presets that come with the package."""
+    files = resources.files("training.presets").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """The fields that a preset sets; `ConfigError` for an unknown name."""
+    if name not in preset_names():
+        raise ConfigError(f"there is no preset {name!r}; there are {', '.join(preset_names())}")
+    return tomllib.loads(resources.files("training.presets").joinpath(f"{name}.toml").read_text())

@@ -1,0 +1,120 @@
+"""What a data set is here: samples in memory as tensors, with the names of their classes and where they come from."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
+from torch import Tensor
+
+from service.card import InputSpec
+
+
+class DataError(Exception):
+    """Data that is missing or not what it should be; the message names the file and says what would be right."""
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images of one size: `pixels` uint8 `[N, C, H, W]` and class ids `labels` int64 `[N]`."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4:
+            raise DataError(f"pixels must be uint8 [N, C, H, W], not {self.pixels.dtype} {list(self.pixels.shape)}")
+        _check_labels(self.labels, len(self.pixels))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> Self:
+        """Return the images at `indices` (int64 `[M]`), in that order."""
+        return type(self)(self.pixels[indices], self.labels[indices])
+
+
+@dataclass(frozen=True, eq=False)
+class Recordings:
+    """Event recordings one after another, with class ids `labels` int64 `[N]`.
+
+    `events` int64 `[M, 4]` has the columns t (µs, never falling within a recording), x, y, p (0 or 1); recording i is
+    `events[offsets[i]:offsets[i + 1]]`, so `offsets` is int64 `[N + 1]`.
+    """
+
+    events: Tensor
+    offsets: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.events.dtype != torch.int64 or self.events.ndim != 2 or self.events.shape[1] != 4:
+            raise DataError(f"events must be int64 [M, 4], not {self.events.dtype} {list(self.events.shape)}")
+        _check_labels(self.labels, len(self.offsets) - 1)
+        if (
+            int(self.offsets[0]) != 0
+            or int(self.offsets[-1]) != len(self.events)
+            or bool((self.offsets.diff() < 0).any())
+        ):
+            raise DataError(f"offsets must rise from 0 to the number of events, {len(self.events)}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> Self:
+        """Return the recordings at `indices` (int64 `[K]`), in that order."""
+        lengths = self.offsets.diff()[indices]
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        # Row j of the result belongs to the recording that covers j: shift it from its new start to its old one.
+        shift = (self.offsets[:-1][indices] - offsets[:-1]).repeat_interleave(lengths)
+        return type(self)(self.events[torch.arange(len(shift)) + shift], offsets, self.labels[indices])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set cut into a train and a test part.
+
+    `labels` are the class names in the order of their ids, `attribution` names the authors and the licence.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    input: InputSpec
+    train: Images | Recordings
+    test: Images | Recordings
+    attribution: str | None = None
+
+    def __post_init__(self) -> None:
+        for part, samples in (("train", self.train), ("test", self.test)):
+            if len(samples) == 0:
+                raise DataError(f"{self.name}: the {part} part holds no sample")
+            low, high = int(samples.labels.min()), int(samples.labels.max())
+            if low < 0 or high >= len(self.labels):
+                raise DataError(
+                    f"{self.name}: the {part} part has class ids {low} to {high}, but {len(self.labels)} classes"
+                )
+            if isinstance(samples, Images) and samples.pixels.shape[1:] != self.input.shape:
+                raise DataError(
+                    f"{self.name}: the {part} images are {list(samples.pixels.shape[1:])}, not {self.input.shape}"
+                )
+
+
+def split_train(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Cut a training set in two, so that each class keeps its share: the rest to train on, `fraction` to validate on.
+
+    `labels` is int64 `[N]`. Returns the rising indices of both parts; the same seed gives the same parts. A fraction of
+    0 gives an empty second part. Raises `DataError` where a class is too small to be in both.
+    """
+    everything = np.arange(len(labels))
+    if fraction == 0:
+        return torch.from_numpy(everything), torch.empty(0, dtype=torch.int64)
+    try:
+        train, validation = train_test_split(everything, test_size=fraction, random_state=seed, stratify=labels.numpy())
+    except ValueError as error:
+        raise DataError(f"cannot put {fraction} of {len(labels)} samples aside for validation: {error}") from error
+    return torch.from_numpy(np.sort(train)), torch.from_numpy(np.sort(validation))
+
+
+def _check_labels(labels: Tensor, count: int) -> None:
+    if labels.dtype != torch.int64 or labels.shape != (count,):
+        raise DataError(f"labels must be int64 [{count}], not {labels.dtype} {list(labels.shape)}")

@@ -1,0 +1,89 @@
+"""What a network scores on samples, and what it spends: measured on the scripted inference form."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from service.card import Card, Layer, Metrics
+from service.energy import PROFILES, operations_nj
+from training.batches import ordered_batches
+from training.data import Images, Recordings
+
+PROFILE = PROFILES["cmos-45nm"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Results over N samples.
+
+    `predictions` int64 `[N]` are class ids, `accuracy` the share that is right; `spikes` float64 `[L]` and `synops`
+    float64 `[S]` are means per sample over all time steps, a column for each spiking or synaptic layer.
+    """
+
+    predictions: Tensor
+    accuracy: float
+    spikes: Tensor
+    synops: Tensor
+
+    @property
+    def samples(self) -> int:
+        """How many samples were evaluated."""
+        return len(self.predictions)
+
+
+@torch.inference_mode()
+def evaluate(module: torch.nn.Module, samples: Images | Recordings, *, batch_size: int = 100) -> Evaluation:
+    """Run every sample with seed 0, as the service does by default; of equal scores the lower class id wins."""
+    predictions, right = [], 0
+    spikes, synops = torch.zeros(()), torch.zeros(())
+    for inputs, labels in ordered_batches(samples, batch_size):
+        if isinstance(samples, Images):
+            x = module.encode_image(inputs, torch.zeros(len(labels), dtype=torch.int64))  # type: ignore[operator]
+        else:
+            x = module.encode_events(inputs, len(labels))  # type: ignore[operator]
+        scores, emitted, performed = module(x)
+        predictions.append(scores.sum(0).argmax(1))
+        right += int((predictions[-1] == labels).sum())
+        spikes = spikes + emitted.sum((0, 1)).double()
+        synops = synops + performed.sum((0, 1)).double()
+    count = len(samples)
+    return Evaluation(torch.cat(predictions), right / count, spikes / count, synops / count)
+
+
+def metrics(
+    test: Evaluation, layers: tuple[Layer, ...], timesteps: int, validation: Evaluation | None = None
+) -> Metrics:
+    """The card's metrics: what the test part gave, and the validation part's accuracy where there is one."""
+    spiking = {layer.spikes_index: layer for layer in layers if layer.spikes_index is not None}
+    rates = {
+        layer.name: float(test.spikes[index]) / (layer.neurons * timesteps) for index, layer in sorted(spiking.items())
+    }
+    accumulates = _operations(test, layers, "ac")
+    multiply_accumulates = _operations(test, layers, "mac")
+    return Metrics(
+        accuracy=test.accuracy,
+        samples=test.samples,
+        validation_accuracy=None if validation is None else validation.accuracy,
+        validation_samples=0 if validation is None else validation.samples,
+        spikes_per_sample=float(test.spikes.sum()),
+        firing_rate=rates,
+        synops_per_sample=float(test.synops.sum()),
+        accumulates_per_sample=accumulates,
+        multiply_accumulates_per_sample=multiply_accumulates,
+        energy_nj_per_sample=operations_nj(accumulates, multiply_accumulates, PROFILE),
+        energy_profile=PROFILE.name,
+    )
+
+
+def metrics_for(card: Card, test: Evaluation) -> Metrics:
+    """The same, for a checkpoint that is evaluated again."""
+    return metrics(test, card.layers, card.timesteps)
+
+
+def _operations(test: Evaluation, layers: tuple[Layer, ...], operation: str) -> float:
+    return sum(
+        float(test.synops[layer.synops_index])
+        for layer in layers
+        if layer.synops_index is not None and layer.operation == operation
+    )

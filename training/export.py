@@ -1,0 +1,125 @@
+"""From a trained network to its inference form and a checkpoint: fold, round, script, write."""
+
+import copy
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from service.card import CARD_FILE, Card
+from service.store import CHECKPOINT_FILE, Store
+from training.builder import build_network
+from training.encode import EventInput, ImageInput, build_encoder
+from training.grid import grid_exponent, to_grid
+from training.layers import SpikingLayer, Stateless, StepNorm
+from training.network import SpikingNetwork
+
+STATE_FILE = "training_state.safetensors"
+
+
+class InferenceModule(nn.Module):
+    """What the archive holds: encoder and network behind the methods that the service calls."""
+
+    def __init__(self, encoder: ImageInput | EventInput, network: SpikingNetwork) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.network = network
+
+    @torch.jit.export
+    def encode_image(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """Network input `[T, B, C, H, W]` for uint8 `[B, C, H, W]` and seeds int64 `[B]`."""
+        return self.encoder.image(images, seeds)
+
+    @torch.jit.export
+    def encode_events(self, events: Tensor, batch_size: int) -> Tensor:
+        """Network input `[T, B, C, H, W]` for events int64 `[N, 5]`: sample, t (µs), x, y, p."""
+        return self.encoder.events(events, batch_size)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores `[T, B, K]`, spikes `[T, B, L]`, synaptic operations `[T, B, S]`."""
+        return self.network(x)  # type: ignore[no-any-return]
+
+    @torch.jit.export
+    def initial_state(self, batch_size: int) -> list[Tensor]:
+        """Membrane potentials at rest."""
+        return self.network.initial_state(batch_size)
+
+    @torch.jit.export
+    def step(self, x: Tensor, state: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+        """One time step of `forward`, with the membrane potentials before and after it."""
+        return self.network.step(x, state)
+
+
+def inference_form(network: SpikingNetwork) -> SpikingNetwork:
+    """A copy for inference: batch norm and the input scale folded into the weights, these rounded to a grid.
+
+    Layers fed by other than whole numbers (behind average pooling) are rounded too, without the promise of exact sums.
+    """
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    for layer in network.spiking_layers().values():
+        weight, bias = folded(layer)
+        if layer.max_input > 1:
+            weight = weight * network.input_scale
+        exponent = grid_exponent(weight, bias, layer.max_input)
+        _install(layer, to_grid(weight, exponent), None if bias is None else to_grid(bias, exponent))
+    network.input_scale = 1.0
+    for name, stage in list(network.stages.items()):
+        if isinstance(stage, Stateless) and isinstance(stage.function, nn.Dropout):
+            del network.stages[name]
+    return network
+
+
+def folded(layer: SpikingLayer) -> tuple[Tensor, Tensor | None]:
+    """The layer's weights and bias with its batch norm's running statistics folded in, in float64."""
+    weight = layer.synapses.weight.detach().double()
+    bias = None if layer.synapses.bias is None else layer.synapses.bias.detach().double()
+    if not isinstance(layer.norm, StepNorm):
+        return weight, bias
+    norm = layer.norm.norm
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    gain = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    shift = norm.bias.detach().double() - norm.running_mean.double() * gain
+    if bias is not None:
+        shift = shift + bias * gain
+    return weight * gain.view(-1, *(1 for _ in weight.shape[1:])), shift
+
+
+def _install(layer: SpikingLayer, weight: Tensor, bias: Tensor | None) -> None:
+    synapses = layer.synapses
+    layer.norm = nn.Identity()
+    synapses.weight = nn.Parameter(weight.float(), requires_grad=False)
+    synapses.bias = None if bias is None else nn.Parameter(bias.float(), requires_grad=False)
+
+
+def script(network: SpikingNetwork, encoder: ImageInput | EventInput) -> torch.jit.ScriptModule:
+    """The scripted inference form of a network in training form, with its encoder."""
+    module = InferenceModule(encoder, inference_form(network)).eval()
+    return torch.jit.script(module)
+
+
+def publish(store: Store, card: Card, scripted: torch.jit.ScriptModule, network: SpikingNetwork) -> int:
+    """Write the checkpoint and the training state beside it as the model's next version, and return that number."""
+
+    def write(folder: Path) -> None:
+        extra = {CARD_FILE: card.model_dump_json(indent=2)}
+        torch.jit.save(scripted, str(folder / CHECKPOINT_FILE), _extra_files=extra)
+        state = {name: value.contiguous() for name, value in network.state_dict().items()}
+        (folder / STATE_FILE).write_bytes(safetensors.torch.save(state))
+
+    return store.publish(card.name, write)
+
+
+def rebuild(card: Card, state_file: Path) -> SpikingNetwork:
+    """The network in training form that a checkpoint was exported from, from its card and its training state."""
+    network, _ = build_network(
+        card.network, spec=card.input, encoder=card.encoder, neuron=card.neuron, classes=len(card.labels)
+    )
+    network.load_state_dict(safetensors.torch.load_file(state_file))
+    return network.eval()
+
+
+def rebuild_scripted(card: Card, state_file: Path) -> torch.jit.ScriptModule:
+    """The same inference form as the archive holds, made again from the training state."""
+    return script(rebuild(card, state_file), build_encoder(card.input, card.encoder))

@@ -1,0 +1,80 @@
+"""The training step: encode, run, compare firing rates with the label, and let weights and thresholds learn."""
+
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.augment import drop_events, shift_events, shift_images
+from training.batches import Batch, step_seed
+from training.config import TrainingConfig
+from training.encode import EventInput, ImageInput
+from training.network import SpikingNetwork
+
+
+def choose_what_learns(network: SpikingNetwork, mode: str) -> None:
+    """Set `requires_grad` by learning mode: `stl` all, `sl` all but the thresholds, `tl` only the thresholds."""
+    for name, parameter in network.named_parameters():
+        is_threshold = name.endswith("neurons.threshold")
+        parameter.requires_grad_(mode == "stl" or is_threshold == (mode == "tl"))
+
+
+class SpikingModule(lightning.LightningModule):
+    """A network in training.
+
+    The loss is the mean squared error between each class's firing rate (its voting neurons, over all time steps) and
+    the one-hot label. All randomness of a step comes from (seed, epoch, step).
+    """
+
+    def __init__(self, network: SpikingNetwork, encoder: ImageInput | EventInput, config: TrainingConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.encoder = encoder
+        self.config = config
+        choose_what_learns(network, config.mode)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make the step's draws its own."""
+        torch.manual_seed(step_seed(self.config.seed, self.current_epoch, batch_idx, self.global_rank))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch."""
+        samples, labels = batch
+        scores, spikes, _ = self.network(self.encode(self.augment(samples, len(labels)), len(labels), draw=True))
+        rates = scores.mean(0) / self.network.voters
+        loss = functional.mse_loss(rates, functional.one_hot(labels, self.network.classes).to(rates.dtype))
+        shown = {"loss": loss.detach(), "spikes": spikes.sum() / len(labels)}
+        self.log_dict(shown, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Accuracy on samples that choose the epoch."""
+        samples, labels = batch
+        scores, _, _ = self.network(self.encode(samples, len(labels), draw=False))
+        accuracy = (scores.sum(0).argmax(1) == labels).float().mean()
+        self.log("val_accuracy", accuracy, prog_bar=True, batch_size=len(labels))
+
+    def augment(self, samples: Tensor, batch_size: int) -> Tensor:
+        """Shifted samples with lost events, where the configuration asks for it."""
+        config = self.config
+        if isinstance(self.encoder, ImageInput):
+            return shift_images(samples, config.shift)
+        _, height, width = self.encoder.shape
+        shifted = shift_events(samples, batch_size, config.shift, height, width)
+        return drop_events(shifted, batch_size, config.event_drop)
+
+    def encode(self, samples: Tensor, batch_size: int, *, draw: bool) -> Tensor:
+        """The network's input; with `draw`, a new Poisson draw for every sample, else that of seed 0."""
+        if isinstance(self.encoder, EventInput):
+            return self.encoder.events(samples, batch_size)
+        seeds = torch.zeros(batch_size, dtype=torch.int64, device=samples.device)
+        return self.encoder.image(samples, seeds.random_(2**62) if draw else seeds)
+
+    def configure_optimizers(self) -> Any:
+        """Adam on what learns, its rate falling by a factor each epoch."""
+        learning = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(learning, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=self.config.learning_rate_decay)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}

@@ -1,0 +1,99 @@
+"""Leaky integrate-and-fire neurons with a trainable threshold."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from training.surrogate import arctan_slope
+
+ThresholdScope = Literal["neuron", "channel", "layer"]
+
+
+def threshold_shape(shape: tuple[int, ...], scope: ThresholdScope) -> tuple[int, ...]:
+    """The shape of the thresholds of a layer of neurons of `shape` `(C, H, W)` or `(N,)`.
+
+    One threshold per neuron, per channel (a unit of a linear layer is a channel), or one for the layer.
+    """
+    if scope == "neuron":
+        return shape
+    if scope == "channel":
+        return (shape[0], *(1 for _ in shape[1:]))
+    return (1,)
+
+
+class _IntegrateAndFire(torch.autograd.Function):
+    """All time steps of a layer at once, with a backward pass of its own.
+
+    The same numbers as autograd over the plain loop, in about half of the memory traffic. The gradient goes through
+    the reset too, and reaches the threshold as the opposite of what reaches the membrane potential through the spike:
+    this is what lets weights and thresholds learn together.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, current: Tensor, rest: Tensor, threshold: Tensor, tau: float, alpha: float
+    ) -> tuple[Tensor, Tensor]:
+        potentials, spikes = torch.empty_like(current), torch.empty_like(current)
+        for now, potential, fired in zip(current, potentials, spikes, strict=True):
+            torch.mul(rest, tau, out=potential)
+            potential += now
+            torch.ge(potential, threshold, out=fired)
+            rest = torch.addcmul(potential, potential, fired, value=-1)
+        ctx.save_for_backward(potentials, spikes, threshold)
+        ctx.tau, ctx.alpha = tau, alpha
+        return spikes, rest
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        to_spikes, to_rest = grads
+        potentials, spikes, threshold = ctx.saved_tensors
+        through_spikes = arctan_slope(potentials, threshold, ctx.alpha)
+        to_current = torch.empty_like(potentials)
+        for step in reversed(range(len(potentials))):
+            # v was reset to v * (1 - s), and s came from v - theta by the surrogate
+            through_spikes[step] *= torch.addcmul(to_spikes[step], to_rest, potentials[step], value=-1)
+            torch.addcmul(to_rest, to_rest, spikes[step], value=-1, out=to_current[step])
+            to_current[step] += through_spikes[step]
+            to_rest = to_current[step] * ctx.tau
+        to_threshold = -through_spikes.sum_to_size(threshold.shape) if ctx.needs_input_grad[2] else None
+        return to_current, to_rest, to_threshold, None, None
+
+
+class LIF(nn.Module):
+    """A layer of leaky integrate-and-fire neurons with a hard reset to zero.
+
+    `v[t] = tau * v[t-1] * (1 - s[t-1]) + I[t]` and `s[t] = 1 if v[t] >= theta else 0`, with one trainable `theta` per
+    neuron, channel or layer (Sun et al. 2022, arXiv 2206.06129).
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, tau: float, alpha: float, scope: ThresholdScope) -> None:
+        super().__init__()
+        self.shape = list(shape)
+        self.tau = tau
+        self.alpha = alpha
+        self.threshold = nn.Parameter(torch.ones(threshold_shape(shape, scope)))
+
+    def initial_potential(self, batch_size: int) -> Tensor:
+        """Membrane potentials at rest, zeros `[B, *shape]`."""
+        shape = [batch_size] + self.shape  # noqa: RUF005 (TorchScript cannot unpack a list into a list)
+        return torch.zeros(shape, dtype=self.threshold.dtype, device=self.threshold.device)
+
+    def forward(self, current: Tensor, potential: Tensor) -> tuple[Tensor, Tensor]:
+        """Spikes `[T, B, *shape]` for currents of that shape, and the potentials `[B, *shape]` after the last reset."""
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            spikes: list[Tensor] = []
+            for now in current.unbind(0):
+                potential = self.tau * potential + now
+                fired = (potential >= self.threshold).to(potential.dtype)
+                potential = potential * (1 - fired)
+                spikes.append(fired)
+            return torch.stack(spikes), potential
+        return self.integrate(current, potential)
+
+    @torch.jit.unused
+    def integrate(self, current: Tensor, potential: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward` outside of scripts, with gradients."""
+        return _IntegrateAndFire.apply(  # type: ignore[no-any-return, no-untyped-call]
+            current, potential, self.threshold, self.tau, self.alpha
+        )

@@ -1,0 +1,57 @@
+"""A checkpoint's card as a table for people."""
+
+from collections.abc import Sequence
+
+from service.card import Card, Metrics
+
+
+def accuracy_table(card: Card, metrics: Metrics) -> str:
+    """Accuracy, spikes per sample, firing rate per layer, synaptic operations and estimated energy."""
+    rows = [("test accuracy", f"{metrics.accuracy:.2%} of {metrics.samples}")]
+    if metrics.validation_accuracy is not None:
+        rows.append(("validation accuracy", f"{metrics.validation_accuracy:.2%} of {metrics.validation_samples}"))
+    rows.append(("spikes per sample", f"{metrics.spikes_per_sample:,.1f}"))
+    rows += [(f"firing rate {name}", f"{rate:.4f}") for name, rate in metrics.firing_rate.items()]
+    rows += [
+        ("synaptic operations per sample", f"{metrics.synops_per_sample:,.0f}"),
+        ("  accumulates", f"{metrics.accumulates_per_sample:,.0f}"),
+        ("  multiply-accumulates", f"{metrics.multiply_accumulates_per_sample:,.0f}"),
+        (f"energy per sample ({metrics.energy_profile})", f"{metrics.energy_nj_per_sample:,.1f} nJ"),
+    ]
+    return _table(rows)
+
+
+def card_report(card: Card, version: int) -> str:
+    """The whole card, readable."""
+    learning, source = card.learning, card.input
+    rows = [
+        ("model", f"{card.name}/{version}"),
+        ("created", f"{card.created_at:%Y-%m-%d %H:%M} UTC"),
+        ("labels", ", ".join(card.labels)),
+        ("input", f"{source.kind} {source.channels} x {source.height} x {source.width}"),
+        ("encoder", ", ".join(f"{key} {value}" for key, value in card.encoder.model_dump(exclude_none=True).items())),
+        ("network", card.network),
+        ("neuron", f"LIF, tau {card.neuron.tau}, threshold per {card.neuron.threshold_scope}"),
+        ("learning", ", ".join(f"{key} {value}" for key, value in learning.model_dump(exclude_none=True).items())),
+        ("parent", card.parent or "none"),
+        ("made with", ", ".join(f"{key} {value}" for key, value in card.provenance.model_dump().items())),
+    ]
+    heading = ("layer", "output", "neurons", "synapses", "operation", "exact sums")
+    layers = [
+        (
+            layer.name,
+            " x ".join(str(size) for size in layer.out_shape),
+            f"{layer.neurons:,}",
+            f"{layer.synapses:,}",
+            layer.operation or "",
+            "yes" if layer.exact else "no",
+        )
+        for layer in card.layers
+    ]
+    return "\n\n".join([_table(rows), _table([heading, *layers]), accuracy_table(card, card.metrics)])
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)

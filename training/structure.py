@@ -1,0 +1,104 @@
+"""Network structures in the field's notation, such as `128C5-MP2-128C5-MP2-DP0.5-FC2048-VOTE10`."""
+
+import re
+from dataclasses import dataclass
+
+
+class StructureError(ValueError):
+    """A structure string that names no network."""
+
+
+@dataclass(frozen=True)
+class Conv:
+    """`128C5`: 128 channels, kernel 5 x 5, padded to keep the size; batch norm; LIF."""
+
+    channels: int
+    kernel: int
+
+
+@dataclass(frozen=True)
+class Residual:
+    """`64R3`: two 3 x 3 convolution layers around a shortcut, joined so that the sum stays spikes."""
+
+    channels: int
+    kernel: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """`MP2` or `AP2`: maximum or average over windows of 2 x 2 that do not overlap."""
+
+    kind: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """`DP0.5`: dropout, in training only."""
+
+    rate: float
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`FC2048`: 2048 units of a fully connected layer; LIF."""
+
+    units: int
+
+
+@dataclass(frozen=True)
+class Vote:
+    """`VOTE10`: fully connected; ten voting LIF neurons for each class. Always last."""
+
+    voters: int
+
+
+Token = Conv | Residual | Pool | Dropout | Linear | Vote
+
+_NOTATION = re.compile(
+    r"(?P<conv>[1-9]\d*)C(?P<conv_kernel>[1-9]\d*)"
+    r"|(?P<residual>[1-9]\d*)R(?P<residual_kernel>[1-9]\d*)"
+    r"|(?P<pool>MP|AP)(?P<size>[1-9]\d*)"
+    r"|DP(?P<rate>0(\.\d+)?)"
+    r"|FC(?P<units>[1-9]\d*)"
+    r"|VOTE(?P<voters>[1-9]\d*)?"
+)
+
+
+def parse_structure(text: str) -> list[Token]:
+    """The tokens of a structure string; `StructureError` names the first part that is wrong.
+
+    `VOTE` alone means `VOTE10`. Kernels are odd, so that the padding `(k - 1) / 2` keeps height and width.
+    """
+    tokens = [_token(part) for part in text.split("-")]
+    if not isinstance(tokens[-1], Vote) or any(isinstance(token, Vote) for token in tokens[:-1]):
+        raise StructureError(f"structure {text!r} must end with VOTE and have it nowhere else")
+    flat = False
+    for token, part in zip(tokens, text.split("-"), strict=True):
+        if flat and isinstance(token, Conv | Residual | Pool):
+            raise StructureError(f"{part!r} cannot follow a fully connected layer in {text!r}")
+        flat = flat or isinstance(token, Linear)
+    return tokens
+
+
+def _token(part: str) -> Token:
+    match = _NOTATION.fullmatch(part)
+    if match is None:
+        raise StructureError(f"{part!r} is none of 128C5, 64R3, MP2, AP2, DP0.5, FC2048, VOTE10")
+    if match["conv"]:
+        return Conv(int(match["conv"]), _odd(part, int(match["conv_kernel"])))
+    if match["residual"]:
+        return Residual(int(match["residual"]), _odd(part, int(match["residual_kernel"])))
+    if match["pool"]:
+        return Pool(match["pool"], int(match["size"]))
+    if match["rate"]:
+        return Dropout(float(match["rate"]))
+    if match["units"]:
+        return Linear(int(match["units"]))
+    return Vote(int(match["voters"] or 10))
+
+
+def _odd(part: str, kernel: int) -> int:
+    if kernel % 2 == 0:
+        raise StructureError(f"{part!r} has an even kernel; kernels are odd")
+    return kernel
