@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 
 from service.card import Card, Layer, Learning, Provenance
@@ -156,7 +156,9 @@ def _fit(
     )
     validate = len(validation) > 0
     display = progress_display() if progress else None
-    callbacks = [callback for callback in (best if validate else None, last, display) if callback is not None]
+    callbacks: list[Callback] = [
+        callback for callback in (best if validate else None, last, display) if callback is not None
+    ]
     batches = loader(training, config.batch_size, seed=config.seed, shuffle=True)
     held_out = loader(validation, config.batch_size, seed=config.seed, shuffle=False) if validate else None
     resume_from = run_dir / LAST if resume and (run_dir / LAST).exists() else None
