@@ -1,0 +1,98 @@
+"""Start the service (`python -m service`), or print its interface (`python -m service openapi`)."""
+
+import argparse
+import logging
+import sys
+from contextlib import suppress
+
+import uvicorn
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from service import logs
+from service.app import create_app
+from service.errors import ServiceError
+from service.openapi import build_openapi, render
+from service.runtime import choose_device
+from service.settings import PREFIX, Settings, describe, unknown_names
+
+log = logging.getLogger("service")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status, 2 for settings that cannot be used."""
+    command = _parser().parse_args(arguments).command
+    if command == "openapi":
+        sys.stdout.write(render(build_openapi(create_app(Settings.model_construct()))))
+        return 0
+    problems = list(unknown_names())
+    try:
+        settings = Settings()
+        choose_device(settings.device)
+    except ValidationError as error:
+        problems += [_problem(each["loc"], each["msg"]) for each in error.errors(include_input=False)]
+    except SettingsError as error:
+        problems += [str(error)]
+    except ServiceError as error:
+        problems += [error.message]
+    if problems:
+        for problem in problems:
+            sys.stderr.write(f"settings: {problem}\n")
+        sys.stderr.write("python -m service --help lists all settings\n")
+        return 2
+    return serve(settings)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until the process is told to stop; returns the exit status."""
+    logs.configure(settings.log_level)
+    _tell_who_can_call(settings)
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):  # which the server raises once more after it has shut down
+        server.run()
+    return 0 if server.started else 1
+
+
+def _tell_who_can_call(settings: Settings) -> None:
+    keys = settings.keys()
+    who = f"{len(keys)} API key(s)" if keys else "no API keys: open to whoever reaches this address"
+    level = logging.INFO if keys or settings.is_loopback else logging.WARNING
+    log.log(level, "listening on %s port %d, %s", settings.host, settings.port, who)
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    name = f"{PREFIX}{str(location[0]).upper()}: " if location else ""
+    inside = "".join(f"{part}: " for part in location[1:])
+    return f"{name}{inside}{message.removeprefix('Value error, ')}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description="Serve spiking neural networks over HTTP.",
+        epilog=f"settings, from the environment:\n{describe()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=("serve", "openapi"),
+        default="serve",
+        help="serve (the default), or openapi: print the HTTP interface as an OpenAPI document",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""The web application: parts built when it starts, routes over them, and one way to fail."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from service.errors import ServiceError
+from service.failures import answer_http_exception, answer_service_error, answer_validation_error
+from service.middleware import Authentication, BodyLimit, RequestContext
+from service.openapi import build_openapi
+from service.routes import health, metrics, models, predict
+from service.routes.parameters import refuse_unknown_query
+from service.runtime import Runtime, build_runtime
+from service.settings import Settings
+
+ROUTES = (predict, models, health, metrics)
+
+_DESCRIPTION = """
+Runs spiking neural networks on images and event recordings, and says what each answer took: spikes, synaptic
+operations, and an estimate of the energy. Failures of every kind have one body, with a stable `code`.
+"""
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application; what it needs starts with its lifespan and is found at `app.state.runtime`."""
+    app = FastAPI(
+        title="stl-snn",
+        version=_version(),
+        summary="Spiking neural networks over HTTP",
+        description=_DESCRIPTION.strip(),
+        lifespan=partial(_lifespan, settings),
+        redirect_slashes=False,
+        middleware=[
+            Middleware(RequestContext),
+            Middleware(Authentication, keys=settings.keys()),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        ],
+        exception_handlers={
+            ServiceError: answer_service_error,
+            HTTPException: answer_http_exception,
+            RequestValidationError: answer_validation_error,
+        },
+    )
+    for route in ROUTES:
+        app.include_router(route.router, dependencies=[Depends(refuse_unknown_query)])
+
+    def openapi() -> dict[str, Any]:
+        app.openapi_schema = app.openapi_schema or build_openapi(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
+    runtime = build_runtime(settings)
+    await runtime.start()
+    app.state.runtime = runtime
+    telling = asyncio.create_task(_tell_when_ready(runtime))
+    try:
+        yield
+    finally:
+        telling.cancel()
+        with suppress(asyncio.CancelledError):
+            await telling
+        await runtime.stop()
+
+
+async def _tell_when_ready(runtime: Runtime) -> None:
+    """Log once what is loaded, on which device."""
+    log.info("device %s, %d thread(s) an operation", runtime.device, runtime.settings.threads)
+    while not runtime.registry.ready:
+        await asyncio.sleep(0.1)
+    registry = runtime.registry
+    versions = [version for name in registry.names() for version in registry.versions(name)]
+    loaded = [version.label for version in versions if version.state == "ready"]
+    log.info("ready; loaded: %s", ", ".join(loaded) or "nothing")
+
+
+def _version() -> str:
+    try:
+        return version("stl-snn")
+    except PackageNotFoundError:
+        return "0+unknown"

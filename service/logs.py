@@ -1,0 +1,25 @@
+"""Log lines that carry the id of the request they belong to."""
+
+import logging
+from contextvars import ContextVar
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+
+
+class RequestIdFilter(logging.Filter):
+    """Puts the present request's id on every record; `-` outside a request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, with its `request_id`."""
+        record.request_id = request_id.get()
+        return True
+
+
+def configure(level: str) -> None:
+    """Send every log line from `level` up to standard error, in one format, the server's own included."""
+    handler = logging.StreamHandler()
+    handler.addFilter(RequestIdFilter())
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,0 +1,302 @@
+"""Which versions the store has, which of them are loaded, and which one is each model's default.
+
+All state belongs to the event loop and needs no locks. Looks at the disk run one after the other on one thread, so what
+was seen later is also taken over later; checkpoints load one after the other on another thread.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from service.card import NAME_PATTERN
+from service.checkpoint import Checkpoint, CheckpointError
+from service.errors import (
+    ModelFailedToLoad,
+    ModelNotFound,
+    Unavailable,
+    VersionInUse,
+    VersionNotFound,
+    VersionNotReady,
+)
+from service.store import Store, StoreError
+from service.versions import Model, Seen, State, Version, look, stamp
+
+__all__ = ["Registry", "State", "Version"]
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """The models of one store on one device.
+
+    `preload` says what is loaded without being asked for: `*` (the default version of every model, also of those that
+    appear later), `name` (its default version) or `name/version`; `ValueError` for anything else. The store is looked
+    at again every `poll_seconds`.
+    """
+
+    def __init__(self, store: Store, *, device: torch.device, preload: Sequence[str], poll_seconds: float) -> None:
+        for entry in preload:
+            if not re.fullmatch(rf"\*|{NAME_PATTERN}(/[1-9][0-9]*)?", entry):
+                raise ValueError(f"cannot preload {entry!r}: write '*', a model's name, or name/version")
+        self._store = store
+        self._device = device
+        self._preload = tuple(preload)
+        self._poll_seconds = poll_seconds
+        self._models: dict[str, Model] = {}
+        self._faults: dict[str, str] = {}
+        self._store_exists = False
+        self._was_ready = False
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Look at the store, begin to load the preload set, and go on looking."""
+        await self.refresh()
+        self._tasks.add(asyncio.create_task(self._poll()))
+
+    async def stop(self) -> None:
+        """Stop looking and loading."""
+        for task in list(self._tasks):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        for threads in (self._loader, self._disk):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the store exists and every preload version has been loaded or has failed.
+
+        A model that appears later does not make a ready registry unready while it loads.
+        """
+        self._was_ready = self._was_ready or (self._store_exists and not self.pending)
+        return self._was_ready and self._store_exists
+
+    @property
+    def pending(self) -> list[str]:
+        """The preload versions that are neither loaded nor failed: as `name/version`, or as asked for if unknown."""
+        pending = []
+        for entry in self._preload:
+            name, _, number = entry.partition("/")
+            for model in self._models.values() if entry == "*" else [self._models.get(name)]:
+                version = model and model.versions.get(int(number or model.default or 0))
+                if model is None or (number and version is None):
+                    pending.append(entry)
+                elif version and version.state in ("available", "loading"):
+                    pending.append(version.label)
+        return list(dict.fromkeys(pending))
+
+    def names(self) -> list[str]:
+        """The models that have a version, sorted."""
+        return sorted(self._models)
+
+    def versions(self, name: str) -> list[Version]:
+        """The versions of `name`, lowest first; `ModelNotFound`."""
+        return [version for _, version in sorted(self._model(name).versions.items())]
+
+    def version(self, name: str, number: int) -> Version:
+        """One version; `ModelNotFound` or `VersionNotFound`."""
+        versions = self._model(name).versions
+        if number not in versions:
+            message = f"model {name!r} has no version {number}; its latest is version {max(versions)}"
+            raise VersionNotFound(message, param="version")
+        return versions[number]
+
+    def default(self, name: str) -> int | None:
+        """The version that answers when none is asked for, None where every version failed; `ModelNotFound`."""
+        return self._model(name).default
+
+    async def get(self, name: str, number: int | None, *, timeout: float) -> Version:
+        """A loaded version, the default one for `number` None; loads it on demand within `timeout` seconds.
+
+        Raises `ModelNotFound`, `VersionNotFound`, `ModelFailedToLoad`, or `Unavailable` past the timeout.
+        """
+        model = self._models.get(name)
+        version = model and model.versions.get((model.default or 0) if number is None else number)
+        if version and version.state == "ready":
+            return version
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._loaded(await self._find(name, number))
+        except TimeoutError:
+            raise Unavailable(f"model {name!r} is still loading; try again", param="name") from None
+
+    async def load(self, name: str, number: int) -> Version:
+        """Load a version, also one that failed before; `ModelFailedToLoad` when it cannot be loaded."""
+        version = await self._find(name, number)
+        if version.state == "failed":
+            version.state = "available"
+        return await self._loaded(version)
+
+    async def unload(self, name: str, number: int) -> Version:
+        """Free a version's memory; it stays available. `VersionInUse` for the default."""
+        version = await self._find(name, number)
+        if version.loading:
+            await asyncio.shield(version.loading)
+        self._refuse_default(name, number)
+        version = self.version(name, number)
+        if version.state == "ready":
+            version = self._models[name].versions[number] = Version(name, number, card=version.card)
+            log.info("unloaded %s", version.label)
+        return version
+
+    async def delete(self, name: str, number: int) -> None:
+        """Remove a version from the store; `VersionInUse` for the default. Requests that hold it finish on it."""
+        await self._find(name, number)
+        self._refuse_default(name, number)
+        await self._on_disk(lambda: self._store.delete(name, number))
+        await self.refresh(name)
+
+    async def set_default(self, name: str, number: int, *, expected: int | None) -> int:
+        """Make a version the default, loaded first so that no request waits for it; returns the default before.
+
+        Raises `VersionNotReady` for one that failed to load, `DefaultChanged` when `expected` is given and is not the
+        present default.
+        """
+        try:
+            await self._loaded(await self._find(name, number))
+        except ModelFailedToLoad as error:
+            raise VersionNotReady(error.message, param="version") from error
+        present = self._model(name).default or number
+        before = await self._on_disk(lambda: self._store.set_default(name, number, expected=expected, present=present))
+        await self.refresh(name)
+        return before
+
+    async def refresh(self, name: str | None = None) -> None:
+        """Look at the folder of `name`, or at the whole store, and take over what changed.
+
+        A store that cannot be read, or has gone as a whole, leaves everything as it is.
+        """
+        known = {(v.name, v.number) for model in self._models.values() for v in model.versions.values() if v.card}
+        root = self._store.root
+        try:
+            self._store_exists, seen = await self._on_disk(lambda: (root.is_dir(), look(self._store, name, known)))
+        except OSError as error:
+            self._report("", f"the store cannot be read: {error.strerror}")
+            return
+        self._report("", None)
+        if self._store_exists:
+            for each in sorted({*seen, *self._models}) if name is None else [name]:
+                self._take_over(each, seen.get(each))
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            try:
+                await self.refresh()
+            except Exception:
+                log.exception("looking at the store failed")
+
+    async def _on_disk(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+    def _take_over(self, name: str, seen: Seen | None) -> None:
+        if seen is None:
+            self._models.pop(name, None)
+            return
+        model = self._models.setdefault(name, Model(name))
+        for number in model.versions.keys() - seen.stamps.keys():
+            del model.versions[number]
+        for number, found in seen.stamps.items():
+            version = model.versions.get(number)
+            if version is None or (version.state == "failed" and version.stamp != found):
+                version = model.versions[number] = Version(name, number, card=seen.cards.get(number))
+                if version.label in self._preload:
+                    self._begin_loading(version)
+        if isinstance(seen.pointer, StoreError):
+            self._report(name, seen.pointer.message)
+        else:
+            self._report(name, None)
+            model.pointer = seen.pointer
+        self._settle(model)
+
+    def _settle(self, model: Model) -> None:
+        """Bring the default into force, but let a loaded one serve on until its successor is loaded too."""
+        present, chosen = model.versions.get(model.default or 0), model.versions.get(model.chosen() or 0)
+        if chosen is None or chosen.number != model.default:
+            if present and chosen and present.state == "ready" and chosen.state in ("available", "loading"):
+                self._begin_loading(chosen)
+                return
+            model.default = chosen.number if chosen else None
+            log.info("default of %s is %s", model.name, model.default)
+        if chosen and chosen.state == "available" and not {"*", model.name}.isdisjoint(self._preload):
+            self._begin_loading(chosen)
+
+    def _begin_loading(self, version: Version) -> asyncio.Task[None]:
+        if version.loading is None:
+            version.state, version.error = "loading", None
+            version.loading = asyncio.create_task(self._load(version))
+            self._tasks.add(version.loading)
+            version.loading.add_done_callback(self._tasks.discard)
+        return version.loading
+
+    async def _load(self, version: Version) -> None:
+        path = self._store.checkpoint_path(version.name, version.number)
+        in_thread = asyncio.get_running_loop().run_in_executor
+        try:
+            version.stamp = await in_thread(self._loader, stamp, path)
+            version.checkpoint = await in_thread(self._loader, _load_warm, path, self._device)
+        except CheckpointError as error:
+            version.error = str(error)
+        except Exception as error:
+            log.exception("loading %s failed", version.label)
+            version.error = f"it could not be loaded ({type(error).__name__})"
+        else:
+            version.card = version.checkpoint.card
+        version.state = "ready" if version.checkpoint else "failed"
+        version.loading = None
+        log.info("%s is %s%s", version.label, version.state, f": {version.error}" if version.error else "")
+        if model := self._models.get(version.name):
+            self._settle(model)
+
+    async def _loaded(self, version: Version) -> Version:
+        if version.state in ("available", "loading"):
+            await asyncio.shield(self._begin_loading(version))
+        if version.state == "failed":
+            raise ModelFailedToLoad(f"{version.label} failed to load: {version.error}", param="version")
+        return version
+
+    async def _find(self, name: str, number: int | None) -> Version:
+        """The version asked for; one that is not known is looked for in the store before it is refused."""
+        model = self._models.get(name)
+        if model is None or (number is not None and number not in model.versions):
+            await self.refresh(name)
+        if number is None:
+            number = self._model(name).default
+        if number is None:
+            first = self.versions(name)[0]
+            raise ModelFailedToLoad(f"every version of model {name!r} failed to load; {first.label}: {first.error}")
+        return self.version(name, number)
+
+    def _model(self, name: str) -> Model:
+        if name not in self._models:
+            near = "".join(f"; did you mean {near!r}?" for near in get_close_matches(name, self._models, n=1))
+            raise ModelNotFound(f"there is no model {name!r}{near}", param="name")
+        return self._models[name]
+
+    def _refuse_default(self, name: str, number: int) -> None:
+        if self._model(name).default == number:
+            raise VersionInUse(f"version {number} is the default of model {name!r}", param="version")
+
+    def _report(self, name: str, fault: str | None) -> None:
+        """Log a fault of the store once, not at every look."""
+        if fault and self._faults.get(name) != fault:
+            log.error("%s", fault)
+        self._faults[name] = fault or ""
+
+
+def _load_warm(path: Path, device: torch.device) -> Checkpoint:
+    checkpoint = Checkpoint.load(path, device)
+    checkpoint.warm_up()
+    return checkpoint

@@ -1,0 +1,1 @@
+"""The routes: parse, call one thing, return. HTTP ends here."""

@@ -1,0 +1,22 @@
+"""`/metrics`, for Prometheus."""
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from service.routes.parameters import RuntimeOf
+from service.routes.responses import failures
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **failures()},
+)
+async def metrics(runtime: RuntimeOf) -> Response:
+    """Requests, latencies, batches, the queue, spikes, operations and estimated energy, in Prometheus' text format."""
+    return Response(runtime.metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,189 @@
+"""`/v1/models`: what there is, what is loaded, and which version is the default."""
+
+import asyncio
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import errors
+from service.registry import Registry, Version
+from service.routes.bodies import read_json
+from service.routes.parameters import Name, RuntimeOf, TimeoutOf, VersionNumber
+from service.routes.responses import answer, failures
+from service.schemas import (
+    DefaultBody,
+    Deleted,
+    ModelBody,
+    ModelList,
+    ModelWithPrevious,
+    VersionBody,
+    VersionWithCard,
+)
+
+router = APIRouter(tags=["models"])
+
+OWNER = "stl-snn"
+
+_MODEL = "/v1/models/{name}"
+_VERSION = "/v1/models/{name}/versions/{version}"
+_UNKNOWN = (errors.ModelNotFound, errors.VersionNotFound)
+_DEFAULT_BODY = {
+    "required": True,
+    "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{DefaultBody.__name__}"}}},
+}
+
+
+@router.get(
+    "/v1/models", operation_id="list_models", summary="All models", response_model=ModelList, responses=failures()
+)
+async def list_models(runtime: RuntimeOf) -> Response:
+    """Every model of the store with its versions, by name."""
+    registry = runtime.registry
+    return answer(ModelList(object="list", data=[_model(registry, name) for name in registry.names()]))
+
+
+@router.get(
+    _MODEL,
+    operation_id="get_model",
+    summary="One model",
+    response_model=ModelBody,
+    responses=failures(errors.ModelNotFound),
+)
+async def get_model(request: Request, runtime: RuntimeOf, name: Name) -> Response:
+    """A model and the state of each of its versions."""
+    await _find(request, runtime.registry, name)
+    return answer(_model(runtime.registry, name))
+
+
+@router.get(
+    _VERSION,
+    operation_id="get_version",
+    summary="One version and its card",
+    response_model=VersionWithCard,
+    responses=failures(*_UNKNOWN),
+)
+async def get_version(request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
+    """A version and everything that its card says; the card is null while it has never been loaded."""
+    await _find(request, runtime.registry, name, version)
+    found = runtime.registry.version(name, version)
+    return answer(VersionWithCard(**dict(_version(found)), card=found.card))
+
+
+@router.put(
+    f"{_MODEL}/default",
+    operation_id="set_default",
+    summary="Promote a version, or go back to one",
+    response_model=ModelWithPrevious,
+    responses=failures(
+        *_UNKNOWN,
+        errors.BadRequest,
+        errors.InvalidJson,
+        errors.TooLarge,
+        errors.UnsupportedMediaType,
+        errors.DefaultChanged,
+        errors.VersionNotReady,
+    ),
+    openapi_extra={"requestBody": _DEFAULT_BODY},
+)
+async def set_default(request: Request, runtime: RuntimeOf, name: Name) -> Response:
+    """Make a version the one that answers when none is asked for; requests that are running finish where they began.
+
+    With `expected`, only if that is the default now. It survives a restart, and every replica that shares the store
+    follows within seconds.
+    """
+    body = await read_json(request, DefaultBody)
+    previous = await runtime.registry.set_default(name, body.version, expected=body.expected)
+    request.state.model = name
+    return answer(ModelWithPrevious(**dict(_model(runtime.registry, name)), previous_default_version=previous))
+
+
+@router.post(
+    f"{_VERSION}/load",
+    operation_id="load_version",
+    summary="Load a version",
+    response_model=VersionBody,
+    responses=failures(*_UNKNOWN, errors.Unavailable, errors.ModelFailedToLoad),
+)
+async def load_version(
+    request: Request, runtime: RuntimeOf, timeout: TimeoutOf, name: Name, version: VersionNumber
+) -> Response:
+    """Load a version and answer when it is ready; one that failed before is tried again.
+
+    Past the request's time the answer is `not_ready`, and the loading goes on.
+    """
+    await _find(request, runtime.registry, name, version)
+    try:
+        async with asyncio.timeout(timeout):
+            return answer(_version(await runtime.registry.load(name, version)))
+    except TimeoutError:
+        raise errors.Unavailable(f"{name}/{version} is still loading", param="version") from None
+
+
+@router.post(
+    f"{_VERSION}/unload",
+    operation_id="unload_version",
+    summary="Free a version's memory",
+    response_model=VersionBody,
+    responses=failures(*_UNKNOWN, errors.VersionInUse),
+)
+async def unload_version(request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
+    """Let go of a loaded version, which then loads again when somebody asks for it; not the default."""
+    await _find(request, runtime.registry, name, version)
+    return answer(_version(await runtime.registry.unload(name, version)))
+
+
+@router.delete(
+    _VERSION,
+    operation_id="delete_version",
+    summary="Delete a version",
+    response_model=Deleted,
+    responses=failures(*_UNKNOWN, errors.VersionInUse),
+)
+async def delete_version(request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
+    """Remove a version from the store for good; its number is not used again. Not the default."""
+    await _find(request, runtime.registry, name, version)
+    await runtime.registry.delete(name, version)
+    return answer(Deleted(name=name, version=version, object="model.version", deleted=True))
+
+
+async def _find(request: Request, registry: Registry, name: str, version: int | None = None) -> None:
+    """See that a model, or a version of it, is known, after a look at the store when it is not."""
+    known = name in registry.names() and (
+        version is None or any(each.number == version for each in registry.versions(name))
+    )
+    if not known:
+        await registry.refresh(name)
+    registry.versions(name)
+    request.state.model = name
+    if version is not None:
+        registry.version(name, version)
+
+
+def _model(registry: Registry, name: str) -> ModelBody:
+    versions = [_version(version) for version in registry.versions(name)]
+    created = min((each.created_at for each in versions if each.created_at is not None), default=0)
+    return ModelBody(
+        name=name,
+        object="model",
+        id=name,
+        created=int(created),
+        owned_by=OWNER,
+        default_version=registry.default(name),
+        versions=versions,
+    )
+
+
+def _version(version: Version) -> VersionBody:
+    card = version.card
+    return VersionBody(
+        version=version.number,
+        state=version.state,
+        created_at=card.created_at.timestamp() if card else None,
+        parent=card.parent if card else None,
+        task=card.task if card else None,
+        input=card.input if card else None,
+        labels=list(card.labels) if card else None,
+        metrics=card.metrics if card else None,
+        error=version.error,
+    )

@@ -1,0 +1,30 @@
+"""How routes answer, and how `openapi.json` says so."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from service.errors import HTTP_STATUS, InvalidParameter, ServiceError, Unauthorized
+from service.schemas import ErrorBody
+
+
+def answer(body: BaseModel, *, only_set: bool = False) -> Response:
+    """A typed body as JSON; with `only_set`, without the fields that nobody gave a value."""
+    return Response(body.model_dump_json(exclude_unset=only_set), media_type="application/json")
+
+
+def failures(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """What `openapi.json` says of the failures of a route: each status with its codes, and those every route has."""
+    by_status: dict[int | str, list[str]] = {}
+    everywhere: tuple[type[ServiceError], ...] = (InvalidParameter, Unauthorized, ServiceError)
+    for error in errors + everywhere:
+        summary = _summary(error)
+        by_status.setdefault(HTTP_STATUS[error.code], []).append(f"`{error.code}`: {summary}")
+    return {status: {"model": ErrorBody, "description": " ".join(lines)} for status, lines in sorted(by_status.items())}
+
+
+def _summary(error: type[ServiceError]) -> str:
+    if error is ServiceError:
+        return "The service failed on this request."
+    return (error.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,310 @@
+"""Batches of real networks: who runs with whom, in what order, and that it makes no difference to the numbers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from service.batcher import Answer, Batcher, BatchReport
+from service.checkpoint import Activity, Checkpoint, EventSample, ImageSample, Sample
+from service.errors import Overloaded, ShuttingDown
+from service.store import Store
+from tests.tiny import moving_bar
+
+
+@pytest.fixture(scope="module")
+def load(tiny_store_root: Path) -> Callable[[str], Checkpoint]:
+    store = Store(tiny_store_root)
+    return lambda name: Checkpoint.load(store.checkpoint_path(name, 1), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def images(load: Callable[[str], Checkpoint]) -> Checkpoint:
+    return load("tiny-image")
+
+
+@pytest.fixture(scope="module")
+def events(load: Callable[[str], Checkpoint]) -> Checkpoint:
+    return load("tiny-events")
+
+
+def image(seed: int) -> ImageSample:
+    pixels = np.random.default_rng(seed).integers(0, 256, (1, 8, 8), dtype=np.uint8)
+    return ImageSample(pixels, seed)
+
+
+def recording(seed: int) -> EventSample:
+    return EventSample(moving_bar(np.random.default_rng(seed), right=bool(seed % 2)))
+
+
+def assert_same(found: Sequence[Activity], expected: Sequence[Activity]) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
+        np.testing.assert_array_equal(one.spikes, other.spikes)
+        np.testing.assert_array_equal(one.synops, other.synops)
+        assert one.input == other.input
+
+
+def alone(checkpoint: Checkpoint, samples: Sequence[Sample]) -> list[Activity]:
+    return [checkpoint.run([sample])[0] for sample in samples]
+
+
+def batcher(**changes: Any) -> Batcher:
+    settings = {"max_batch_size": 8, "max_batch_wait_ms": 0.0, "max_queue_size": 64, "max_batch_cost": 10**9}
+    return Batcher(**(settings | changes))
+
+
+@asynccontextmanager
+async def running(batcher: Batcher) -> AsyncIterator[Batcher]:
+    await batcher.start()
+    try:
+        yield batcher
+    finally:
+        await batcher.stop()
+
+
+async def queued(batcher: Batcher, *requests: tuple[Checkpoint, Sequence[Sample]]) -> list[asyncio.Task[Answer]]:
+    """Submit to a batcher that has not started, so that what runs together is certain."""
+    tasks = [asyncio.create_task(batcher.submit(checkpoint, samples)) for checkpoint, samples in requests]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_what_waits_runs_together_and_gives_each_what_it_gets_alone(
+    images: Checkpoint, events: Checkpoint
+) -> None:
+    for checkpoint, sample in ((images, image), (events, recording)):
+        reports: list[BatchReport] = []
+        waiting = batcher(on_batch=reports.append)
+        requests: list[list[Sample]] = [[sample(0)], [sample(1), sample(2), sample(3)], [sample(4)], [sample(0)]]
+        tasks = await queued(waiting, *((checkpoint, samples) for samples in requests))
+        assert waiting.depth == 4
+        async with running(waiting):
+            answers = await asyncio.gather(*tasks)
+        assert [(report.rows, report.requests) for report in reports] == [(6, 4)]
+        assert {answer.batch_size for answer in answers} == {6}
+        for answer, samples in zip(answers, requests, strict=True):
+            assert_same(answer.activities, alone(checkpoint, samples))
+        assert waiting.depth == 0
+
+
+async def test_a_request_larger_than_a_batch_is_split(images: Checkpoint) -> None:
+    reports: list[BatchReport] = []
+    waiting = batcher(max_batch_size=4, on_batch=reports.append)
+    samples: list[Sample] = [image(seed) for seed in range(10)]
+    large, small = await queued(waiting, (images, samples), (images, [image(99)]))
+    async with running(waiting):
+        assert_same((await large).activities, alone(images, samples))
+        assert_same((await small).activities, alone(images, [image(99)]))
+    assert [report.rows for report in reports] == [4, 4, 3]
+    assert (await large).batch_size == 4
+    assert (await small).batch_size == 3
+    assert len((await large).measured_mj) == 10
+    assert (await large).compute_ms == pytest.approx(sum(report.compute_seconds for report in reports) * 1000)
+
+
+async def test_the_cost_of_the_input_bounds_a_batch(images: Checkpoint) -> None:
+    for cost, expected in ((3 * 4 * 64, [3, 2]), (4 * 4 * 64 - 1, [3, 2]), (1, [1, 1, 1, 1, 1])):
+        reports: list[BatchReport] = []
+        waiting = batcher(max_batch_cost=cost, on_batch=reports.append)
+        tasks = await queued(waiting, *((images, [image(seed)]) for seed in range(5)))
+        async with running(waiting):
+            await asyncio.gather(*tasks)
+        assert [report.rows for report in reports] == expected
+
+
+async def test_the_oldest_request_runs_first_whatever_its_model(images: Checkpoint, events: Checkpoint) -> None:
+    reports: list[BatchReport] = []
+    waiting = batcher(max_batch_size=2, on_batch=reports.append)
+    a, b = (images, [image(0)]), (events, [recording(0)])
+    tasks = await queued(waiting, a, b, a, a, b)
+    async with running(waiting):
+        await asyncio.gather(*tasks)
+    ran = [(report.model, report.rows) for report in reports]
+    assert ran == [("tiny-image", 2), ("tiny-events", 2), ("tiny-image", 1)]
+
+
+async def test_two_loaded_copies_of_one_model_do_not_share_a_batch(
+    images: Checkpoint, load: Callable[[str], Checkpoint]
+) -> None:
+    reports: list[BatchReport] = []
+    waiting = batcher(on_batch=reports.append)
+    tasks = await queued(waiting, (images, [image(0)]), (load("tiny-image"), [image(0)]))
+    async with running(waiting):
+        await asyncio.gather(*tasks)
+    assert [report.rows for report in reports] == [1, 1]
+
+
+async def test_a_full_queue_refuses_at_once_and_serves_those_who_wait(images: Checkpoint) -> None:
+    waiting = batcher(max_queue_size=3)
+    tasks = await queued(waiting, *((images, [image(seed), image(seed)]) for seed in range(3)))
+    with pytest.raises(Overloaded, match="3 requests are waiting"):
+        await asyncio.wait_for(waiting.submit(images, [image(3)]), 0.5)
+    assert waiting.depth == 3
+    async with running(waiting):
+        answers = await asyncio.gather(*tasks)
+        assert len((await waiting.submit(images, [image(3)])).activities) == 1
+    assert [len(answer.activities) for answer in answers] == [2, 2, 2]
+
+
+async def test_a_failing_batch_fails_its_own_requests_and_no_others(images: Checkpoint, events: Checkpoint) -> None:
+    reports: list[BatchReport] = []
+    waiting = batcher(max_batch_size=2, on_batch=reports.append)
+    unlike = ImageSample(np.zeros((1, 5, 7), dtype=np.uint8))
+    tasks = await queued(
+        waiting,
+        (images, [image(0), unlike, image(1), image(2)]),
+        (events, [recording(0)]),
+        (images, [image(3)]),
+    )
+    async with running(waiting):
+        with pytest.raises(ValueError, match="same shape"):
+            await tasks[0]
+        assert_same((await tasks[1]).activities, alone(events, [recording(0)]))
+        assert_same((await tasks[2]).activities, alone(images, [image(3)]))
+        assert_same((await waiting.submit(images, [image(4)])).activities, alone(images, [image(4)]))
+    # The rest of the failed request never reached the device.
+    assert [(report.model, report.rows) for report in reports][:2] == [("tiny-events", 1), ("tiny-image", 1)]
+
+
+async def test_a_caller_who_leaves_frees_the_queue_and_harms_nobody(images: Checkpoint) -> None:
+    reports: list[BatchReport] = []
+    waiting = batcher(on_batch=reports.append)
+    tasks = await queued(waiting, *((images, [image(seed)]) for seed in range(3)))
+    tasks[1].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[1]
+    assert waiting.depth == 2
+    async with running(waiting):
+        assert_same((await tasks[0]).activities, alone(images, [image(0)]))
+        assert_same((await tasks[2]).activities, alone(images, [image(2)]))
+    assert [report.rows for report in reports] == [2]
+
+
+async def test_a_caller_who_leaves_while_the_batch_runs_harms_nobody(images: Checkpoint) -> None:
+    many: list[Sample] = [image(seed) for seed in range(2000)]
+    waiting = batcher(max_batch_size=5000)
+    leaving, staying = await queued(waiting, (images, many), (images, [image(1)]))
+    async with running(waiting):
+        while waiting.depth:
+            await asyncio.sleep(0)
+        assert not staying.done()
+        leaving.cancel()
+        assert_same((await staying).activities, alone(images, [image(1)]))
+        assert leaving.cancelled()
+        assert (await staying).batch_size == 2001
+        assert len((await waiting.submit(images, [image(2)])).activities) == 1
+
+
+async def test_stopping_finishes_what_is_queued_and_takes_no_more(images: Checkpoint) -> None:
+    waiting = batcher(max_batch_size=1, max_batch_wait_ms=60_000)
+    tasks = await queued(waiting, *((images, [image(seed)]) for seed in range(5)))
+    await waiting.start()
+    stopping = asyncio.create_task(waiting.stop())
+    await asyncio.sleep(0)
+    with pytest.raises(ShuttingDown):
+        await waiting.submit(images, [image(9)])
+    await asyncio.wait_for(stopping, 10)
+    assert [len(task.result().activities) for task in tasks] == [1] * 5
+
+
+async def test_an_idle_batcher_stops(images: Checkpoint) -> None:
+    waiting = batcher()
+    await waiting.start()
+    await asyncio.sleep(0)
+    await asyncio.wait_for(waiting.stop(), 5)
+
+
+async def test_a_batch_waits_to_fill_only_as_long_as_allowed(images: Checkpoint) -> None:
+    async with running(batcher(max_batch_wait_ms=1000.0)) as waiting:
+        first = asyncio.create_task(waiting.submit(images, [image(0)]))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(waiting.submit(images, [image(1)]))
+        answers = await asyncio.gather(first, second)
+    assert [answer.batch_size for answer in answers] == [2, 2]
+    assert answers[0].queue_ms >= 1000
+    assert answers[1].queue_ms <= answers[0].queue_ms - 40
+
+
+async def test_a_full_batch_does_not_wait(images: Checkpoint) -> None:
+    async with running(batcher(max_batch_size=2, max_batch_wait_ms=60_000.0)) as waiting:
+        tasks = [asyncio.create_task(waiting.submit(images, [image(seed)])) for seed in range(2)]
+        answers = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    assert [answer.batch_size for answer in answers] == [2, 2]
+
+
+async def test_times_are_split_into_waiting_and_computing(images: Checkpoint) -> None:
+    reports: list[BatchReport] = []
+    waiting = batcher(max_batch_size=1, on_batch=reports.append)
+    tasks = await queued(waiting, (images, [image(0)]), (images, [image(1)]))
+    await asyncio.sleep(0.05)
+    async with running(waiting):
+        first, second = await asyncio.gather(*tasks)
+    assert first.queue_ms >= 50
+    assert second.queue_ms >= first.queue_ms + first.compute_ms
+    assert [report.compute_seconds * 1000 for report in reports] == [first.compute_ms, second.compute_ms]
+    assert [report.queue_seconds * 1000 for report in reports] == [first.queue_ms, second.queue_ms]
+    assert first.compute_ms > 0
+
+
+class Steady:
+    """A meter that counts `step` joules between two readings."""
+
+    def __init__(self, step: float) -> None:
+        self.step = step
+        self.total = 0.0
+
+    def read(self) -> float | None:
+        self.total += self.step
+        return self.total
+
+
+async def test_measured_energy_is_shared_by_the_rows_of_a_batch(images: Checkpoint) -> None:
+    reports: list[BatchReport] = []
+    waiting = batcher(max_batch_size=4, meter=Steady(2.0), on_batch=reports.append)
+    tasks = await queued(waiting, (images, [image(0)]), (images, [image(seed) for seed in range(4)]))
+    async with running(waiting):
+        one, four = await asyncio.gather(*tasks)
+    assert one.measured_mj == [500.0]
+    assert four.measured_mj == [500.0, 500.0, 500.0, 2000.0]
+    assert [report.joules for report in reports] == [2.0, 2.0]
+
+
+async def test_energy_that_was_not_counted_is_absent_and_not_zero(images: Checkpoint) -> None:
+    for meter in (None, Steady(0.0)):
+        async with running(batcher(meter=meter)) as waiting:
+            assert (await waiting.submit(images, [image(0)])).measured_mj == [None]
+
+
+async def test_a_report_that_fails_does_not_stop_the_device(
+    images: Checkpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(report: BatchReport) -> None:
+        raise RuntimeError("no room for metrics")
+
+    async with running(batcher(on_batch=fail)) as waiting:
+        for seed in range(2):
+            assert len((await waiting.submit(images, [image(seed)])).activities) == 1
+    assert "no room for metrics" in caplog.text
+
+
+async def test_a_request_without_samples_is_refused(images: Checkpoint) -> None:
+    with pytest.raises(ValueError, match="at least one sample"):
+        await batcher().submit(images, [])
+
+
+async def test_the_event_loop_stays_free_while_the_device_computes(images: Checkpoint) -> None:
+    many: list[Sample] = [image(seed) for seed in range(3000)]
+    async with running(batcher(max_batch_size=5000)) as waiting:
+        task = asyncio.create_task(waiting.submit(images, many))
+        turns = 0
+        while not task.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+    assert turns > 5
