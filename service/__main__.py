@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from contextlib import suppress
 
@@ -59,7 +60,9 @@ def serve(settings: Settings) -> int:
         server_header=False,
     )
     server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):  # which the server raises once more after it has shut down
+    # The server raises the signal that ended it once more after it has shut down; that is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    with suppress(KeyboardInterrupt):
         server.run()
     return 0 if server.started else 1
 

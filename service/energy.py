@@ -106,8 +106,8 @@ class Estimate:
 
 
 def operations_nj(accumulates: float, multiply_accumulates: float, profile: Profile) -> float:
-    """Cost of counted operations in nanojoules."""
-    return (accumulates * profile.ac_pj + multiply_accumulates * profile.mac_pj) / 1000
+    """Cost of counted operations in nanojoules, to the attojoule."""
+    return round((accumulates * profile.ac_pj + multiply_accumulates * profile.mac_pj) / 1000, 9)
 
 
 def ann_equivalent_nj(card: Card, profile: Profile) -> float:
@@ -115,7 +115,7 @@ def ann_equivalent_nj(card: Card, profile: Profile) -> float:
 
     Every synapse multiplies and accumulates once, whatever the number of time steps of the spiking network.
     """
-    return sum(layer.dense_macs for layer in card.layers) * profile.ann_mac_pj / 1000
+    return round(sum(layer.dense_macs for layer in card.layers) * profile.ann_mac_pj / 1000, 9)
 
 
 def membrane_updates(card: Card) -> int:
