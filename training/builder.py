@@ -7,7 +7,7 @@ from torch import nn
 
 from service.card import EventEncoder, ImageEncoder, InputSpec, Layer, Neuron
 from training.encode import max_input
-from training.layers import ResidualBlock, SpikingLayer, Stateless, StepNorm, conv_fan_out
+from training.layers import MaxPool, ResidualBlock, SpikingLayer, Stateless, StepNorm, conv_fan_out
 from training.network import SpikingNetwork
 from training.neurons import LIF
 from training.structure import Conv, Dropout, Linear, Pool, Residual, StructureError, Vote, parse_structure
@@ -60,7 +60,7 @@ class _Builder:
         self.shape = (channels, height // size, width // size)
         self._append(name, "max_pool" if kind == "MP" else "avg_pool", self.shape)
         if kind == "MP":
-            return Stateless(nn.MaxPool2d(size))
+            return Stateless(MaxPool(size))
         self.analog, self.exact = True, False
         return Stateless(nn.AvgPool2d(size))
 

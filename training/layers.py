@@ -127,6 +127,31 @@ class ResidualBlock(nn.Module):
         return state
 
 
+class MaxPool(nn.Module):
+    """The maximum over windows of `size` x `size` that do not overlap; rows and columns left over are dropped."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, H, W]` to `[N, C, H // size, W // size]`.
+
+        Without gradients, as maxima of strided slices: the same numbers several times faster than torch's pooling. With
+        them, torch's own, which passes the gradient to one of several equal values and does not share it out.
+        """
+        if self.training:
+            return nn.functional.max_pool2d(x, self.size)
+        height, width = x.shape[2] // self.size * self.size, x.shape[3] // self.size * self.size
+        rows = x[:, :, 0 : height : self.size]
+        for offset in range(1, self.size):
+            rows = torch.maximum(rows, x[:, :, offset : height : self.size])
+        columns = rows[:, :, :, 0 : width : self.size]
+        for offset in range(1, self.size):
+            columns = torch.maximum(columns, rows[:, :, :, offset : width : self.size])
+        return columns
+
+
 class Stateless(nn.Module):
     """Pooling or dropout: no neurons, no synapses, time folded into the batch."""
 

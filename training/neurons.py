@@ -36,10 +36,9 @@ class _IntegrateAndFire(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         potentials, spikes = torch.empty_like(current), torch.empty_like(current)
         for now, potential, fired in zip(current, potentials, spikes, strict=True):
-            torch.mul(rest, tau, out=potential)
-            potential += now
+            torch.mul(rest, tau, out=potential).add_(now)
             torch.ge(potential, threshold, out=fired)
-            rest = torch.addcmul(potential, potential, fired, value=-1)
+            rest = torch.addcmul(potential, potential, fired, value=-1)  # v * (1 - s) in one pass
         ctx.save_for_backward(potentials, spikes, threshold)
         ctx.tau, ctx.alpha = tau, alpha
         return spikes, rest
@@ -82,13 +81,12 @@ class LIF(nn.Module):
     def forward(self, current: Tensor, potential: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes `[T, B, *shape]` for currents of that shape, and the potentials `[B, *shape]` after the last reset."""
         if torch.jit.is_scripting():  # type: ignore[attr-defined]
-            spikes: list[Tensor] = []
-            for now in current.unbind(0):
-                potential = self.tau * potential + now
-                fired = (potential >= self.threshold).to(potential.dtype)
-                potential = potential * (1 - fired)
-                spikes.append(fired)
-            return torch.stack(spikes), potential
+            spikes = torch.empty_like(current)
+            for step in range(current.shape[0]):
+                potential = (potential * self.tau).add_(current[step])
+                fired = torch.ge(potential, self.threshold, out=spikes[step])
+                potential = torch.addcmul(potential, potential, fired, value=-1.0)
+            return spikes, potential
         return self.integrate(current, potential)
 
     @torch.jit.unused

@@ -15,6 +15,7 @@ from service.errors import ModelError
 from service.store import Store
 from tests.tiny import moving_bars
 from training.data import load_dataset
+from training.export import STATE_FILE, inference_form, rebuild
 
 CPU = torch.device("cpu")
 
@@ -73,6 +74,20 @@ def test_activity_has_the_cards_shape_and_the_network_is_active(tiny_store_root:
         assert activity.scores.max() <= card.voters
         assert activity.scores.sum() == activity.spikes[:, -1].sum()
         assert activity.input > 0
+
+
+@pytest.mark.parametrize("name", ["tiny-image", "tiny-direct", "tiny-events"])
+def test_the_loaded_and_frozen_network_equals_the_one_it_was_exported_from(tiny_store_root: Path, name: str) -> None:
+    path = Store(tiny_store_root).checkpoint_path(name, 1)
+    checkpoint = Checkpoint.load(path, CPU)
+    network = inference_form(rebuild(checkpoint.card, path.with_name(STATE_FILE)))
+    samples = samples_for(name, 9)
+    with torch.inference_mode():
+        scores, spikes, synops = network(checkpoint._encode(samples))
+    for row, activity in enumerate(checkpoint.run(samples)):
+        assert np.array_equal(activity.scores, scores[:, row].numpy())
+        assert np.array_equal(activity.spikes, spikes[:, row].numpy())
+        assert np.array_equal(activity.synops, synops[:, row].numpy())
 
 
 def test_another_seed_is_another_poisson_draw(tiny_store_root: Path) -> None:

@@ -10,7 +10,7 @@ from service.card import InputSpec, Neuron
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
 from training.builder import build_network
 from training.export import inference_form
-from training.layers import ResidualBlock, StepNorm
+from training.layers import MaxPool, ResidualBlock, StepNorm
 from training.network import SpikingNetwork
 from training.structure import StructureError
 
@@ -218,3 +218,12 @@ def test_a_pool_that_does_not_fit_is_an_error() -> None:
             neuron=Neuron(tau=0.5, threshold_scope="layer"),
             classes=2,
         )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(6, 6), (7, 5), (3, 4)])
+def test_pooling_without_gradients_equals_torchs(size: int, shape: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *shape)
+    pool = MaxPool(size)
+    assert torch.equal(pool.eval()(x), pool.train()(x))
+    assert torch.equal(torch.jit.script(pool.eval())(x), nn.functional.max_pool2d(x, size))
