@@ -1,6 +1,6 @@
 """Accuracy of the shipped models through HTTP, on the whole test part of each data set.
 
-    python benchmarks/accuracy.py --data-dir DATA [--url http://127.0.0.1:8000] [MODEL ...]
+    python -m benchmarks.accuracy --data-dir DATA [--url http://127.0.0.1:8000] [MODEL ...]
 
 Sends every test image as a PNG and every test recording as lists of events, sixteen requests at a time, to a running
 service, and prints what came back beside what the model's card says. Exits with 1 where the two differ.

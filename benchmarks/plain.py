@@ -1,0 +1,67 @@
+"""What the service is compared with: FastAPI routes without queue, registry or metrics. `python -m benchmarks.plain`.
+
+`/plain` reads the body and answers with a fixed prediction, as a typed FastAPI route does; `/forward` decodes the image
+and runs the network in the route, one at a time.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+import uvicorn
+from fastapi import FastAPI, Request, Response
+
+from service.answer import prediction
+from service.checkpoint import Checkpoint, ImageSample
+from service.energy import PROFILES
+from service.images import read_image
+from service.schemas import PredictAnswer, Timing
+
+TIMING = Timing(queue_ms=0.0, compute_ms=0.0, total_ms=0.0, batch_size=1)
+
+
+def build(path: Path) -> FastAPI:
+    """An app over one checkpoint."""
+    checkpoint = Checkpoint.load(path, torch.device("cpu"))
+    checkpoint.warm_up()
+    card = checkpoint.card
+    app = FastAPI()
+
+    def answer(image: ImageSample) -> PredictAnswer:
+        activity = checkpoint.run([image])[0]
+        profile = PROFILES["cmos-45nm"]
+        shown = prediction(0, activity, card, None, detail="summary", top_k=5, profile=profile, measured_mj=None)
+        return PredictAnswer(id="plain", model=card.name, version=1, predictions=[shown], timing=TIMING)
+
+    ready = answer(ImageSample(torch.zeros(card.input.shape, dtype=torch.uint8).numpy()))
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"status": "ready"}
+
+    @app.post("/plain")
+    async def plain(request: Request) -> PredictAnswer:
+        await request.body()
+        return ready
+
+    @app.post("/forward")
+    async def forward(request: Request) -> Response:
+        image = read_image(await request.body(), card.input, max_pixels=1_000_000)
+        body = answer(ImageSample(image.pixels))
+        return Response(body.model_dump_json(exclude_unset=True), media_type="application/json")
+
+    return app
+
+
+def main() -> None:
+    """Serve the routes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    uvicorn.run(build(options.checkpoint), port=options.port, loop="uvloop", http="httptools", access_log=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The service over HTTP: throughput beside bare `forward`, latency by number of clients, and what overload does.
+
+    python -m benchmarks.service [--model mnist-stl] [--seconds 8]
+
+The server has one core and k6 another. Bare `forward` runs on the server's core, before and after, at the batch size
+that the service reached; it leaves out decoding and encoding.
+"""
+
+import argparse
+import io
+import json
+import multiprocessing
+import re
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.load import ROOT, SERVER_CORE, Result, closed_loop, open_loop, pin, service
+from benchmarks.machine import describe_machine, print_header, print_row, use_one_thread
+from service.checkpoint import Checkpoint, ImageSample
+from service.store import Store
+
+CLIENTS = (1, 8, 64)
+SHARES = (0.5, 1.0, 2.0)
+
+
+def bare_forward(path: Path, batch_size: int, seconds: float) -> float:
+    """Samples a second of `forward` alone, on the server's core."""
+    pin(SERVER_CORE)
+    use_one_thread()
+    checkpoint = Checkpoint.load(path, torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (batch_size, *checkpoint.card.input.shape), dtype=np.uint8)
+    with torch.inference_mode():
+        x = checkpoint._encode([ImageSample(image) for image in pixels])
+        for _ in range(5):
+            checkpoint._module(x)
+        started, calls = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds:
+            checkpoint._module(x)
+            calls += 1
+    return batch_size * calls / (time.perf_counter() - started)
+
+
+def apart(path: Path, batch_size: int, seconds: float) -> float:
+    """The same in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(bare_forward, (path, batch_size, seconds))
+
+
+def picture(path: Path) -> bytes:
+    """The example digit as a PNG of the model's size."""
+    shape = Checkpoint.load(path, torch.device("cpu")).card.input
+    buffer = io.BytesIO()
+    with Image.open(ROOT / "examples" / "digit.png") as digit:
+        digit.resize((shape.width, shape.height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def batches(address: str) -> tuple[float, float]:
+    """Rows and batches that the service has run so far."""
+    text = httpx.get(address + "/metrics").text
+    found = [
+        sum(map(float, re.findall(rf"^snn_batch_size_{part}{{.*}} (\S+)$", text, re.M))) for part in ("sum", "count")
+    ]
+    return found[0], found[1]
+
+
+def row(name: str, result: Result, *rest: str) -> None:
+    """One row of the latency tables."""
+    times = [f"{result.accepted_ms.get(key, float('nan')):.1f}" for key in ("p(50)", "p(95)", "p(99)")]
+    print_row(name, f"{result.per_second:,.0f}", *times, *rest)
+
+
+def recovery(address: str, url: str, body: bytes, usual_ms: float) -> float:
+    """Seconds from the end of an overload until an answer takes no more than twice its usual time."""
+    started = time.perf_counter()
+    with httpx.Client() as client:
+        while time.perf_counter() - started < 30:
+            asked = time.perf_counter()
+            answer = client.post(url, content=body, headers={"Content-Type": "image/png"})
+            if answer.status_code == 200 and (time.perf_counter() - asked) * 1000 <= 2 * usual_ms:
+                break
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="mnist-stl", help="an image model in the store (default: %(default)s)")
+    parser.add_argument("--store", type=Path, default=ROOT / "model_store", help="default: model_store")
+    parser.add_argument("--seconds", type=float, default=8, help="of each run (default: %(default)s)")
+    options = parser.parse_args()
+    path = Store(options.store).checkpoint_path(options.model, 1)
+    body, seconds = picture(path), options.seconds
+
+    print(describe_machine())
+    settings = {"SNN_MODEL_STORE": str(options.store), "SNN_PRELOAD": options.model, "SNN_THREADS": "1"}
+    with service(settings) as address:
+        url = f"{address}/v1/models/{options.model}/predict"
+        closed_loop(url, body, clients=8, seconds=2)
+        rows, count = batches(address)
+        print(f"\n{options.model}, closed loop\n")
+        print_header("clients", "answers/s", "p50 ms", "p95 ms", "p99 ms", "batch", "failed")
+        results = {}
+        for clients in CLIENTS:
+            results[clients] = closed_loop(url, body, clients=clients, seconds=seconds)
+            before, (rows, count) = (rows, count), batches(address)
+            batch = (rows - before[0]) / max(1.0, count - before[1])
+            row(str(clients), results[clients], f"{batch:.1f}", str(results[clients].failed))
+        capacity = results[CLIENTS[-1]].per_second
+
+        print(f"\n{options.model}, open loop, of a capacity of {capacity:,.0f}/s\n")
+        print_header("load", "answers/s", "p50 ms", "p95 ms", "p99 ms", "refused", "p99 of a refusal ms", "recovery s")
+        for share in SHARES:
+            result = open_loop(url, body, rate=share * capacity, seconds=seconds)
+            usual = results[1].accepted_ms["p(95)"]
+            after = recovery(address, url, body, usual)
+            refusal = result.refused_ms.get("p(99)")
+            told = "" if refusal is None else f"{refusal:.1f}"
+            row(f"{share:.0%}", result, f"{result.share_refused:.1%}", told, f"{after:.2f}")
+
+    size = max(1, round(batch))
+    bare = apart(path, size, min(seconds, 4))
+    print(f"\nbare forward at batch {size}: {bare:,.0f} samples/s; the service reaches {capacity / bare:.0%} of it")
+    print(json.dumps({"capacity": capacity, "bare": bare, "batch": size}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The speed benchmarks run from end to end, and notice a network that computes something else."""
+
+import re
+import subprocess
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.inference import check as check_inference
+from benchmarks.inference import load
+from benchmarks.machine import interleaved, positive, times_faster
+from benchmarks.peers import Peer, plain_loop, snntorch_network, spikingjelly_network
+from benchmarks.subjects import fresh
+from benchmarks.training import check as check_training
+from training.export import inference_form
+from training.network import SpikingNetwork
+
+ROOT = Path(__file__).parents[2]
+RATIO = re.compile(r"\d+\.\d\dx \(\d+\.\d\d\.\.\d+\.\d\d\)")
+
+
+def quick_run(program: str, *arguments: str) -> str:
+    """What the program prints, with the smallest settings."""
+    command = [sys.executable, "-m", f"benchmarks.{program}", "--quick", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "snnTorch: 0 of " in done.stdout
+    assert "SpikingJelly: 0 of " in done.stdout
+    return done.stdout
+
+
+def test_a_quick_run_of_inference_prints_ratios_and_a_profile_that_tells_the_work_apart() -> None:
+    printed = quick_run("inference", "--profile")
+    assert len(RATIO.findall(printed)) == 2 * 3  # two batch sizes, three peers
+    for work in ("convolution", "pooling", "linear", "counting", "LIF, element by element"):
+        assert re.search(rf"^\| {work} \| \d+\.\d% \|", printed, re.MULTILINE), work
+
+
+def test_a_quick_run_of_training_prints_ratios() -> None:
+    assert len(RATIO.findall(quick_run("training"))) == 3
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many"])
+def test_a_count_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="not a whole number above zero"):
+        positive(text)
+
+
+@pytest.mark.parametrize("copied", [plain_loop, snntorch_network, spikingjelly_network])
+def test_a_peer_with_another_threshold_is_refused(copied: Callable[[SpikingNetwork], Peer]) -> None:
+    subject, checkpoint = load("mnist-stl", quick=True)
+    x = subject.encode(subject.images(4))
+    with torch.inference_mode():
+        reference = inference_form(subject.network)
+        check_inference(checkpoint._module, reference, {"peer": copied(reference)}, x)
+        other = inference_form(subject.network)
+        other.spiking_layers()["fc1"].neurons.threshold.mul_(0.9)
+        with pytest.raises(SystemExit, match="peer does not compute the same network"):
+            check_inference(checkpoint._module, reference, {"peer": copied(other)}, x)
+
+
+def test_a_checkpoint_of_another_network_is_refused() -> None:
+    subject, checkpoint = load("mnist-stl", quick=True)
+    with torch.inference_mode():
+        other = inference_form(subject.network)
+        other.spiking_layers()["conv1"].neurons.threshold.mul_(0.9)
+        with pytest.raises(SystemExit, match="are not those of the network"):
+            check_inference(checkpoint._module, other, {}, subject.encode(subject.images(4)))
+
+
+def test_a_peer_with_other_gradients_is_refused() -> None:
+    subject = fresh("mnist-stl", quick=True)
+    network = subject.network.train()
+    x, labels = subject.encode(subject.images(8)), torch.arange(8)
+    check_training(network, {"SpikingJelly": spikingjelly_network(network)}, x, labels)
+    with pytest.raises(SystemExit, match="gradients"):  # snnTorch's: none through the reset
+        check_training(network, {"SpikingJelly": snntorch_network(network)}, x, labels)
+
+
+def test_turns_alternate_and_ratios_compare_within_a_round() -> None:
+    order: list[str] = []
+    runners = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    taken = interleaved(runners, rounds=3, seconds=0.0, clock="wall")
+    assert order == ["a"] * 3 + ["b"] * 3 + ["a", "b"] * 3  # three calls to warm up and to size a turn
+    assert {name: len(times) for name, times in taken.items()} == {"a": 3, "b": 3}
+    assert all(seconds > 0 for times in taken.values() for seconds in times)
+
+
+def test_a_ratio_is_the_median_over_rounds_with_its_ends() -> None:
+    assert times_faster([1.0, 2.0, 4.0], [2.0, 3.0, 20.0]) == "2.00x (1.50..5.00)"
