@@ -1,6 +1,7 @@
 """Command line: train a network, evaluate a checkpoint, read its card."""
 
 import argparse
+import re
 import sys
 import types
 import typing
@@ -14,6 +15,7 @@ from service.errors import ServiceError
 from service.store import Store
 from training.config import ConfigError, TrainingConfig, load_preset, preset_names
 from training.data import DataError
+from training.structure import StructureError
 
 EXAMPLES = """
 examples:
@@ -29,9 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (CardError, ConfigError, DataError, ServiceError) as error:
+    except (CardError, ConfigError, DataError, ServiceError, StructureError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -96,7 +100,7 @@ def _metavar(annotation: Any) -> str:
 def _config(options: argparse.Namespace) -> TrainingConfig:
     given = {name: getattr(options, f"field_{name}") for name in TrainingConfig.model_fields}
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if "image_shape" in fields:
+    if "image_shape" in fields and re.fullmatch(r"\d+,\d+,\d+", fields["image_shape"]):
         fields["image_shape"] = fields["image_shape"].split(",")
     try:
         return TrainingConfig(**(load_preset(options.preset) if options.preset else {}) | fields)
@@ -109,6 +113,7 @@ def _train(options: argparse.Namespace) -> None:
     config = _config(options)
     # Torch and Lightning take seconds to import; --help and errors in options should not wait for them.
     from training.data import load_dataset
+    from training.export import DivergedError
     from training.report import accuracy_table
     from training.train import train
 
@@ -119,20 +124,29 @@ def _train(options: argparse.Namespace) -> None:
     except (KeyboardInterrupt, SystemExit):  # the trainer leaves by SystemExit on Ctrl-C
         print(f"\nstopped; the same command with --resume goes on from the last whole epoch in {run_dir}")
         raise SystemExit(130) from None
+    except DivergedError as error:
+        raise ConfigError(f"{error}; try a lower --learning-rate") from error
     print(accuracy_table(published.card, published.card.metrics))
     print(f"published {config.name}/{published.version} in {options.store}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from training.data import load_dataset
-    from training.evaluate import evaluate, metrics_for
-    from training.export import STATE_FILE, rebuild_scripted
+    from training.evaluate import evaluate, metrics
+    from training.export import load_scripted
     from training.report import accuracy_table
 
     card, checkpoint = _find(options.model, options.store)
     dataset = load_dataset(card.learning.dataset, options.data_dir, image_shape=card.input.shape)
-    scripted = rebuild_scripted(card, checkpoint.with_name(STATE_FILE))
-    print(accuracy_table(card, metrics_for(card, evaluate(scripted, dataset.test))))
+    if (dataset.labels, dataset.input) != (card.labels, card.input):
+        raise ConfigError(
+            f"the model was trained on classes or inputs that {dataset.name} in this folder does not have"
+        )
+    try:
+        scripted = load_scripted(checkpoint)
+    except RuntimeError as error:
+        raise ConfigError("torch cannot load the checkpoint") from error
+    print(accuracy_table(card, metrics(evaluate(scripted, dataset.test), card.layers, card.timesteps)))
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -50,10 +50,14 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def loader(samples: Images | Recordings, batch_size: int, *, seed: int, shuffle: bool) -> DataLoader[Batch]:
-    """A loader for the trainer, which tells the sampler the epoch: its order is a function of seed and epoch."""
+    """A loader for the trainer, which tells the sampler the epoch: its order is a function of seed and epoch.
+
+    A last training batch of a single sample is left out: batch norm may find no statistics in it.
+    """
     slices = _Slices(samples)
+    alone = shuffle and len(slices) % batch_size == 1
     sampler: DistributedSampler[Batch] = DistributedSampler(slices, num_replicas=1, rank=0, shuffle=shuffle, seed=seed)
-    return DataLoader(slices, batch_size=batch_size, sampler=sampler, collate_fn=_as_it_is)
+    return DataLoader(slices, batch_size=batch_size, sampler=sampler, collate_fn=_as_it_is, drop_last=alone)
 
 
 def step_seed(seed: int, epoch: int, step: int, rank: int) -> int:

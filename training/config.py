@@ -15,10 +15,14 @@ class ConfigError(Exception):
     """A configuration that cannot be used; the message names the field and says what would be right."""
 
 
+IMAGE_FIELDS = ("coding", "image_shape")
+EVENT_FIELDS = ("binning", "step_us", "bin_value", "event_drop")
+
+
 class TrainingConfig(BaseModel):
     """Everything that decides what a training run computes. Two runs of one configuration give the same weights."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: ModelName = Field(description="name of the model in the store")
     dataset: Literal["digits", "mnist", "fashion-mnist", "nmnist", "folder"] = Field(description="what to train on")
@@ -44,7 +48,7 @@ class TrainingConfig(BaseModel):
     bin_value: Literal["binary", "count"] = Field(default="binary", description="what a time bin holds")
     epochs: PositiveInt = Field(default=10, description="passes over the training part")
     batch_size: PositiveInt = Field(default=50, description="samples per step of the optimizer")
-    learning_rate: float = Field(default=1e-3, gt=0, description="learning rate of Adam")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1e37, description="learning rate of Adam")
     learning_rate_decay: float = Field(default=0.93, gt=0, le=1, description="factor on the learning rate each epoch")
     weight_decay: NonNegativeFloat = Field(default=1e-6, description="weight decay of Adam")
     validation_fraction: float = Field(
@@ -66,12 +70,20 @@ class TrainingConfig(BaseModel):
         return Neuron(tau=self.tau, surrogate=surrogate, threshold_scope=self.threshold_scope)
 
     def encoder(self, spec: InputSpec) -> ImageEncoder | EventEncoder:
-        """The encoder for an input of this kind, as the card describes it."""
+        """The encoder for an input of this kind, as the card describes it.
+
+        `ConfigError` for fields that say nothing about such an input, and for bins without a length.
+        """
+        foreign = EVENT_FIELDS if spec.kind == "image" else IMAGE_FIELDS
+        idle = [name for name in foreign if getattr(self, name) != type(self).model_fields[name].default]
+        if idle:
+            raise ConfigError(f"{', '.join(idle)}: of no use for a data set of {spec.kind}")
         if spec.kind == "image":
             return ImageEncoder(coding=self.coding, timesteps=self.timesteps)
-        return EventEncoder(
-            binning=self.binning, step_us=self.step_us, bin_value=self.bin_value, timesteps=self.timesteps
-        )
+        if self.binning == "step" and self.step_us is None:
+            raise ConfigError("step_us: bins of a fixed step need their length in microseconds")
+        step_us = self.step_us if self.binning == "step" else None
+        return EventEncoder(binning=self.binning, step_us=step_us, bin_value=self.bin_value, timesteps=self.timesteps)
 
 
 def preset_names() -> list[str]:

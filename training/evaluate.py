@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from service.card import Card, Layer, Metrics
+from service.card import Layer, Metrics
 from service.energy import PROFILES, operations_nj
 from training.batches import ordered_batches
 from training.data import Images, Recordings
@@ -74,11 +74,6 @@ def metrics(
         energy_nj_per_sample=operations_nj(accumulates, multiply_accumulates, PROFILE),
         energy_profile=PROFILE.name,
     )
-
-
-def metrics_for(card: Card, test: Evaluation) -> Metrics:
-    """The same, for a checkpoint that is evaluated again."""
-    return metrics(test, card.layers, card.timesteps)
 
 
 def _operations(test: Evaluation, layers: tuple[Layer, ...], operation: str) -> float:

@@ -10,12 +10,16 @@ from torch import Tensor, nn
 from service.card import CARD_FILE, Card
 from service.store import CHECKPOINT_FILE, Store
 from training.builder import build_network
-from training.encode import EventInput, ImageInput, build_encoder
+from training.encode import EventInput, ImageInput
 from training.grid import grid_exponent, to_grid
 from training.layers import SpikingLayer, Stateless, StepNorm
 from training.network import SpikingNetwork
 
 STATE_FILE = "training_state.safetensors"
+
+
+class DivergedError(Exception):
+    """A network that training has driven to numbers that are not finite."""
 
 
 class InferenceModule(nn.Module):
@@ -56,6 +60,8 @@ def inference_form(network: SpikingNetwork) -> SpikingNetwork:
 
     Layers fed by other than whole numbers (behind average pooling) are rounded too, without the promise of exact sums.
     """
+    if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+        raise DivergedError("training diverged: weights, thresholds or statistics are not finite numbers")
     network = copy.deepcopy(network).eval().requires_grad_(False)
     for layer in network.spiking_layers().values():
         weight, bias = folded(layer)
@@ -105,10 +111,22 @@ def publish(store: Store, card: Card, scripted: torch.jit.ScriptModule, network:
     def write(folder: Path) -> None:
         extra = {CARD_FILE: card.model_dump_json(indent=2)}
         torch.jit.save(scripted, str(folder / CHECKPOINT_FILE), _extra_files=extra)
-        state = {name: value.contiguous() for name, value in network.state_dict().items()}
-        (folder / STATE_FILE).write_bytes(safetensors.torch.save(state))
+        (folder / STATE_FILE).write_bytes(_state(network))
 
     return store.publish(card.name, write)
+
+
+def find_published(store: Store, name: str, network: SpikingNetwork) -> int | None:
+    """The newest version of `name` if it was exported from exactly this network, else None."""
+    versions = store.versions(name)
+    if not versions:
+        return None
+    state = store.checkpoint_path(name, versions[-1]).with_name(STATE_FILE)
+    return versions[-1] if state.is_file() and state.read_bytes() == _state(network) else None
+
+
+def _state(network: SpikingNetwork) -> bytes:
+    return safetensors.torch.save({name: value.contiguous() for name, value in network.state_dict().items()})
 
 
 def rebuild(card: Card, state_file: Path) -> SpikingNetwork:
@@ -120,6 +138,6 @@ def rebuild(card: Card, state_file: Path) -> SpikingNetwork:
     return network.eval()
 
 
-def rebuild_scripted(card: Card, state_file: Path) -> torch.jit.ScriptModule:
-    """The same inference form as the archive holds, made again from the training state."""
-    return script(rebuild(card, state_file), build_encoder(card.input, card.encoder))
+def load_scripted(checkpoint: Path) -> torch.jit.ScriptModule:
+    """The archive itself, as it was published; raises `RuntimeError` for one that torch cannot load."""
+    return torch.jit.load(str(checkpoint), map_location="cpu")  # type: ignore[no-any-return]

@@ -1,11 +1,10 @@
 """One training run: data, network, the loop with its saved states, and at the end a published checkpoint."""
 
 import logging
-import shutil
 import subprocess
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
@@ -13,24 +12,22 @@ from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 
-from service.card import Card, Layer, Learning, Provenance
+from service.card import Card, Layer, Learning, Provenance, read_card
 from service.store import Store
 from training.batches import loader
 from training.builder import build_network
-from training.config import ConfigError, TrainingConfig
+from training.config import TrainingConfig
 from training.data import Dataset, Images, Recordings, split_train
 from training.encode import build_encoder
 from training.evaluate import evaluate, metrics
-from training.export import publish, script
+from training.export import find_published, publish, script
 from training.module import SpikingModule
 from training.network import SpikingNetwork
 from training.progress import progress_display
-
-CONFIG_FILE = "config.json"
-LAST, BEST = "last.ckpt", "best.ckpt"
+from training.run import BEST, LAST, LOG_FOLDER, AtomicCheckpoints, SavedStates, entered, leave
 
 
 @dataclass(frozen=True)
@@ -66,17 +63,37 @@ def train(
     """Train, choose the epoch on the validation split, measure the exported form once on the test part, publish.
 
     The run keeps its state of each epoch in `run_dir`; a run that was stopped goes on from its last whole epoch with
-    `resume` and ends with the same weights. The folder is removed once the version is published. Raises `ConfigError`
-    where the folder holds a run that this call would lose or cannot go on with.
+    `resume` and ends with the same weights. What it kept is removed once the version is published. Raises
+    `ConfigError` where the configuration does not fit the data, or the folder holds anything that this call would lose
+    or cannot go on with; `DivergedError` where training ended in numbers that are not finite.
     """
-    _enter(run_dir, config, resume=resume)
     training, validation = _split(config, dataset)
     network, layers = initial_network(config, dataset)
     encoder = config.encoder(dataset.input)
     module = SpikingModule(network, build_encoder(dataset.input, encoder), config)
-    best_epoch = _fit(module, training, validation, run_dir, resume=resume, progress=progress)
+    with entered(run_dir, config, resume=resume):
+        best_epoch = _fit(module, training, validation, run_dir, resume=resume, progress=progress)
+        version = find_published(store, config.name, network) if resume else None
+        if version is None:
+            card, scripted = _measured(config, dataset, module, layers, training, validation, best_epoch)
+            version = publish(store, card, scripted, network)
+    leave(run_dir)
+    return Published(version, read_card(store.checkpoint_path(config.name, version)))
 
-    scripted = script(network.eval(), module.encoder)
+
+def _measured(
+    config: TrainingConfig,
+    dataset: Dataset,
+    module: SpikingModule,
+    layers: tuple[Layer, ...],
+    training: Images | Recordings,
+    validation: Images | Recordings,
+    best_epoch: int,
+) -> tuple[Card, torch.jit.ScriptModule]:
+    """The scripted inference form and its card, with what it scores on the test part and on the validation part."""
+    encoder = config.encoder(dataset.input)
+    network = module.network.eval()
+    scripted = script(network, module.encoder)
     test = evaluate(scripted, dataset.test)
     chosen_on = evaluate(scripted, validation) if len(validation) else None
     card = Card(
@@ -93,36 +110,18 @@ def train(
         metrics=metrics(test, layers, encoder.timesteps, chosen_on),
         provenance=provenance(),
     )
-    version = publish(store, card, scripted, network)
-    shutil.rmtree(run_dir)
-    return Published(version, card)
+    return card, scripted
 
 
 def provenance() -> Provenance:
     """The versions of this project and of torch, and the git commit where the project runs from a checkout."""
     root = Path(__file__).parent.parent
-    found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    commit = found.stdout.strip() if found.returncode == 0 and (root / ".git").exists() else None
-    return Provenance(
-        project_version=package_version("stl-snn"), torch_version=torch.__version__, git_commit=commit or None
-    )
-
-
-def _enter(run_dir: Path, config: TrainingConfig, *, resume: bool) -> None:
-    """Take the run folder: a new one, or that of the run to go on with."""
-    config_file = run_dir / CONFIG_FILE
-    if resume:
-        if not config_file.exists():
-            raise ConfigError(f"there is no stopped run in {run_dir} to resume")
-        stopped = TrainingConfig.model_validate_json(config_file.read_text())
-        if stopped != config:
-            changed = [name for name in type(config).model_fields if getattr(stopped, name) != getattr(config, name)]
-            raise ConfigError(f"the run in {run_dir} was started with another {', '.join(changed)}")
-        return
-    if config_file.exists():
-        raise ConfigError(f"{run_dir} holds a stopped run: go on with --resume, or remove that folder")
-    run_dir.mkdir(parents=True, exist_ok=True)
-    config_file.write_text(config.model_dump_json(indent=2))
+    commit = None
+    if (root / ".git").exists():
+        describe = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+        with suppress(OSError, subprocess.CalledProcessError):
+            commit = subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
+    return Provenance(project_version=package_version("stl-snn"), torch_version=torch.__version__, git_commit=commit)
 
 
 def _split(config: TrainingConfig, dataset: Dataset) -> tuple[Images | Recordings, Images | Recordings]:
@@ -145,30 +144,19 @@ def _fit(
 ) -> int:
     """Run the loop and leave the chosen epoch's weights in the module; returns that epoch, counted from 1."""
     config = module.config
-    last = ModelCheckpoint(run_dir, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-    best = ModelCheckpoint(
-        run_dir,
-        filename="best",
-        monitor="val_accuracy",
-        mode="max",
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    validate = len(validation) > 0
     display = progress_display() if progress else None
-    callbacks: list[Callback] = [
-        callback for callback in (best if validate else None, last, display) if callback is not None
-    ]
+    callbacks: list[Callback] = [SavedStates(run_dir), *([] if display is None else [display])]
     batches = loader(training, config.batch_size, seed=config.seed, shuffle=True)
-    held_out = loader(validation, config.batch_size, seed=config.seed, shuffle=False) if validate else None
+    held_out = loader(validation, config.batch_size, seed=config.seed, shuffle=False) if len(validation) else None
     resume_from = run_dir / LAST if resume and (run_dir / LAST).exists() else None
     with _quiet_lightning():
         trainer = lightning.Trainer(
             max_epochs=config.epochs,
-            accelerator="auto",
+            accelerator="gpu" if torch.cuda.is_available() else "cpu",
             devices=1,
             callbacks=callbacks,
-            logger=CSVLogger(run_dir, name="log"),
+            plugins=[AtomicCheckpoints()],
+            logger=CSVLogger(run_dir, name=LOG_FOLDER),
             log_every_n_steps=1,
             num_sanity_val_steps=0,
             enable_progress_bar=isinstance(display, TQDMProgressBar),
@@ -176,7 +164,7 @@ def _fit(
             use_distributed_sampler=False,
         )
         trainer.fit(module, batches, held_out, ckpt_path=resume_from, weights_only=True)
-    chosen = torch.load(run_dir / (BEST if validate else LAST), map_location="cpu", weights_only=True)
+    chosen = torch.load(run_dir / BEST, map_location="cpu", weights_only=True)
     module.load_state_dict(chosen["state_dict"])
     return int(chosen["epoch"]) + 1
 
@@ -190,16 +178,16 @@ def _quiet_lightning() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers")
         warnings.filterwarnings("ignore", ".*have no `val_dataloader`")
-        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
         yield
     announcements.setLevel(level)
 
 
 def _learning(config: TrainingConfig, dataset: Dataset, samples: int, best_epoch: int) -> Learning:
-    """What the card says of how the network learnt: the configuration's fields too."""
-    told = {"name", "network", "mode", "dataset", "epochs", "seed", "learning_rate", "tau", "surrogate_alpha"}
-    rest = config.model_dump(exclude=told, exclude_defaults=True, mode="json")
+    """What the card says of how the network learnt: the fields of the configuration that it does not name elsewhere."""
+    elsewhere = {"name", "dataset", "image_shape", "network", "mode", "threshold_scope", "tau", "surrogate_alpha"}
+    elsewhere |= {"timesteps", "coding", "binning", "step_us", "bin_value", "epochs", "learning_rate", "seed"}
+    rest = config.model_dump(exclude=elsewhere, exclude_none=True)
     return Learning(
         mode=config.mode,
         dataset=dataset.name,

@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from pytorch_lightning import LightningModule, Trainer
 
 from service.card import Card, read_card
 from service.store import Store
 from tests.tiny import tiny_event_config, tiny_events_dataset, tiny_image_config
 from training.config import ConfigError, TrainingConfig
-from training.data import load_dataset
+from training.data import DataError, load_dataset
 from training.evaluate import evaluate
-from training.export import STATE_FILE, rebuild_scripted
-from training.train import CONFIG_FILE, LAST, initial_network, train
+from training.export import STATE_FILE, DivergedError, load_scripted
+from training.run import BEST, CONFIG_FILE, LAST, SavedStates
+from training.structure import StructureError
+from training.train import initial_network, train
 
 State = dict[str, torch.Tensor]
 
@@ -75,7 +78,7 @@ def test_the_same_configuration_gives_the_same_weights(tmp_path: Path) -> None:
 def test_the_card_tells_what_the_exported_form_scores(tiny_store_root: Path) -> None:
     path = Store(tiny_store_root).checkpoint_path("tiny-image", 1)
     card = read_card(path)
-    again = evaluate(rebuild_scripted(card, path.with_name(STATE_FILE)), load_dataset("digits").test, batch_size=7)
+    again = evaluate(load_scripted(path), load_dataset("digits").test, batch_size=7)
     assert card.metrics.accuracy == again.accuracy > 0.3
     assert card.metrics.spikes_per_sample == pytest.approx(float(again.spikes.sum()))
     assert card.metrics.synops_per_sample == pytest.approx(float(again.synops.sum()))
@@ -142,6 +145,89 @@ store, run, config = sys.argv[1:]
 config = TrainingConfig.model_validate_json(config)
 train(config, load_dataset("digits"), Store(Path(store)), Path(run), progress=False)
 """
+
+
+def test_the_epoch_is_the_best_on_validation_and_not_the_last(tmp_path: Path) -> None:
+    config = tiny_image_config(epochs=5, learning_rate=0.05, seed=2)
+    run = tmp_path / "run"
+    accuracies = []
+
+    class Watch(SavedStates):
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            super().on_train_epoch_end(trainer, pl_module)
+            accuracies.append(float(trainer.callback_metrics["val_accuracy"]))
+            states.append({name: value.clone() for name, value in pl_module.state_dict().items()})
+
+    states: list[State] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.train.SavedStates", Watch)
+        published = train(config, load_dataset("digits"), Store(tmp_path / "store"), run, progress=False)
+    best = accuracies.index(max(accuracies))
+    assert best < config.epochs - 1, "choose another seed: the best epoch has to come before the last here"
+    assert published.card.learning.best_epoch == best + 1
+    exported = safetensors.torch.load_file(tmp_path / "store" / config.name / "1" / STATE_FILE)
+    assert all(torch.equal(value, states[best][f"network.{name}"]) for name, value in exported.items())
+
+
+def stopped_after(config: TrainingConfig, epochs: int, run: Path, store: Store) -> None:
+    """Leave a run as Ctrl-C would leave it after some epochs."""
+
+    class Stop(SavedStates):
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            super().on_train_epoch_end(trainer, pl_module)
+            if trainer.current_epoch + 1 == epochs:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.train.SavedStates", Stop)
+        with pytest.raises(SystemExit):
+            train(config, load_dataset("digits"), store, run, progress=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the trainer leaves it ignored
+    assert (run / LAST).exists()
+    assert (run / BEST).exists()
+
+
+def test_a_run_resumes_to_the_same_weights_wherever_it_stopped_and_was_moved(tmp_path: Path) -> None:
+    config = tiny_image_config(epochs=5, learning_rate=0.05, seed=2)
+    whole, card = trained(config, tmp_path / "whole")
+    for epochs in range(1, 5):
+        store, run = Store(tmp_path / str(epochs) / "store"), tmp_path / str(epochs) / "run"
+        stopped_after(config, epochs, run, store)
+        moved_run = run.rename(tmp_path / str(epochs) / "moved")
+        resumed = train(config, load_dataset("digits"), store, moved_run, resume=True, progress=False)
+        weights = safetensors.torch.load_file(store.checkpoint_path(config.name, 1).with_name(STATE_FILE))
+        assert resumed.card.learning.best_epoch == card.learning.best_epoch
+        assert all(torch.equal(value, weights[name]) for name, value in whole.items())
+
+
+def test_a_run_that_was_stopped_after_publishing_is_not_published_again(tmp_path: Path) -> None:
+    config, store, run = tiny_image_config(epochs=2), Store(tmp_path / "store"), tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.train.leave", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(config, load_dataset("digits"), store, run, progress=False)
+    assert store.versions(config.name) == [1]
+    assert train(config, load_dataset("digits"), store, run, resume=True, progress=False).version == 1
+    assert store.versions(config.name) == [1]
+    assert not run.exists()
+
+
+def test_training_that_diverges_publishes_nothing(tmp_path: Path) -> None:
+    config, store = tiny_image_config(epochs=2, learning_rate=1e37), Store(tmp_path / "store")
+    with pytest.raises(DivergedError, match="not finite"):
+        train(config, load_dataset("digits"), store, tmp_path / "run", progress=False)
+    assert store.names() == []
+
+
+def test_a_configuration_that_does_not_fit_leaves_no_run_behind(tmp_path: Path) -> None:
+    digits, store, run = load_dataset("digits"), Store(tmp_path / "store"), tmp_path / "run"
+    with pytest.raises(StructureError):
+        train(tiny_image_config(network="3C3-MP4-MP4-VOTE2"), digits, store, run, progress=False)
+    with pytest.raises(ConfigError, match="event_drop: of no use"):
+        train(tiny_image_config(event_drop=0.5), digits, store, run, progress=False)
+    with pytest.raises(DataError):
+        train(tiny_image_config(train_samples=11), digits, store, run, progress=False)
+    assert not run.exists()
 
 
 def test_a_stopped_run_is_neither_lost_nor_continued_as_another(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ class Dataset:
     attribution: str | None = None
 
     def __post_init__(self) -> None:
+        if len(self.labels) < 2:
+            raise DataError(f"{self.name}: there is one class only, {self.labels[0]!r}; at least two are needed")
         for part, samples in (("train", self.train), ("test", self.test)):
             if len(samples) == 0:
                 raise DataError(f"{self.name}: the {part} part holds no sample")

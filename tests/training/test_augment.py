@@ -1,0 +1,46 @@
+import torch
+
+from training.augment import drop_events, shift_events, shift_images
+
+
+def test_images_move_within_reach_and_leave_zeros_behind() -> None:
+    torch.manual_seed(0)
+    images = torch.arange(1, 17, dtype=torch.uint8).reshape(1, 1, 4, 4).repeat(200, 1, 1, 1)
+    moved = shift_images(images, 1)
+    padded = torch.nn.functional.pad(images[0, 0], (1, 1, 1, 1))
+    possible = {tuple(padded[y : y + 4, x : x + 4].flatten().tolist()) for y in range(3) for x in range(3)}
+    found = {tuple(image.flatten().tolist()) for image in moved}
+    assert found == possible
+    assert moved.dtype == torch.uint8
+
+
+def test_recordings_move_as_a_whole_and_lose_what_leaves_the_sensor() -> None:
+    torch.manual_seed(0)
+    events = torch.tensor([[sample, 0, x, 1, 1] for sample in range(100) for x in (0, 2, 3)])
+    moved = shift_events(events, 100, 1, height=3, width=4)
+    assert moved[:, 2].min() >= 0
+    assert moved[:, 2].max() < 4
+    steps = set()
+    for sample in range(100):
+        mine = moved[moved[:, 0] == sample]
+        assert mine[:, 3].unique().numel() == 1
+        steps.add((tuple(mine[:, 2].tolist()), int(mine[0, 3]) - 1))
+    columns = {(1, 2), (0, 2, 3), (1, 3)}
+    assert steps == {(column, row) for column in columns for row in (-1, 0, 1)}
+
+
+def test_each_recording_loses_a_share_of_its_own() -> None:
+    torch.manual_seed(0)
+    events = torch.tensor([[sample, t, 0, 0, 1] for sample in range(40) for t in range(500)])
+    kept = drop_events(events, 40, 0.6)
+    shares = torch.bincount(kept[:, 0], minlength=40) / 500
+    assert 0.35 < shares.min() < 0.5
+    assert 0.9 < shares.max() <= 1
+    assert bool((kept[:, 1].diff()[kept[:, 0].diff() == 0] > 0).all())
+
+
+def test_nothing_happens_where_nothing_is_asked_for() -> None:
+    events, images = torch.ones(3, 5, dtype=torch.int64), torch.ones(2, 1, 3, 3)
+    assert shift_images(images, 0) is images
+    assert shift_events(events, 2, 0, 3, 3) is events
+    assert drop_events(events, 2, 0) is events

@@ -1,0 +1,82 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny import tiny_image_config
+from training.config import ConfigError
+from training.run import CONFIG_FILE, LAST, LOG_FOLDER, AtomicCheckpoints, entered, leave
+
+CONFIG = tiny_image_config()
+
+
+def test_a_new_folder_is_taken_and_left_without_a_trace(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "mine"
+    with entered(run, CONFIG, resume=False):
+        assert (run / CONFIG_FILE).exists()
+        (run / LOG_FOLDER).mkdir()
+    leave(run)
+    assert not run.exists()
+
+
+def test_a_folder_with_anything_else_in_it_is_refused_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(ConfigError, match="not empty"), entered(tmp_path, CONFIG, resume=False):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_leaving_removes_only_what_a_run_has_written(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with entered(run, CONFIG, resume=False):
+        (run / "notes.txt").write_text("mine")
+        (run / LAST).write_text("state")
+    leave(run)
+    assert [file.name for file in run.iterdir()] == ["notes.txt"]
+
+
+def test_a_running_run_is_not_called_a_stopped_one(tmp_path: Path) -> None:
+    for resume in (False, True):
+        with (
+            entered(tmp_path / "run", CONFIG, resume=resume),
+            pytest.raises(ConfigError, match="is running"),
+            entered(tmp_path / "run", CONFIG, resume=True),
+        ):
+            pass
+
+
+SAVE = """
+import sys, torch
+from training.run import AtomicCheckpoints
+state = {"weights": torch.zeros(20_000_000), "number": 0}
+while True:
+    state["number"] += 1
+    AtomicCheckpoints().save_checkpoint(state, sys.argv[1])
+    print(state["number"], flush=True)
+"""
+
+
+def test_a_kill_while_saving_leaves_a_whole_state(tmp_path: Path) -> None:
+    elsewhere = {"TMPDIR": "/dev/shm"} if Path("/dev/shm").is_dir() else {}
+    for pause in (0.0, 0.05, 0.11):
+        child = subprocess.Popen(
+            [sys.executable, "-c", SAVE, str(tmp_path / LAST)], stdout=subprocess.PIPE, env=os.environ | elsewhere
+        )
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(pause)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        assert torch.load(tmp_path / LAST, weights_only=True)["number"] >= 1
+        assert {file.name for file in tmp_path.iterdir()} <= {LAST, f".{LAST}"}
+
+
+def test_states_are_saved_beside_their_place(tmp_path: Path) -> None:
+    AtomicCheckpoints().save_checkpoint({"number": 1}, tmp_path / LAST)
+    assert [file.name for file in tmp_path.iterdir()] == [LAST]
