@@ -77,7 +77,7 @@ class SavedStates(Checkpoint):
         if accuracy is None or float(accuracy) > self.best:
             self.best = -1.0 if accuracy is None else float(accuracy)
             trainer.save_checkpoint(self.run_dir / BEST, weights_only=True)
-        trainer.save_checkpoint(self.run_dir / LAST)
+        trainer.save_checkpoint(self.run_dir / LAST, weights_only=False)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run has to know."""
