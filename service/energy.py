@@ -60,7 +60,10 @@ PROFILES: dict[str, Profile] = {
 
 
 class ProfileSetting(BaseModel):
-    """A profile of one's own: picojoules of an accumulate and of a multiply-accumulate, and where they come from."""
+    """A profile of one's own: picojoules of an accumulate and of a multiply-accumulate, and where they come from.
+
+    `ann_mac_pj` is for a conventional network that runs on other hardware; by default it is `mac_pj`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,7 +76,7 @@ class ProfileSetting(BaseModel):
 def profiles_with(extra: Mapping[str, ProfileSetting]) -> dict[str, Profile]:
     """The built-in profiles and those of the settings; one of the same name replaces the built-in one."""
     own = {
-        name: Profile(name, given.ac_pj, given.mac_pj, given.ann_mac_pj or _CMOS_45NM_MAC_PJ, given.source)
+        name: Profile(name, given.ac_pj, given.mac_pj, given.ann_mac_pj or given.mac_pj, given.source)
         for name, given in extra.items()
     }
     return PROFILES | own

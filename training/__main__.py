@@ -105,8 +105,15 @@ def _config(options: argparse.Namespace) -> TrainingConfig:
     try:
         return TrainingConfig(**(load_preset(options.preset) if options.preset else {}) | fields)
     except ValidationError as error:
-        problems = [f"--{'-'.join(map(str, e['loc'][:1])).replace('_', '-')}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("; ".join(problems)) from error
+        raise ConfigError("; ".join(_problem(problem["loc"], problem["msg"]) for problem in error.errors())) from error
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    """What is wrong with an option, or with several together."""
+    if location[:1] == ("image_shape",):
+        return "--image-shape: three whole numbers are needed, as 3,32,32"
+    option = f"--{str(location[0]).replace('_', '-')}: " if location else ""
+    return option + message.removeprefix("Value error, ")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -128,6 +135,8 @@ def _train(options: argparse.Namespace) -> None:
         raise ConfigError(f"{error}; try a lower --learning-rate") from error
     print(accuracy_table(published.card, published.card.metrics))
     print(f"published {config.name}/{published.version} in {options.store}")
+    if published.version > 1:
+        print("a service goes on answering with its default version until this one is promoted")
 
 
 def _evaluate(options: argparse.Namespace) -> None:

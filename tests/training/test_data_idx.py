@@ -228,3 +228,10 @@ def test_real_fashion_mnist_is_joined_from_two_pieces() -> None:
     raw = header + data.test.pixels.contiguous().numpy().tobytes()
     assert hashlib.md5(raw).hexdigest() == "8181f5470baa50b63fa0f6fddb340f0a"
     assert data.test.pixels.dtype == torch.uint8
+
+
+def test_a_fetch_that_fails_leaves_no_trace(tmp_path: Path) -> None:
+    source = replace(MNIST, url="http://127.0.0.1:9/")
+    with pytest.raises(DataError, match="Fetching it failed"):
+        load_idx_dataset(source, tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []

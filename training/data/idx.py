@@ -7,7 +7,9 @@ followed by the values; see http://yann.lecun.com/exdb/mnist/.
 import gzip
 import math
 import re
+import shutil
 import struct
+import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -165,7 +167,14 @@ def _where_to_get(source: Source, folders: Sequence[Path]) -> str:
 
 
 def _fetch(source: Source, folder: Path) -> None:
+    """Fetch what is missing, and touch `folder` only when all of it has arrived."""
     downloader = pooch.HTTPDownloader(timeout=30)
-    for file in _missing(folder):
-        md5 = source.md5[FILES.index(file)]
-        pooch.retrieve(f"{source.url}{file}.gz", f"md5:{md5}", fname=f"{file}.gz", path=folder, downloader=downloader)
+    missing = _missing(folder)
+    with tempfile.TemporaryDirectory() as arrivals:
+        for file in missing:
+            known_hash = f"md5:{source.md5[FILES.index(file)]}"
+            url, name = f"{source.url}{file}.gz", f"{file}.gz"
+            pooch.retrieve(url, known_hash, fname=name, path=arrivals, downloader=downloader)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in missing:
+            shutil.move(Path(arrivals) / f"{file}.gz", folder)
