@@ -2,6 +2,8 @@
 #
 #   make serve    start the service (http://127.0.0.1:8000)
 #   make test     run the tests
+#   make test-long  run those that take minutes: ten thousand requests, an overload
+#   make fuzz     fuzz the readers of event recordings for FUZZ_SECONDS
 #   make lint     formatting, lint and types
 #   make check    lint and test
 #   make format   format the code
@@ -10,16 +12,18 @@
 # PIP_ARGS     more arguments for pip. On Linux, PyPI's torch brings CUDA along; for the smaller CPU build:
 #              make serve PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # PYTEST_ARGS  more arguments for pytest, such as "-k card" or "-x"
+# FUZZ_SECONDS how long to fuzz
 
 PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 300
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: serve test lint check format
+.PHONY: serve test test-long fuzz lint check format
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.service
@@ -27,6 +31,12 @@ serve: $(VENV)/.service
 
 test: $(VENV)/.development
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-long: $(VENV)/.development
+	$(BIN)/python -m pytest -m long -s $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzz.event_readers -max_total_time=$(FUZZ_SECONDS)
 
 lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
@@ -48,6 +58,10 @@ $(VENV)/.made:
 
 $(VENV)/.service: $(VENV)/.made pyproject.toml constraints.txt
 	$(INSTALL) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.development
+	$(INSTALL) -c constraints.txt -e '.[training,dev,fuzz]'
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.service requirements-oracles.txt

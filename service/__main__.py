@@ -2,6 +2,8 @@
 
 import argparse
 import logging
+import math
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -14,7 +16,9 @@ from service import logs
 from service.app import create_app
 from service.errors import ServiceError
 from service.openapi import build_openapi, render
+from service.protocol import BoundedProtocol
 from service.runtime import choose_device
+from service.server import Server
 from service.settings import PREFIX, Settings, describe, unknown_names
 
 log = logging.getLogger("service")
@@ -48,22 +52,34 @@ def serve(settings: Settings) -> int:
     """Serve until the process is told to stop; returns the exit status."""
     logs.configure(settings.log_level)
     _tell_who_can_call(settings)
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_seconds),
     )
-    server = uvicorn.Server(config)
+    server = Server(
+        config,
+        lambda: app.state.runtime,
+        drain_seconds=settings.drain_seconds,
+        grace_seconds=settings.shutdown_grace_seconds,
+    )
     # The server raises the signal that ended it once more after it has shut down; that is no failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with suppress(KeyboardInterrupt):
         server.run()
+    if server.started and app.state.device_is_stuck:
+        log.critical("the device did not finish its batch; leaving without it")
+        logging.shutdown()
+        os._exit(1)  # an ordinary exit would wait for its thread
     return 0 if server.started else 1
 
 

@@ -21,6 +21,7 @@ from service.routes import health, metrics, models, predict
 from service.routes.parameters import refuse_unknown_query
 from service.runtime import Runtime, build_runtime
 from service.settings import Settings
+from service.waiting import Waiting
 
 ROUTES = (predict, models, health, metrics)
 
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(RequestContext),
             Middleware(Authentication, keys=settings.keys()),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+            Middleware(Waiting),
         ],
         exception_handlers={
             ServiceError: answer_service_error,
@@ -75,12 +77,12 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
         telling.cancel()
         with suppress(asyncio.CancelledError):
             await telling
-        await runtime.stop()
+        app.state.device_is_stuck = not await runtime.stop()
 
 
 async def _tell_when_ready(runtime: Runtime) -> None:
     """Log once what is loaded, on which device."""
-    log.info("device %s, %d thread(s) an operation", runtime.device, runtime.settings.threads)
+    log.info("device %s, %d thread(s) an operation", runtime.device, runtime.threads)
     while not runtime.registry.ready:
         await asyncio.sleep(0.1)
     registry = runtime.registry

@@ -6,6 +6,7 @@ Training writes it into the TorchScript archive as `card.json`; the service refu
 import zipfile
 import zlib
 from datetime import datetime
+from math import prod
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -23,6 +24,7 @@ from pydantic import (
 FORMAT_VERSION = 1
 CARD_FILE = "card.json"
 MAX_CARD_BYTES = 1_000_000
+MAX_INPUT_VALUES = 100_000_000
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 ModelName = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
@@ -194,6 +196,8 @@ class Card(_Part):
     def _parts_agree(self) -> Self:
         if self.encoder.kind != self.input.kind:
             raise ValueError(f"an encoder of {self.encoder.kind} cannot read an input of {self.input.kind}")
+        if self.timesteps * prod(self.input.shape) > MAX_INPUT_VALUES:
+            raise ValueError(f"timesteps x channels x height x width must be at most {MAX_INPUT_VALUES}")
         for column in ("synops_index", "spikes_index"):
             found = [index for layer in self.layers if (index := getattr(layer, column)) is not None]
             if sorted(found) != list(range(len(found))):
@@ -225,12 +229,14 @@ class Card(_Part):
 
 def read_card(checkpoint: Path) -> Card:
     """The card inside a checkpoint, read without loading the network; raises `CardError`."""
+    if not checkpoint.is_file():  # reading from a pipe would never end
+        raise CardError("there is no checkpoint file")
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             return card_of(archive)
-    except FileNotFoundError:
-        raise CardError("there is no checkpoint file") from None
-    except (OSError, zipfile.BadZipFile) as error:
+    except CardError:
+        raise
+    except Exception as error:  # zipfile lets a broken archive fail in many ways
         raise CardError("the checkpoint is not a complete TorchScript archive") from error
 
 

@@ -1,9 +1,9 @@
 """A loaded checkpoint: the only place that knows how a network is loaded and run."""
 
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ _METHODS = ["encode_image", "encode_events", "initial_state", "step"]
 _WARM_UP_BATCHES = (1, 2)
 # Tensors are stored as they are; what is compressed in an archive is code, debug information and small tables.
 _MAX_PACKED_BYTES = 64_000_000
+_MAX_BYTES = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,15 @@ class Checkpoint:
     def load(cls, path: Path, device: torch.device) -> "Checkpoint":
         """Load the archive at `path`, or raise `CheckpointError`.
 
-        The archive is checked before torch reads it, since torch does not compare checksums.
+        The archive is checked before torch reads it, since torch does not compare checksums. It is read once, so that
+        what was checked is what is loaded, whoever writes to the file meanwhile.
         """
-        card = _check_archive(path)
+        data = _read(path)
+        card = _check_archive(data)
         try:
-            module = torch.jit.load(str(path), map_location=device)
+            module = torch.jit.load(BytesIO(data), map_location=device)
             module = torch.jit.freeze(module.eval(), preserved_attrs=_METHODS)
-        except (RuntimeError, ValueError, AttributeError, EOFError, OSError) as error:
+        except Exception as error:  # torch lets an archive without a network fail in many ways
             raise CheckpointError("torch cannot load the checkpoint: it does not hold a scripted network") from error
         return cls(card, module, device)
 
@@ -88,8 +91,8 @@ class Checkpoint:
         for size in _WARM_UP_BATCHES:
             for _ in range(2):
                 try:
-                    self.run([_blank(self.card)] * size)
-                except (RuntimeError, ModelError, ValueError) as error:
+                    self.run([blank_sample(self.card)] * size)
+                except Exception as error:  # a network raises what it likes
                     raise CheckpointError("the network does not run, or not as its card says") from error
 
     def run(self, samples: Sequence[Sample]) -> list[Activity]:
@@ -132,29 +135,38 @@ class Checkpoint:
             raise ModelError("the network gave a score that is not a finite number")
 
 
-def _blank(card: Card) -> Sample:
+def blank_sample(card: Card) -> Sample:
     """The plainest sample that the network takes."""
     if card.input.kind == "image":
         return ImageSample(np.zeros(card.input.shape, dtype=np.uint8))
     return EventSample(np.zeros((1, 4), dtype=np.int64))
 
 
-def _check_archive(path: Path) -> Card:
+def _read(path: Path) -> bytes:
+    try:
+        if not path.is_file():  # reading from a pipe would never end
+            raise CheckpointError("there is no model.pt in the version folder")
+        if path.stat().st_size > _MAX_BYTES:
+            raise CheckpointError(f"the checkpoint has more than {_MAX_BYTES} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint cannot be read: {error.strerror}") from error
+
+
+def _check_archive(data: bytes) -> Card:
     """Every member whole, unchanged and of sane size, and a valid card among them."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            packed = [member for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED]
-            if sum(member.file_size for member in packed) > _MAX_PACKED_BYTES:
-                raise CheckpointError(
-                    f"the checkpoint unpacks to more than {_MAX_PACKED_BYTES} bytes beside its tensors"
-                )
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            # Compressed members may be bombs, and those that are stored may all name the same bytes.
+            if sum(member.file_size for member in archive.infolist()) > len(data) + _MAX_PACKED_BYTES:
+                raise CheckpointError(f"the checkpoint unpacks to more than {_MAX_PACKED_BYTES} bytes over its size")
             card = card_of(archive)
-            if (damaged := archive.testzip()) is not None:
-                raise CheckpointError(f"the checkpoint is damaged: {damaged} does not match its checksum")
-    except FileNotFoundError:
-        raise CheckpointError("there is no model.pt in the version folder") from None
+            if archive.testzip() is not None:
+                raise CheckpointError("the checkpoint is damaged: a member does not match its checksum")
+    except CheckpointError:
+        raise
     except CardError as error:
         raise CheckpointError(str(error)) from error
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except Exception as error:  # zipfile lets a broken archive fail in many ways
         raise CheckpointError("the checkpoint is truncated or not a TorchScript archive") from error
     return card

@@ -64,6 +64,12 @@ class UnsupportedMediaType(ServiceError):
     code = "unsupported_media_type"
 
 
+class RequestTimeout(ServiceError):
+    """The request itself did not arrive in time."""
+
+    code = "request_timeout"
+
+
 class Conflict(ServiceError):
     """The request contradicts the present state."""
 
@@ -184,6 +190,7 @@ HTTP_STATUS = {
     "model_not_found": 404,
     "version_not_found": 404,
     "method_not_allowed": 405,
+    "request_timeout": 408,
     "conflict": 409,
     "version_in_use": 409,
     "default_changed": 409,

@@ -16,6 +16,7 @@ from service.errors import (
     MethodNotAllowed,
     NotFound,
     Overloaded,
+    RequestTimeout,
     ServiceError,
     TooLarge,
     Unauthorized,
@@ -25,6 +26,10 @@ from service.errors import (
 from service.schemas import ErrorBody, ErrorDetail
 
 RETRY_AFTER_S = 1
+
+# What a caller sent is quoted to it, but not at any length.
+LONGEST_MESSAGE = 1000
+LONGEST_PARAM = 100
 
 _BY_STATUS: dict[int, type[ServiceError]] = {
     400: BadRequest,
@@ -37,18 +42,25 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
 
 def error_response(error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a failed request."""
-    body = ErrorBody(error=ErrorDetail(code=error.code, message=error.message, param=error.param))
+    param = None if error.param is None else _cut(error.param, LONGEST_PARAM)
+    body = ErrorBody(error=ErrorDetail(code=error.code, message=_cut(error.message, LONGEST_MESSAGE), param=param))
     own = {}
     if isinstance(error, Overloaded | Unavailable):
         own["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, Unauthorized):
         own["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RequestTimeout):
+        own["Connection"] = "close"  # the rest of the request may still come
     return Response(
         body.model_dump_json(),
         HTTP_STATUS.get(error.code, 500),
         headers={**(headers or {}), **own},
         media_type="application/json",
     )
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import FailFast, Field, TypeAdapter, ValidationError
 
 from service.card import InputSpec
 from service.errors import ImageTooLarge, InvalidImage
@@ -19,15 +19,19 @@ Image.MAX_IMAGE_PIXELS = None
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/bmp", "image/webp", "image/tiff", "image/gif")
 
+MAX_SIDE = 65_535  # a resize takes memory by the side as well, whatever the other one
+
 _MODES = {1: "L", 3: "RGB"}
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 _UNKNOWN_RANGE = ("I", "F")
 _BILINEAR = Image.Resampling.BILINEAR
 
 Pixels = NDArray[np.uint8]
-_Row = list[Annotated[int, Field(strict=True, ge=0, le=255)]]
-_PLANE: TypeAdapter[list[_Row]] = TypeAdapter(list[_Row])
-_PLANES: TypeAdapter[list[list[_Row]]] = TypeAdapter(list[list[_Row]])
+# The first bad pixel is enough: an error for each of millions would fill the memory.
+_Row = Annotated[list[Annotated[int, Field(strict=True, ge=0, le=255)]], FailFast()]
+_Plane = Annotated[list[_Row], FailFast()]
+_PLANE: TypeAdapter[_Plane] = TypeAdapter(_Plane)
+_PLANES: TypeAdapter[list[_Plane]] = TypeAdapter(Annotated[list[_Plane], FailFast()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +74,15 @@ def read_image(data: bytes, spec: InputSpec, *, max_pixels: int) -> Fitted:
         raise InvalidImage(f"the model takes {spec.channels} channels, which no image file has: send pixels")
     image = _open(data)
     _check_size(image.width, image.height, max_pixels)
+    if image.mode in _UNKNOWN_RANGE:
+        raise InvalidImage("pixels of 32 bits have no range that could be scaled to 0..255: send 8 or 16 bits")
     try:
         image.load()
         upright = ImageOps.exif_transpose(image)
+        converted_from = None if upright.mode == mode and not upright.has_transparency_data else upright.mode
+        planes = np.atleast_3d(np.asarray(_opaque(upright).convert(mode))).transpose(2, 0, 1)
     except Exception as error:  # Pillow's decoders raise nearly anything on broken files
         raise InvalidImage(f"the {image.format} image is truncated or broken and cannot be decoded") from error
-    if upright.mode in _UNKNOWN_RANGE:
-        raise InvalidImage("pixels of 32 bits have no range that could be scaled to 0..255: send 8 or 16 bits")
-    converted_from = None if upright.mode == mode and not upright.has_transparency_data else upright.mode
-    planes = np.atleast_3d(np.asarray(_opaque(upright).convert(mode))).transpose(2, 0, 1)
     return _resized(planes, spec, converted_from)
 
 
@@ -112,6 +116,8 @@ def _open(data: bytes) -> Image.Image:
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageTooLarge(f"the image has {width} x {height} pixels, more than the {max_pixels} that are taken")
+    if max(width, height) > MAX_SIDE:
+        raise ImageTooLarge(f"the image has {width} x {height} pixels, and no side may have more than {MAX_SIDE}")
 
 
 def _opaque(image: Image.Image) -> Image.Image:

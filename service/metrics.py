@@ -52,12 +52,23 @@ class Metrics:
             ("model", "profile"),
             registry=self.collector,
         )
+        self._dropped = Counter(
+            "snn_dropped",
+            "Requests ended before they were answered, by where they were (load, body, decode, queue, device) and why "
+            "(deadline, client_left, shutting_down).",
+            ("stage", "reason"),
+            registry=self.collector,
+        )
         self._depth = Gauge("snn_queue_depth", "Requests that wait.", registry=self.collector)
+        self._bytes = Gauge("snn_queue_bytes", "Bytes that requests hold before they run.", registry=self.collector)
         self._loaded = Gauge("snn_models_loaded", "Model versions in memory.", registry=self.collector)
 
-    def watch(self, *, queue_depth: Callable[[], int], models_loaded: Callable[[], int]) -> None:
-        """Ask these two whenever somebody reads the metrics."""
+    def watch(
+        self, *, queue_depth: Callable[[], int], queue_bytes: Callable[[], int], models_loaded: Callable[[], int]
+    ) -> None:
+        """Ask these whenever somebody reads the metrics."""
         self._depth.set_function(queue_depth)
+        self._bytes.set_function(queue_bytes)
         self._loaded.set_function(models_loaded)
 
     def request(self, route: str, method: str, model: str, status: int, seconds: float) -> None:
@@ -72,6 +83,10 @@ class Metrics:
     def waited(self, model: str, seconds: float) -> None:
         """Count the time that one request waited for the device."""
         self._wait.labels(model).observe(seconds)
+
+    def dropped(self, stage: str, reason: str) -> None:
+        """Count one request that was ended early."""
+        self._dropped.labels(stage, reason).inc()
 
     def prediction(
         self, model: str, *, spikes: int, accumulates: int, multiply_accumulates: int, estimate_nj: float, profile: str

@@ -44,12 +44,16 @@ class RequestContext:
         identity = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
         token = request_id.set(identity)
         status = 0
+        runtime: Runtime | None = getattr(scope["app"].state, "runtime", None)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = identity
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = identity
+                if runtime is not None and runtime.readiness.leaving:
+                    headers["Connection"] = "close"  # the client's next request goes elsewhere
             await send(message)
 
         try:
@@ -63,16 +67,16 @@ class RequestContext:
             answer = error_response(ServiceError(f"the service failed on this request; its log has {identity}"))
             await answer(scope, receive, send_with_id)
         finally:
-            self._record(scope, status, time.perf_counter() - started)
+            self._record(runtime, scope, status, time.perf_counter() - started)
             request_id.reset(token)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, runtime: Runtime | None, scope: Scope, status: int, seconds: float) -> None:
         log.info("%s %s %d %.1f ms", scope["method"], quote(scope["path"]), status, seconds * 1000)
-        runtime: Runtime | None = getattr(scope["app"].state, "runtime", None)
         if runtime is not None:
-            route = getattr(scope.get("route"), "path", "other")
+            state = scope.get("state", {})
+            route = getattr(scope.get("route"), "path", state.get("route", "other"))
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            runtime.metrics.request(route, method, scope.get("state", {}).get("model", ""), status, seconds)
+            runtime.metrics.request(route, method, state.get("model", ""), status, seconds)
 
 
 class Authentication:

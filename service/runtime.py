@@ -5,37 +5,53 @@ from dataclasses import dataclass
 
 import torch
 
+from service.admission import Admission
 from service.batcher import Batcher
+from service.cores import available_cores, choose_threads
+from service.device import Device
 from service.energy import Profile, profiles_with
 from service.errors import InvalidParameter
 from service.metrics import Metrics
 from service.power import energy_meter
+from service.readiness import Readiness
 from service.registry import Registry
 from service.settings import Settings
 from service.store import Store
 
+LAST_BATCH_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Runtime:
-    """The settings, the loaded models, the queue, the metrics, and the energy profiles by name."""
+    """The settings, the loaded models, what is let in, the queue, the metrics, and the energy profiles by name.
+
+    `threads` are those of one operation of the network on the CPU.
+    """
 
     settings: Settings
     device: torch.device
+    threads: int
     registry: Registry
+    admission: Admission
     batcher: Batcher
+    readiness: Readiness
     metrics: Metrics
     profiles: Mapping[str, Profile]
 
     async def start(self) -> None:
         """Begin to load the models and to run batches."""
-        torch.set_num_threads(self.settings.threads)
+        torch.set_num_threads(self.threads)
         await self.batcher.start()
         await self.registry.start()
 
-    async def stop(self) -> None:
-        """Finish what is queued, then let go of the models."""
-        await self.batcher.stop()
+    async def stop(self) -> bool:
+        """Finish what is queued, then let go of the models; False for a device that is stuck in a batch.
+
+        By now every request has been answered, so that at most one batch can be left.
+        """
+        is_done = await self.batcher.stop(min(LAST_BATCH_SECONDS, self.settings.shutdown_grace_seconds))
         await self.registry.stop()
+        return is_done
 
 
 def build_runtime(settings: Settings) -> Runtime:
@@ -48,16 +64,34 @@ def build_runtime(settings: Settings) -> Runtime:
         Store(settings.model_store), device=device, preload=settings.preload, poll_seconds=settings.poll_seconds
     )
     metrics = Metrics()
+    threads = choose_threads(available_cores()) if settings.threads == "auto" else settings.threads
+    admission = Admission(
+        max_requests=settings.max_queue_size, max_bytes=settings.max_queue_bytes, on_drop=metrics.dropped
+    )
     batcher = Batcher(
+        Device(threads=threads, meter=energy_meter(device)),
+        admission,
         max_batch_size=settings.max_batch_size,
         max_batch_wait_ms=settings.max_batch_wait_ms,
-        max_queue_size=settings.max_queue_size,
         max_batch_cost=settings.max_batch_cost,
         on_batch=lambda report: metrics.batch(report.model, report.rows),
-        meter=energy_meter(device),
     )
-    metrics.watch(queue_depth=lambda: batcher.depth, models_loaded=lambda: loaded_versions(registry))
-    return Runtime(settings, device, registry, batcher, metrics, profiles_with(settings.energy_profiles))
+    metrics.watch(
+        queue_depth=lambda: batcher.depth,
+        queue_bytes=lambda: admission.bytes,
+        models_loaded=lambda: loaded_versions(registry),
+    )
+    return Runtime(
+        settings=settings,
+        device=device,
+        threads=threads,
+        registry=registry,
+        admission=admission,
+        batcher=batcher,
+        readiness=Readiness(registry, batcher, seconds=settings.ready_seconds),
+        metrics=metrics,
+        profiles=profiles_with(settings.energy_profiles),
+    )
 
 
 def choose_device(wanted: str) -> torch.device:

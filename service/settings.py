@@ -41,19 +41,37 @@ class Settings(BaseSettings):
     )
     poll_seconds: PositiveFloat = Field(1.0, description="Seconds between two looks at the model store.")
     device: str = Field("auto", description="'auto' (CUDA if there is one, else the CPU), 'cpu', 'cuda' or 'cuda:N'.")
-    threads: PositiveInt = Field(1, description="Threads that one operation of the network may use on the CPU.")
+    threads: Literal["auto"] | PositiveInt = Field(
+        "auto",
+        description="Threads that one operation of the network may use on the CPU; 'auto' is one less than the cores "
+        "that the process or its container has, from 1 to 8.",
+    )
     max_batch_size: PositiveInt = Field(32, description="Inputs that run together at most.")
     max_batch_wait_ms: NonNegativeFloat = Field(0.0, description="Milliseconds to wait for a batch to fill.")
     max_batch_cost: PositiveInt = Field(
         50_000_000, description="Largest batch in numbers fed to the network: inputs x T x C x H x W."
     )
     max_queue_size: PositiveInt = Field(256, description="Requests that may wait; one more is refused with 429.")
+    max_queue_bytes: PositiveInt = Field(
+        256 * 1024 * 1024,
+        description="Bytes that requests may hold together, in their bodies and while they wait; more is refused with "
+        "429.",
+    )
     max_inputs: PositiveInt = Field(256, description="Inputs in one request.")
     max_body_bytes: PositiveInt = Field(32 * 1024 * 1024, description="Largest body of a request.")
     max_image_pixels: PositiveInt = Field(4096 * 4096, description="Largest image, width x height, before resizing.")
     max_events: PositiveInt = Field(5_000_000, description="Events in one recording.")
     request_timeout_ms: PositiveInt = Field(30_000, description="Time of a request without X-Request-Timeout-Ms.")
     max_request_timeout_ms: PositiveInt = Field(300_000, description="Longest time that X-Request-Timeout-Ms can ask.")
+    ready_seconds: PositiveFloat = Field(
+        5.0, description="Seconds within which the device must have run something for /health/ready to say so."
+    )
+    drain_seconds: NonNegativeFloat = Field(
+        1.0, description="Seconds from SIGTERM, when /health/ready turns 503, until the port closes."
+    )
+    shutdown_grace_seconds: PositiveFloat = Field(
+        25.0, description="Seconds from SIGTERM until what is still not answered gets 503."
+    )
     energy_profile: str = Field("cmos-45nm", description="Energy profile of a request that names none.")
     energy_profiles: dict[str, ProfileSetting] = Field(
         {},
@@ -104,6 +122,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"SNN_REQUEST_TIMEOUT_MS ({self.request_timeout_ms}) must not exceed "
                 f"SNN_MAX_REQUEST_TIMEOUT_MS ({self.max_request_timeout_ms})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _drain_ends_before_the_grace(self) -> Self:
+        if self.drain_seconds >= self.shutdown_grace_seconds:
+            raise ValueError(
+                f"SNN_DRAIN_SECONDS ({self.drain_seconds:g}) must be less than "
+                f"SNN_SHUTDOWN_GRACE_SECONDS ({self.shutdown_grace_seconds:g})"
             )
         return self
 

@@ -82,10 +82,15 @@ class Store:
         """The default pointer of `name`, None where there is none; `StoreError` for a file that is not a pointer."""
         if not _NAME.fullmatch(name):
             return None
+        path = self.root / name / POINTER_FILE
         try:
-            text = (self.root / name / POINTER_FILE).read_bytes()
+            if path.exists() and not path.is_file():  # reading from a pipe would never end
+                raise StoreError(f"{POINTER_FILE} of model {name!r} is not a file")
+            text = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise StoreError(f"{POINTER_FILE} of model {name!r} cannot be read: {error.strerror}") from error
         try:
             return Pointer.model_validate_json(text)
         except ValidationError as error:

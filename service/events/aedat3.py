@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidEvents
-from service.events.checks import check_count, events_array
+from service.events.checks import check_count, check_packets, events_array
 from service.events.headers import text_header
 
 END = b"#!END-HEADER"
@@ -31,9 +31,11 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
         raise InvalidEvents("only AEDAT 3.1 of '#Format: RAW' is read, this one is compressed")
     packets = []
     sources = set()
-    count = 0
+    count = seen = 0
     at = len(header)
     while at < len(data):
+        seen += 1
+        check_packets(seen)
         kind, source, size, overflow, number, body, at = _packet(data, at)
         if kind != POLARITY or number == 0:
             continue

@@ -14,7 +14,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from service.errors import InvalidEvents
-from service.events.checks import check_count, events_array
+from service.events.checks import check_count, check_packets, events_array
 
 MAGIC = b"#!AER-DAT4.0\r\n"
 EVENT = np.dtype(
@@ -36,8 +36,10 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
     unpack, at, end = _header(data)
     packets = []
     streams = set()
-    count = 0
+    count = seen = 0
     while at < end:
+        seen += 1
+        check_packets(seen)
         if at + 8 > end:
             raise InvalidEvents(f"the recording ends inside the packet header at byte {at}")
         stream, size = struct.unpack_from("<ii", data, at)

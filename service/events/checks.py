@@ -10,6 +10,7 @@ from service.errors import InvalidEvents, TooManyEvents
 
 TIME_LIMIT = 2**62
 COLUMNS = ("t", "x", "y", "p")
+MAX_PACKETS = 100_000
 
 
 def check_count(count: int, max_events: int) -> None:
@@ -21,6 +22,15 @@ def check_count(count: int, max_events: int) -> None:
         raise InvalidEvents("the recording holds no events")
     if count > max_events:
         raise TooManyEvents(f"the recording holds more than the {max_events} events that are allowed")
+
+
+def check_packets(packets: int) -> None:
+    """Refuse a recording cut into so many packets that taking them up one by one would take minutes.
+
+    Raises `TooManyEvents`.
+    """
+    if packets > MAX_PACKETS:
+        raise TooManyEvents(f"the recording has more than the {MAX_PACKETS} packets that are allowed")
 
 
 def events_array(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> NDArray[np.int64]:

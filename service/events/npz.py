@@ -14,12 +14,15 @@ from service.events.checks import COLUMNS, check_count, events_array
 from service.events.npy import array_header, check_type
 
 MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+DIRECTORY_ENTRY = b"PK\x01\x02"
 MAX_MEMBERS = 64
 HEADER_BYTES = 1024
 
 
 def read(data: bytes, max_events: int) -> NDArray[np.int64]:
     """Events int64 `[N, 4]`; p may be boolean. Other arrays of the archive are not unpacked."""
+    if data.count(DIRECTORY_ENTRY) > MAX_MEMBERS:  # opening it would take far more memory than it has bytes
+        raise InvalidEvents(f"the .npz archive has more than the {MAX_MEMBERS} members that are read")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = _members(archive)
@@ -36,10 +39,7 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The members t, x, y and p."""
-    infos = archive.infolist()
-    if len(infos) > MAX_MEMBERS:
-        raise InvalidEvents(f"the .npz archive has {len(infos)} members, at most {MAX_MEMBERS} are read")
-    members = {info.filename.removesuffix(".npy"): info for info in infos}
+    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     if missing := [name for name in COLUMNS if name not in members]:
         raise InvalidEvents(f"the .npz archive must hold the arrays t, x, y and p, it lacks {', '.join(missing)}")
     for name in COLUMNS:

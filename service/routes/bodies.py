@@ -2,15 +2,22 @@
 
 from typing import Any, TypeVar
 
+import jiter
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from service import images
 from service.decode import File, Given
-from service.errors import BadRequest, InvalidJson, InvalidParameter, TooManyInputs, UnsupportedMediaType
+from service.errors import (
+    BadRequest,
+    InvalidJson,
+    InvalidParameter,
+    TooLarge,
+    TooManyInputs,
+    UnsupportedMediaType,
+)
 from service.failures import explain, unknown_name
 from service.schemas import PredictBody
 
@@ -21,27 +28,53 @@ _JSON = "application/json"
 _MULTIPART = "multipart/form-data"
 MEDIA_TYPES = (*images.MEDIA_TYPES, _OCTETS, _MULTIPART, _JSON)
 
+# What is not a number costs many times its own bytes as a Python object, and no honest body holds as many.
+_MAX_IN_JSON = {b"[": ("lists", 1_000_000), b"{": ("objects", 100_000), b'"': ("quotation marks", 200_000)}
+
 
 def media_type(request: Request) -> str:
-    """The body's media type without its parameters; `UnsupportedMediaType` for one that is not read here."""
-    found = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """The body's media type without its parameters; `UnsupportedMediaType` for one that is not read here.
+
+    Nor is a body that is compressed as a whole, or a form whose text is not UTF-8.
+    """
+    found, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    found = found.strip()
     if found not in MEDIA_TYPES:
         shown = repr(found) if found else "missing"
         raise UnsupportedMediaType(f"the Content-Type is {shown}, it must be one of {', '.join(MEDIA_TYPES)}")
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise UnsupportedMediaType(f"the Content-Encoding is {coding!r}, the body must be sent as it is")
+    if found == _MULTIPART and "charset" in parameters:
+        raise UnsupportedMediaType("a form has no charset: its names are UTF-8")
     return found
 
 
+async def read_body(request: Request) -> bytes:
+    """The whole body, in a memory that follows its bytes and not the number of pieces it comes in."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+    return bytes(body)
+
+
 async def read_json(request: Request, body: type[B]) -> B:
-    """The request's JSON as `body`; `UnsupportedMediaType`, `InvalidJson` or `InvalidParameter`."""
+    """The request's JSON as `body`; `UnsupportedMediaType`, `InvalidJson`, `TooLarge` or `InvalidParameter`."""
     if media_type(request) != _JSON:
         raise UnsupportedMediaType(f"the Content-Type must be {_JSON}")
-    return _validated(parse_json(await request.body()), body)
+    return _validated(parse_json(await read_body(request)), body)
 
 
 def parse_json(data: bytes) -> Any:
-    """JSON as Python's objects; `InvalidJson` says where it breaks."""
+    """JSON as Python's objects; `InvalidJson` says where it breaks, `TooLarge` for a great many lists or names.
+
+    Strict: NaN and Infinity, a name given twice in one object, lone surrogates and deep nesting are no JSON here.
+    """
+    for mark, (what, most) in _MAX_IN_JSON.items():
+        if data.count(mark) > most:
+            raise TooLarge(f"the JSON has more than the {most} {what} that are taken")
     try:
-        return from_json(data)
+        return jiter.from_json(data, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
     except ValueError as error:
         raise InvalidJson(f"the body is not JSON: {error}") from error
 

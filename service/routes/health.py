@@ -24,11 +24,13 @@ async def live() -> Response:
     operation_id="ready",
     summary="Can it answer",
     response_model=Health,
-    responses=failures(errors.Unavailable),
+    responses=failures(errors.Unavailable, errors.ShuttingDown),
 )
 async def ready(runtime: RuntimeOf) -> Response:
-    """200 when every model that is loaded at start has been loaded or has failed, else 503."""
-    if not runtime.registry.ready:
-        waiting = ", ".join(runtime.registry.pending)
-        raise errors.Unavailable(f"still loading: {waiting}" if waiting else "the model store is not there")
+    """200 when the models that are loaded at start have been loaded or have failed, and the device works; else 503.
+
+    The device works when it ran a batch a moment ago, or runs a blank input now. From the moment that the service is
+    told to leave the answer is 503.
+    """
+    await runtime.readiness.check()
     return answer(Health(status="ready"))

@@ -81,6 +81,7 @@ async def get_version(request: Request, runtime: RuntimeOf, name: Name, version:
         errors.InvalidJson,
         errors.TooLarge,
         errors.UnsupportedMediaType,
+        errors.RequestTimeout,
         errors.DefaultChanged,
         errors.VersionNotReady,
     ),

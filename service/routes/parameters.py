@@ -5,9 +5,11 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query
 from starlette.requests import Request
 
+from service.admission import Ticket
 from service.errors import InvalidParameter
 from service.failures import unknown_name
 from service.runtime import Runtime
+from service.waiting import TIMEOUT_HEADER
 
 
 async def refuse_unknown_query(request: Request) -> None:
@@ -26,22 +28,27 @@ async def _runtime(request: Request) -> Runtime:
     return runtime
 
 
+async def _ticket(request: Request) -> Ticket:
+    ticket: Ticket = request.state.ticket
+    return ticket
+
+
 async def _timeout_s(
-    runtime: Annotated[Runtime, Depends(_runtime)],
+    ticket: Annotated[Ticket, Depends(_ticket)],
     x_request_timeout_ms: Annotated[
         int | None,
         Header(
-            alias="X-Request-Timeout-Ms",
+            alias=TIMEOUT_HEADER,
             gt=0,
             description="Milliseconds that the caller is ready to wait; more than the maximum counts as it.",
         ),
     ] = None,
 ) -> float:
-    settings = runtime.settings
-    return min(x_request_timeout_ms or settings.request_timeout_ms, settings.max_request_timeout_ms) / 1000
+    return ticket.remaining
 
 
 RuntimeOf = Annotated[Runtime, Depends(_runtime)]
+TicketOf = Annotated[Ticket, Depends(_ticket)]
 TimeoutOf = Annotated[float, Depends(_timeout_s)]
 Name = Annotated[str, Path(description="A model's name.")]
 VersionNumber = Annotated[int, Path(gt=0, description="A version of the model.")]

@@ -15,8 +15,8 @@ from service.card import Card
 from service.decode import QUICK_BYTES, Decoded, Given, Options, decode_all, is_quick
 from service.failures import unknown_name
 from service.metrics import Metrics
-from service.routes.bodies import media_type, read_inputs, read_multipart
-from service.routes.parameters import Name, RuntimeOf, TimeoutOf, VersionQuery
+from service.routes.bodies import media_type, read_body, read_inputs, read_multipart
+from service.routes.parameters import Name, RuntimeOf, TicketOf, TimeoutOf, VersionQuery
 from service.routes.responses import answer, failures
 from service.schemas import Detail, PredictAnswer, PredictBody, Prediction, Timing
 
@@ -50,6 +50,7 @@ _FAILURES = failures(
     errors.TooManyEvents,
     errors.TooManyInputs,
     errors.UnsupportedMediaType,
+    errors.RequestTimeout,
     errors.InvalidImage,
     errors.InvalidEvents,
     errors.WrongInputKind,
@@ -57,6 +58,8 @@ _FAILURES = failures(
     errors.ModelError,
     errors.Unavailable,
     errors.ModelFailedToLoad,
+    errors.ShuttingDown,
+    errors.DeadlineExceeded,
 )
 
 
@@ -72,6 +75,7 @@ _FAILURES = failures(
 async def predict(
     request: Request,
     runtime: RuntimeOf,
+    ticket: TicketOf,
     timeout: TimeoutOf,
     name: Name,
     version: VersionQuery = None,
@@ -113,7 +117,7 @@ async def predict(
         camera=camera,
     )
     decoded = await _decoded(request, card, options, runtime.settings.max_inputs)
-    ran = await runtime.batcher.submit(checkpoint, [each.sample for each in decoded])
+    ran = await runtime.batcher.submit(checkpoint, [each.sample for each in decoded], ticket)
     predictions = [
         prediction(
             index,
@@ -160,7 +164,7 @@ async def _decoded(request: Request, card: Card, options: Options, max_inputs: i
     if kind == "multipart/form-data":
         inputs = await read_multipart(request, is_recording=is_recording, max_inputs=max_inputs)
         return await _decode_aside(inputs, card, options)
-    data = await request.body()
+    data = await read_body(request)
 
     def read() -> list[Given]:
         return read_inputs(kind, data, is_recording=is_recording, max_inputs=max_inputs)

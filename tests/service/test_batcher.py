@@ -1,6 +1,7 @@
 """Batches of real networks: who runs with whom, in what order, and that it makes no difference to the numbers."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,10 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from service.batcher import Answer, Batcher, BatchReport
+from service.admission import Admission
+from service.batcher import Batcher, BatchReport
 from service.checkpoint import Activity, Checkpoint, EventSample, ImageSample, Sample
-from service.errors import Overloaded, ShuttingDown
+from service.device import Device
+from service.errors import DeadlineExceeded, Overloaded, ShuttingDown
+from service.power import EnergyMeter
+from service.request import Answer
 from service.store import Store
+from tests.service.troubled import ROOM, SLOW, add_troubled
 from tests.tiny import moving_bar
 
 
@@ -55,9 +61,10 @@ def alone(checkpoint: Checkpoint, samples: Sequence[Sample]) -> list[Activity]:
     return [checkpoint.run([sample])[0] for sample in samples]
 
 
-def batcher(**changes: Any) -> Batcher:
-    settings = {"max_batch_size": 8, "max_batch_wait_ms": 0.0, "max_queue_size": 64, "max_batch_cost": 10**9}
-    return Batcher(**(settings | changes))
+def batcher(*, max_queue_size: int = 64, meter: EnergyMeter | None = None, **changes: Any) -> Batcher:
+    settings = {"max_batch_size": 8, "max_batch_wait_ms": 0.0, "max_batch_cost": 10**9}
+    admission = Admission(max_requests=max_queue_size, max_bytes=10**9)
+    return Batcher(Device(meter=meter), admission, **(settings | changes))
 
 
 @asynccontextmanager
@@ -153,24 +160,71 @@ async def test_a_full_queue_refuses_at_once_and_serves_those_who_wait(images: Ch
     assert [len(answer.activities) for answer in answers] == [2, 2, 2]
 
 
-async def test_a_failing_batch_fails_its_own_requests_and_no_others(images: Checkpoint, events: Checkpoint) -> None:
+async def test_a_failing_sample_fails_its_own_request_and_no_other(
+    images: Checkpoint, events: Checkpoint, caplog: pytest.LogCaptureFixture
+) -> None:
     reports: list[BatchReport] = []
-    waiting = batcher(max_batch_size=2, on_batch=reports.append)
+    waiting = batcher(max_batch_size=4, on_batch=reports.append)
     unlike = ImageSample(np.zeros((1, 5, 7), dtype=np.uint8))
     tasks = await queued(
         waiting,
-        (images, [image(0), unlike, image(1), image(2)]),
+        (images, [image(0), unlike]),
+        (images, [image(1)]),
         (events, [recording(0)]),
-        (images, [image(3)]),
+        (images, [image(3), unlike, image(4), image(5), image(6), image(7)]),
+        (images, [image(2)]),
     )
     async with running(waiting):
-        with pytest.raises(ValueError, match="same shape"):
-            await tasks[0]
-        assert_same((await tasks[1]).activities, alone(events, [recording(0)]))
-        assert_same((await tasks[2]).activities, alone(images, [image(3)]))
+        for failing in (tasks[0], tasks[3]):
+            with pytest.raises(torch.jit.Error, match="not of the model's channels"):
+                await failing
+        assert_same((await tasks[1]).activities, alone(images, [image(1)]))
+        assert_same((await tasks[2]).activities, alone(events, [recording(0)]))
+        assert_same((await tasks[4]).activities, alone(images, [image(2)]))
+        assert (await tasks[1]).batch_size == 1
         assert_same((await waiting.submit(images, [image(4)])).activities, alone(images, [image(4)]))
-    # The rest of the failed request never reached the device.
-    assert [(report.model, report.rows) for report in reports][:2] == [("tiny-events", 1), ("tiny-image", 1)]
+    # Batches of rows 0 - 1 3, then - 4 5 6, each again one by one; row 7 of the failed request never runs.
+    assert [report.model for report in reports] == ["tiny-image"] * 3 + ["tiny-events"] + ["tiny-image"] * 5
+    assert {report.rows for report in reports} == {1}
+    assert "a batch of 4 for tiny-image failed" in caplog.text
+
+
+async def test_batches_stay_as_small_as_the_memory_asks(store_root: Path) -> None:
+    troubled = Checkpoint.load(add_troubled(store_root), torch.device("cpu"))
+    reports: list[BatchReport] = []
+    waiting = batcher(max_batch_size=2 * ROOM, on_batch=reports.append)
+    tasks = await queued(waiting, *((troubled, [image(seed)]) for seed in range(4 * ROOM)))
+    async with running(waiting):
+        for seed, task in enumerate(tasks):
+            assert_same((await task).activities, alone(troubled, [image(seed)]))
+    assert [report.rows for report in reports] == [ROOM] * 4
+    assert {(await task).batch_size for task in tasks} == {ROOM}
+
+
+async def test_a_request_whose_time_is_over_is_not_taken_however_late_its_timer_is(images: Checkpoint) -> None:
+    reports: list[BatchReport] = []
+    entrance = Admission(max_requests=8, max_bytes=10**6)
+    waiting = Batcher(
+        Device(), entrance, max_batch_size=8, max_batch_wait_ms=0.0, max_batch_cost=10**9, on_batch=reports.append
+    )
+
+    async def ask(seconds: float) -> Answer:
+        async with entrance.request(seconds=seconds) as ticket:
+            return await waiting.submit(images, [image(0), image(1)], ticket)
+
+    late, punctual = asyncio.create_task(ask(0.02)), asyncio.create_task(ask(60))
+    await asyncio.sleep(0)
+    assert entrance.bytes == 4 * 64
+    time.sleep(0.05)  # the event loop is held up
+    assert not late.done()
+    batch = waiting._take()
+    assert len(batch) == 1
+    await waiting._run(batch)
+    with pytest.raises(DeadlineExceeded):
+        await late
+    assert len((await punctual).activities) == 2
+    assert [report.rows for report in reports] == [2]
+    assert (entrance.bytes, entrance.requests) == (0, 0)
 
 
 async def test_a_caller_who_leaves_frees_the_queue_and_harms_nobody(images: Checkpoint) -> None:
@@ -212,6 +266,20 @@ async def test_stopping_finishes_what_is_queued_and_takes_no_more(images: Checkp
         await waiting.submit(images, [image(9)])
     await asyncio.wait_for(stopping, 10)
     assert [len(task.result().activities) for task in tasks] == [1] * 5
+
+
+async def test_stopping_does_not_wait_for_a_stuck_device_for_longer_than_it_is_told(store_root: Path) -> None:
+    troubled = Checkpoint.load(add_troubled(store_root), torch.device("cpu"))
+    waiting = batcher(max_batch_size=1)
+    stuck, behind = await queued(waiting, (troubled, [ImageSample(image(0).pixels, SLOW)]), (troubled, [image(1)]))
+    await waiting.start()
+    while waiting.depth == 2:
+        await asyncio.sleep(0)
+    assert not await waiting.stop(0.01)
+    for each in (stuck, behind):
+        with pytest.raises(ShuttingDown):
+            await asyncio.wait_for(each, 1)
+    waiting._device.stop(wait=True)
 
 
 async def test_an_idle_batcher_stops(images: Checkpoint) -> None:

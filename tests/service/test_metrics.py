@@ -13,10 +13,11 @@ def read(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float
 
 def test_what_is_counted_is_what_prometheus_reads() -> None:
     metrics = Metrics()
-    metrics.watch(queue_depth=lambda: 3, models_loaded=lambda: 2)
+    metrics.watch(queue_depth=lambda: 3, queue_bytes=lambda: 9, models_loaded=lambda: 2)
     metrics.request("/v1/models", "GET", "", 200, 0.02)
     metrics.batch("digits", 8)
     metrics.waited("digits", 0.5)
+    metrics.dropped("queue", "deadline")
     for _ in range(2):
         metrics.prediction(
             "digits", spikes=10, accumulates=100, multiply_accumulates=7, estimate_nj=5.0, profile="loihi"
@@ -24,6 +25,8 @@ def test_what_is_counted_is_what_prometheus_reads() -> None:
     found = read(metrics)
     digits = frozenset({("model", "digits")})
     assert found["snn_queue_depth", frozenset()] == 3
+    assert found["snn_queue_bytes", frozenset()] == 9
+    assert found["snn_dropped_total", frozenset({("stage", "queue"), ("reason", "deadline")})] == 1
     assert found["snn_models_loaded", frozenset()] == 2
     labels = {("route", "/v1/models"), ("method", "GET"), ("model", "")}
     assert found["snn_requests_total", frozenset(labels | {("status", "200")})] == 1

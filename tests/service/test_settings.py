@@ -93,3 +93,19 @@ def test_every_setting_is_described() -> None:
         assert f"SNN_{name.upper()}" in text
         assert field.description
         assert field.description in text
+
+
+def test_the_port_closes_before_the_grace_is_over() -> None:
+    with pytest.raises(ValidationError, match="SNN_DRAIN_SECONDS"):
+        Settings(drain_seconds=5, shutdown_grace_seconds=5)
+    assert Settings(drain_seconds=0, shutdown_grace_seconds=0.5).drain_seconds == 0
+
+
+@pytest.mark.parametrize(("value", "threads"), [("auto", "auto"), ("3", 3)])
+def test_threads_are_a_number_or_auto(monkeypatch: pytest.MonkeyPatch, value: str, threads: str | int) -> None:
+    monkeypatch.setenv("SNN_THREADS", value)
+    assert Settings().threads == threads
+    for wrong in ("0", "-1", "many"):
+        monkeypatch.setenv("SNN_THREADS", wrong)
+        with pytest.raises(ValidationError):
+            Settings()

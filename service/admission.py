@@ -1,0 +1,157 @@
+"""Which requests may come in, how much they may hold, and how long they may stay.
+
+A ticket goes with a request from its head to its answer. It bounds the request's time wherever that is spent, and it is
+how everything that ends a request early (its deadline, a client who has gone, a service that leaves) reaches it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Literal
+
+from service.errors import DeadlineExceeded, Overloaded, RequestTimeout, ServiceError, ShuttingDown, Unavailable
+
+Stage = Literal["load", "body", "decode", "queue", "device"]
+Reason = Literal["deadline", "client_left", "shutting_down"]
+
+# A request whose body is still on its way takes no place: a hundred slow clients would otherwise shut out all others.
+_WAITING: tuple[Stage, ...] = ("load", "decode", "queue")
+
+
+class ClientLeft(Exception):
+    """The caller has gone, so that nobody is there to be answered."""
+
+
+class Ticket:
+    """One request on its way. `deadline` is a time of the event loop, in seconds; infinite for a request without one.
+
+    `stage` is where it is: `load` (its model may have to load first), `body` (being read), `decode`, `queue`, `device`.
+    """
+
+    def __init__(self, admission: "Admission", deadline: float, *, counted: bool) -> None:
+        self.deadline = deadline
+        self.stage: Stage = "load"
+        self.held = 0
+        self.ended: Reason | None = None
+        self._admission = admission
+        self._counted = counted
+        self._waits = False
+        self._timeout = asyncio.timeout_at(None if deadline == float("inf") else deadline)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline, not below 0."""
+        return max(0.0, self.deadline - monotonic())
+
+    def enter(self, stage: Stage) -> None:
+        """Go on to `stage`; `Overloaded` when it is one that waits and all places are taken."""
+        waits = self._counted and stage in _WAITING
+        if waits and not self._waits:
+            self._admission.check_room()
+        self._admission.requests += waits - self._waits
+        self._waits = waits
+        self.stage = stage
+
+    def hold(self, size: int) -> None:
+        """Hold `size` bytes from now on; `Overloaded` when that is more than what the others leave."""
+        if not self._counted:
+            return
+        if size > self.held:
+            self._admission.check_bytes(size - self.held, own=self.held)
+        self._admission.bytes += size - self.held
+        self.held = size
+
+    def end(self, reason: Reason) -> None:
+        """Stop the request now, wherever it is. The first reason counts."""
+        if self.ended is None and not self._timeout.expired():
+            self.ended = reason
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+
+    def answering(self) -> None:
+        """The answer has begun, and is not broken off any more."""
+        if not self._timeout.expired():
+            self._timeout.reschedule(None)
+
+    def _failure(self) -> ServiceError | ClientLeft:
+        match self.ended:
+            case "client_left":
+                return ClientLeft()
+            case "shutting_down":
+                return ShuttingDown("the service is shutting down")
+            case _ if self.stage == "load":
+                return Unavailable("the model is still loading; try again", param="name")
+            case _ if self.stage == "body":
+                return RequestTimeout("the body did not arrive within the request's time")
+            case _:
+                return DeadlineExceeded(f"the request's time passed before its answer was there (stage: {self.stage})")
+
+
+class Admission:
+    """The bounds of all requests together: `max_requests` that wait, and `max_bytes` that they hold.
+
+    The bytes are those of bodies while they are read and decoded, and of samples while they wait; a request that is
+    alone may hold more. `on_drop` hears of each request that was ended early: at which stage, and why.
+    """
+
+    def __init__(
+        self, *, max_requests: int, max_bytes: int, on_drop: Callable[[Stage, Reason], None] | None = None
+    ) -> None:
+        self.requests = 0
+        self.bytes = 0
+        self._max_requests = max_requests
+        self._max_bytes = max_bytes
+        self._on_drop = on_drop
+        self._open: set[Ticket] = set()
+        self._closed = False
+
+    @asynccontextmanager
+    async def request(
+        self, *, seconds: float = float("inf"), announced: int = 0, counted: bool = True
+    ) -> AsyncIterator[Ticket]:
+        """Let one request in for `seconds`; `announced` is the length of its body in bytes, where it is known.
+
+        At once `Overloaded` when there is no room, `ShuttingDown` after `close`. Later, for a request that is ended
+        early: `Unavailable` when its deadline passes while its model loads, `RequestTimeout` while its body is read,
+        else `DeadlineExceeded`; `ClientLeft`; `ShuttingDown`. One that is not `counted` has a deadline and no bounds.
+        """
+        if self._closed:
+            raise ShuttingDown("the service is shutting down")
+        if counted:
+            self.check_bytes(announced)
+        ticket = Ticket(self, asyncio.get_running_loop().time() + seconds, counted=counted)
+        self._open.add(ticket)
+        try:
+            async with ticket._timeout:
+                ticket.enter("load")
+                yield ticket
+        except TimeoutError:
+            if not ticket._timeout.expired():  # somebody else's
+                raise
+            self.dropped(ticket, ticket.ended or "deadline")
+            raise ticket._failure() from None
+        finally:
+            self._open.discard(ticket)
+            ticket.hold(0)
+            ticket.enter("device")
+
+    def close(self) -> None:
+        """Take no more requests, and end those that are open."""
+        self._closed = True
+        for ticket in list(self._open):
+            ticket.end("shutting_down")
+
+    def check_room(self) -> None:
+        """`Overloaded` when no further request may wait."""
+        if self.requests >= self._max_requests:
+            raise Overloaded(f"{self._max_requests} requests are waiting already; try again later")
+
+    def check_bytes(self, more: int, *, own: int = 0) -> None:
+        """`Overloaded` when `more` bytes are too many for a request that holds `own` already, and is not alone."""
+        if self.bytes > own and self.bytes + more > self._max_bytes:
+            raise Overloaded("the requests that are waiting hold all the memory that they may; try again later")
+
+    def dropped(self, ticket: Ticket, reason: Reason) -> None:
+        """Tell that a request was ended where it is now."""
+        if self._on_drop is not None:
+            self._on_drop(ticket.stage, reason)

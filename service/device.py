@@ -1,0 +1,107 @@
+"""The thread that runs networks, and what it does about a batch that fails."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic, perf_counter
+from weakref import WeakKeyDictionary
+
+import torch
+
+from service.checkpoint import Activity, Checkpoint, Sample
+from service.errors import ServiceError
+from service.power import EnergyMeter
+
+REMEMBER_S = 60.0  # how long the size that fitted into memory bounds the batches of its checkpoint
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One call of the network that succeeded: its rows, when it began (`perf_counter`), its seconds, its joules."""
+
+    rows: int
+    started: float
+    seconds: float
+    joules: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one sample: its activity and the run that gave it, or why there is none."""
+
+    activity: Activity | None = None
+    run: Run | None = None
+    error: Exception | None = None
+
+
+class Device:
+    """One thread on which networks run, one batch after the other.
+
+    A batch that fails is tried again sample by sample, so that a bad sample fails alone. One that the memory has no
+    room for is halved until it fits; batches of that checkpoint stay as small for `REMEMBER_S`.
+    """
+
+    def __init__(self, *, threads: int = 1, meter: EnergyMeter | None = None) -> None:
+        self._meter = meter
+        # torch keeps this number by thread
+        self._thread = ThreadPoolExecutor(1, "device", initializer=torch.set_num_threads, initargs=(threads,))
+        self._fits: WeakKeyDictionary[Checkpoint, tuple[int, float]] = WeakKeyDictionary()
+
+    async def run(self, checkpoint: Checkpoint, samples: Sequence[Sample]) -> list[Outcome]:
+        """Run `samples` as one batch, or as many as it takes; an outcome each, in order."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, checkpoint, samples)
+
+    def most_rows(self, checkpoint: Checkpoint) -> int | None:
+        """The largest batch that the memory has room for, None where nothing says that there is a limit."""
+        rows, until = self._fits.get(checkpoint, (0, 0.0))
+        return rows if monotonic() < until else None
+
+    def stop(self, *, wait: bool) -> None:
+        """Take no more batches, and with `wait` see the present one end."""
+        self._thread.shutdown(wait=wait, cancel_futures=True)
+
+    def _run(self, checkpoint: Checkpoint, samples: Sequence[Sample]) -> list[Outcome]:
+        try:
+            return self._once(checkpoint, samples)
+        except Exception as error:
+            no_memory = is_out_of_memory(error)
+            if len(samples) == 1:
+                return [Outcome(error=_too_large(error) if no_memory else error)]
+            log.warning("a batch of %d for %s failed: %s", len(samples), checkpoint.card.name, type(error).__name__)
+        if not no_memory:
+            return [outcome for sample in samples for outcome in self._run(checkpoint, [sample])]
+        if checkpoint.device.type == "cuda":
+            torch.cuda.empty_cache()
+        half = len(samples) // 2
+        self._fits[checkpoint] = (half, monotonic() + REMEMBER_S)
+        halves = (samples[start : start + half] for start in range(0, len(samples), half))
+        return [outcome for each in halves for outcome in self._run(checkpoint, each)]
+
+    def _once(self, checkpoint: Checkpoint, samples: Sequence[Sample]) -> list[Outcome]:
+        before = self._meter.read() if self._meter else None
+        started = perf_counter()
+        activities = checkpoint.run(samples)
+        seconds = perf_counter() - started
+        after = self._meter.read() if self._meter else None
+        # A counter that has not moved was not updated during so short a batch: unknown, not zero.
+        joules = after - before if before is not None and after is not None and after > before else None
+        run = Run(len(samples), started, seconds, joules)
+        return [Outcome(activity, run) for activity in activities]
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a network failed for want of memory; torch has a class for it on CUDA alone, and none in scripts."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def _too_large(error: Exception) -> ServiceError:
+    failure = ServiceError("the device has not enough memory for this input")
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,58 @@
+"""Whether the service can answer, found out on the way that a request takes."""
+
+import asyncio
+import logging
+from time import monotonic
+
+from service.batcher import Batcher
+from service.checkpoint import Checkpoint, blank_sample
+from service.errors import ShuttingDown, Unavailable
+from service.registry import Registry
+from service.request import Answer
+
+log = logging.getLogger(__name__)
+
+
+class Readiness:
+    """Says whether requests should come here.
+
+    They should when the models that are loaded at start are there, nobody has told the service to leave, and the
+    device works: a batch has run in the last `seconds`, or one blank sample takes no longer through queue and device.
+    """
+
+    def __init__(self, registry: Registry, batcher: Batcher, *, seconds: float) -> None:
+        self.leaving = False
+        self._registry = registry
+        self._batcher = batcher
+        self._seconds = seconds
+        self._canary: asyncio.Task[Answer] | None = None
+
+    async def check(self) -> None:
+        """Return if the service can answer; `Unavailable` or `ShuttingDown` if not, within the `seconds`."""
+        if self.leaving:
+            raise ShuttingDown("the service is shutting down")
+        if not self._registry.ready:
+            waiting = ", ".join(self._registry.pending)
+            raise Unavailable(f"still loading: {waiting}" if waiting else "the model store is not there")
+        if monotonic() - self._batcher.last_run > self._seconds and (checkpoint := self._any_checkpoint()):
+            await self._try(checkpoint)
+
+    async def _try(self, checkpoint: Checkpoint) -> None:
+        """Run one blank sample. Whoever asks meanwhile waits for the same one, so that a stuck queue does not grow."""
+        if self._canary is None or self._canary.done():
+            self._canary = asyncio.create_task(self._batcher.submit(checkpoint, [blank_sample(checkpoint.card)]))
+        await asyncio.wait([self._canary], timeout=self._seconds)
+        if not self._canary.done():
+            raise Unavailable(f"the device has answered nothing for {self._seconds:g} s")
+        if (error := self._canary.exception()) is not None:
+            log.error("the trial of %s failed: %s", checkpoint.card.name, error)
+            raise Unavailable("a trial of the network failed") from error
+
+    def _any_checkpoint(self) -> Checkpoint | None:
+        """A default model that is loaded."""
+        for name in self._registry.names():
+            number = self._registry.default(name)
+            checkpoint = self._registry.version(name, number).checkpoint if number else None
+            if checkpoint is not None:
+                return checkpoint
+        return None

@@ -1,0 +1,97 @@
+"""What bounds a request's wait: admission before its body is read, its deadline, and the watch for a client who leaves.
+
+Plain ASGI. Every route under `/v1/` has a deadline; those that run a network are counted by `Admission` too.
+"""
+
+import asyncio
+import re
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.admission import ClientLeft, Ticket
+from service.errors import ServiceError
+from service.failures import error_response
+from service.runtime import Runtime
+from service.settings import Settings
+
+TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+
+_PREDICT = "/v1/models/{name}/predict"
+_RUNS_A_NETWORK = re.compile(_PREDICT.replace("{name}", "[^/]+"))
+
+
+class Waiting:
+    """Gives each request its ticket, at `scope["state"]["ticket"]`, and answers for one that is ended early."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it, or stop waiting for it."""
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
+        runtime: Runtime = scope["app"].state.runtime
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "")
+        counted = scope["method"] == "POST" and _RUNS_A_NETWORK.fullmatch(scope["path"]) is not None
+        state = scope.setdefault("state", {})
+        if counted:
+            state["route"] = (
+                _PREDICT  # a request that is refused here never gets to the router, which sets it otherwise
+            )
+        try:
+            async with runtime.admission.request(
+                seconds=_seconds(headers, runtime.settings),
+                announced=int(length) if length.isdecimal() else 0,
+                counted=counted,
+            ) as ticket:
+                state["ticket"] = ticket
+                await self._serve(ticket, scope, receive, send)
+        except ClientLeft:
+            raise ClientDisconnect from None
+        except ServiceError as error:
+            await error_response(error)(scope, receive, send)
+
+    async def _serve(self, ticket: Ticket, scope: Scope, receive: Receive, send: Send) -> None:
+        runtime: Runtime = scope["app"].state.runtime
+        watch: asyncio.Task[None] | None = None
+
+        async def watch_client() -> None:
+            await receive()  # after the body comes nothing but the news that the client has gone
+            ticket.end("client_left")
+
+        async def receive_in_time() -> Message:
+            nonlocal watch
+            if watch is not None:
+                await asyncio.wait([watch])
+                return {"type": "http.disconnect"}
+            ticket.enter("body")
+            message = await receive()
+            ticket.hold(ticket.held + len(message.get("body", b"")))
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                ticket.enter("decode")
+                watch = asyncio.create_task(watch_client())
+            return message
+
+        async def send_to_the_end(message: Message) -> None:
+            ticket.answering()
+            await send(message)
+
+        try:
+            await self._app(scope, receive_in_time, send_to_the_end)
+        except ClientDisconnect:
+            runtime.admission.dropped(ticket, "client_left")
+            raise
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+
+def _seconds(headers: Headers, settings: Settings) -> float:
+    """The time that a request has; a header that is no such time is left to the route to refuse."""
+    given = headers.get(TIMEOUT_HEADER, "")
+    asked = int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else 0
+    return min(asked or settings.request_timeout_ms, settings.max_request_timeout_ms) / 1000

@@ -1,0 +1,172 @@
+"""The end of a real service under real load."""
+
+import http.client
+import json
+import signal
+import socket
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.service.test_main import started
+from tests.service.troubled import NAME, SLOW, add_troubled
+
+PREDICT = f"/v1/models/{NAME}/predict"
+PATIENCE = 120
+
+
+def body(*seeds: int) -> bytes:
+    return json.dumps({"inputs": [{"pixels": [[7] * 8] * 8, "seed": seed} for seed in seeds]}).encode()
+
+
+def ready(address: str) -> httpx.Response:
+    return httpx.get(f"{address}/health/ready", timeout=PATIENCE)
+
+
+def until_ready(address: str) -> None:
+    ends = time.monotonic() + PATIENCE
+    while ready(address).status_code != 200:
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def is_open(address: str) -> bool:
+    where = urlsplit(address)
+    try:
+        socket.create_connection((where.hostname or "", where.port or 0), timeout=PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
+class Client(threading.Thread):
+    """Sends the same request again and again on a connection that it keeps, and writes down what came of each."""
+
+    def __init__(self, address: str, sent: bytes, *, once: bool = False) -> None:
+        super().__init__()
+        self.outcomes: list[tuple[int, str | None] | Exception] = []
+        self.enough = threading.Event()
+        self._where = urlsplit(address)
+        self._sent = sent
+        self._once = once
+        self.start()
+
+    def run(self) -> None:
+        connection = http.client.HTTPConnection(self._where.hostname or "", self._where.port, timeout=PATIENCE)
+        with closing(connection):
+            self._send_on(connection)
+
+    def _send_on(self, connection: http.client.HTTPConnection) -> None:
+        while not self.enough.is_set():
+            try:
+                connection.request("POST", PREDICT, self._sent, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                answer.read()
+                self.outcomes.append((answer.status, answer.headers["Connection"]))
+            except Exception as error:
+                self.outcomes.append(error)
+                return
+            if self._once:
+                return
+
+
+@pytest.fixture
+def store(store_root: Path) -> Path:
+    add_troubled(store_root, slow_rounds=100)
+    return store_root
+
+
+def settings(store: Path, **others: Any) -> dict[str, str]:
+    return {"MODEL_STORE": str(store), "PRELOAD": NAME} | {name: str(value) for name, value in others.items()}
+
+
+def test_told_to_leave_under_load_it_answers_all_that_it_accepted(store: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    choices = settings(store, MAX_BATCH_SIZE=1, DRAIN_SECONDS=3, SHUTDOWN_GRACE_SECONDS=PATIENCE)
+    with started(log, **choices) as (process, address):
+        until_ready(address)
+        begun = time.monotonic()
+        assert httpx.post(address + PREDICT, json=json.loads(body(SLOW)), timeout=PATIENCE).status_code == 200
+        a_row = time.monotonic() - begun
+        clients = [Client(address, body(seed)) for seed in range(8)]
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        while (leaving := ready(address)).status_code == 200:
+            pass
+        assert leaving.json()["error"]["code"] == "shutting_down"
+        # The port is still open, and whoever comes is served.
+        new = httpx.post(address + PREDICT, json=json.loads(body(3)), timeout=PATIENCE)
+        assert (new.status_code, new.headers["connection"]) == (200, "close")
+        assert httpx.get(f"{address}/health/live", timeout=PATIENCE).status_code == 200
+        for client in clients:
+            client.enough.set()
+        rows = max(2, min(120, int(4 / a_row)))
+        last = [Client(address, body(*[SLOW] * rows), once=True) for _ in range(3)]
+        while is_open(address):
+            time.sleep(0.01)
+        were_waiting = sum(client.is_alive() for client in last)
+        for client in [*clients, *last]:
+            client.join(PATIENCE)
+        assert process.wait(timeout=PATIENCE) == 0
+    outcomes = [outcome for client in [*clients, *last] for outcome in client.outcomes]
+    assert {outcome[0] if isinstance(outcome, tuple) else repr(outcome) for outcome in outcomes} == {200}
+    assert [client.outcomes for client in last] == [[(200, "close")]] * 3
+    assert were_waiting > 0
+    assert "Traceback" not in log.read_text()
+
+
+def test_what_is_not_done_when_the_grace_is_over_is_told_so(store: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    choices = settings(store, MAX_BATCH_SIZE=1, DRAIN_SECONDS=0, SHUTDOWN_GRACE_SECONDS=1)
+    with started(log, **choices) as (process, address):
+        until_ready(address)
+        client = Client(address, body(*[SLOW] * 256), once=True)
+        slow_body = http.client.HTTPConnection(urlsplit(address).netloc, timeout=PATIENCE)
+        slow_body.putrequest("POST", PREDICT)
+        slow_body.putheader("Content-Type", "application/json")
+        slow_body.putheader("Content-Length", "1000")
+        slow_body.endheaders(b"{")
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE) == 0
+        with closing(slow_body):
+            assert slow_body.getresponse().status == 503
+        client.join(PATIENCE)
+    assert client.outcomes == [(503, "close")]
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_stuck_device_does_not_keep_the_process_alive(store_root: Path, tmp_path: Path) -> None:
+    add_troubled(store_root, slow_rounds=10**9)
+    log = tmp_path / "log"
+    choices = settings(store_root, DRAIN_SECONDS=0, SHUTDOWN_GRACE_SECONDS=0.5, READY_SECONDS=0.2)
+    with started(log, **choices) as (process, address):
+        until_ready(address)
+        client = Client(address, body(SLOW), once=True)
+        ends = time.monotonic() + PATIENCE
+        while (stuck := ready(address)).status_code == 200:
+            assert time.monotonic() < ends
+        assert stuck.json()["error"]["code"] == "not_ready"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE) == 1
+        client.join(PATIENCE)
+    assert client.outcomes == [(503, "close")]
+    assert "the device did not finish its batch" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
+def test_an_interrupt_or_a_second_signal_does_not_wait(
+    store: Path, tmp_path: Path, signals: list[signal.Signals]
+) -> None:
+    with started(tmp_path / "log", **settings(store, DRAIN_SECONDS=500, SHUTDOWN_GRACE_SECONDS=600)) as (process, _):
+        for each in signals:
+            process.send_signal(each)
+            time.sleep(0.3)
+        assert process.wait(timeout=PATIENCE) == 0
