@@ -78,9 +78,11 @@ class Checkpoint:
         card = _check_archive(data)
         try:
             module = torch.jit.load(BytesIO(data), map_location=device)
-            module = torch.jit.freeze(module.eval(), preserved_attrs=_METHODS)
+            module = torch.jit.freeze(module.eval(), preserved_attrs=_METHODS, optimize_numerics=False)
         except Exception as error:  # torch lets an archive without a network fail in many ways
             raise CheckpointError("torch cannot load the checkpoint: it does not hold a scripted network") from error
+        if device.type == "cuda":
+            _keep_sums_exact()
         return cls(card, module, device)
 
     def warm_up(self) -> None:
@@ -133,6 +135,9 @@ class Checkpoint:
                 raise ModelError(f"the network's {name} are not of the shape that its card says")
         if not bool(torch.isfinite(scores).all()):
             raise ModelError("the network gave a score that is not a finite number")
+        counted = torch.equal(scores, scores.round()) and 0 <= float(scores.min()) <= float(scores.max()) <= card.voters
+        if not counted or min(int(spikes.min()), int(synops.min())) < 0:
+            raise ModelError("the network's scores are not votes of the voting neurons, or its counts are negative")
 
 
 def blank_sample(card: Card) -> Sample:
@@ -140,6 +145,14 @@ def blank_sample(card: Card) -> Sample:
     if card.input.kind == "image":
         return ImageSample(np.zeros(card.input.shape, dtype=np.uint8))
     return EventSample(np.zeros((1, 4), dtype=np.int64))
+
+
+def _keep_sums_exact() -> None:
+    """Plain float32 in cuDNN and cuBLAS, and no algorithm that transforms its input: sums on the grid stay exact."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 def _read(path: Path) -> bytes:

@@ -38,10 +38,8 @@ class Waiting:
         length = headers.get("content-length", "")
         counted = scope["method"] == "POST" and _RUNS_A_NETWORK.fullmatch(scope["path"]) is not None
         state = scope.setdefault("state", {})
-        if counted:
-            state["route"] = (
-                _PREDICT  # a request that is refused here never gets to the router, which sets it otherwise
-            )
+        if counted:  # one that is refused here never gets to the router, which sets the route of others
+            state["route"] = _PREDICT
         try:
             async with runtime.admission.request(
                 seconds=_seconds(headers, runtime.settings),

@@ -197,25 +197,37 @@ def test_a_zip_that_holds_no_network_is_refused(archive: Path) -> None:
     assert "does not hold a scripted network" in refusal(archive)
 
 
-class NotFinite(nn.Module):
-    """Answers in the right shapes, with a score that is not a number."""
+class Answers(nn.Module):
+    """Answers in the right shapes, always with one score."""
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: Card, score: float) -> None:
         super().__init__()
+        self.score = score
         self.shape = [card.timesteps, 1, len(card.labels)]
         self.layers = [card.timesteps, 1, len(card.spiking_layers)]
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         counts = torch.zeros(self.layers, dtype=torch.int64)
-        return torch.full(self.shape, float("nan")), counts, counts
+        return torch.full(self.shape, self.score), counts, counts
 
     @torch.jit.export
     def encode_image(self, images: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
         return images.float().unsqueeze(0)
 
 
-def test_a_score_that_is_not_finite_is_a_model_error(tiny_store_root: Path) -> None:
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (float("nan"), "not a finite number"),
+        (float("inf"), "not a finite number"),
+        (0.5, "not votes"),
+        (-1.0, "not votes"),
+        (3.0, "not votes"),
+    ],
+)
+def test_scores_that_are_no_votes_are_a_model_error(tiny_store_root: Path, score: float, message: str) -> None:
     card = read_card(tiny_store_root / "tiny-image" / "1" / "model.pt")
-    broken = Checkpoint(card, torch.jit.script(NotFinite(card).eval()), CPU)
-    with pytest.raises(ModelError, match="not a finite number"):
+    assert card.voters == 2
+    broken = Checkpoint(card, torch.jit.script(Answers(card, score).eval()), CPU)
+    with pytest.raises(ModelError, match=message):
         broken.run(samples_for("tiny-image", 1))
