@@ -32,10 +32,16 @@ class Readiness:
         if self.leaving:
             raise ShuttingDown("the service is shutting down")
         if not self._registry.ready:
-            waiting = ", ".join(self._registry.pending)
-            raise Unavailable(f"still loading: {waiting}" if waiting else "the model store is not there")
+            raise Unavailable(self._what_is_missing())
         if monotonic() - self._batcher.last_run > self._seconds and (checkpoint := self._any_checkpoint()):
             await self._try(checkpoint)
+
+    def _what_is_missing(self) -> str:
+        missing = self._registry.missing
+        loading = [entry for entry in self._registry.pending if entry not in missing]
+        told = [f"still loading: {', '.join(loading)}"] if loading else []
+        told += [f"not in the model store: {', '.join(missing)}"] if missing else []
+        return "; ".join(told) or "the model store is not there"
 
     async def _try(self, checkpoint: Checkpoint) -> None:
         """Run one blank sample. Whoever asks meanwhile waits for the same one, so that a stuck queue does not grow."""

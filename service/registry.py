@@ -63,6 +63,11 @@ class Registry:
     async def start(self) -> None:
         """Look at the store, begin to load the preload set, and go on looking."""
         await self.refresh()
+        if not self._store_exists:
+            log.error("there is no model store at %s", self._store.root.absolute())
+        for entry in self.missing:
+            near = "".join(f"; did you mean {name!r}?" for name in get_close_matches(entry, self._models, n=1))
+            log.warning("%r is to be loaded at start, and the store does not have it%s", entry, near)
         self._tasks.add(asyncio.create_task(self._poll()))
 
     async def stop(self) -> None:
@@ -96,6 +101,16 @@ class Registry:
                 elif version and version.state in ("available", "loading"):
                     pending.append(version.label)
         return list(dict.fromkeys(pending))
+
+    @property
+    def missing(self) -> list[str]:
+        """What is to be loaded at start and is not in the store."""
+        wanted = [(entry, *entry.partition("/")) for entry in self._preload if entry != "*"]
+        return [
+            entry
+            for entry, name, _, number in wanted
+            if (model := self._models.get(name)) is None or (number and int(number) not in model.versions)
+        ]
 
     def names(self) -> list[str]:
         """The models that have a version, sorted."""

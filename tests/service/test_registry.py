@@ -120,6 +120,18 @@ async def test_a_preload_model_that_does_not_exist_keeps_it_pending(store_root: 
         await until(lambda: registry.ready)
 
 
+async def test_a_start_says_what_is_not_there(store_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(store_root, "tiny-imag", "tiny-image/7", "tiny-image") as registry:
+        assert registry.missing == ["tiny-imag", "tiny-image/7"]
+    assert (
+        "'tiny-imag' is to be loaded at start, and the store does not have it; did you mean 'tiny-image'?"
+        in caplog.text
+    )
+    async with running(store_root / "nowhere", "*"):
+        pass
+    assert f"there is no model store at {store_root / 'nowhere'}" in caplog.text
+
+
 async def test_an_available_version_is_loaded_once_for_all_who_ask(
     store_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
