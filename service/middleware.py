@@ -23,6 +23,7 @@ from service.runtime import Runtime
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CLIENT_LEFT = 499
+_LOGGED_PATH = 200
 _METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class RequestContext:
         except ClientDisconnect:
             status = _CLIENT_LEFT
         except Exception:
-            log.exception("%s %s failed", scope["method"], quote(scope["path"]))
+            log.exception("%s %s failed", scope["method"], quote(scope["path"][:_LOGGED_PATH]))
             if status:
                 raise
             answer = error_response(ServiceError(f"the service failed on this request; its log has {identity}"))
@@ -71,7 +72,7 @@ class RequestContext:
             request_id.reset(token)
 
     def _record(self, runtime: Runtime | None, scope: Scope, status: int, seconds: float) -> None:
-        log.info("%s %s %d %.1f ms", scope["method"], quote(scope["path"]), status, seconds * 1000)
+        log.info("%s %s %d %.1f ms", scope["method"], quote(scope["path"][:_LOGGED_PATH]), status, seconds * 1000)
         if runtime is not None:
             state = scope.get("state", {})
             route = getattr(scope.get("route"), "path", state.get("route", "other"))

@@ -264,9 +264,9 @@ class Registry:
             version.checkpoint = await in_thread(self._loader, _load_warm, path, self._device)
         except CheckpointError as error:
             version.error = str(error)
-        except Exception as error:
+        except Exception:
             log.exception("loading %s failed", version.label)
-            version.error = f"it could not be loaded ({type(error).__name__})"
+            version.error = "it could not be loaded; the service's log says why"
         else:
             version.card = version.checkpoint.card
         version.state = "ready" if version.checkpoint else "failed"

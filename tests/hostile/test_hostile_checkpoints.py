@@ -190,6 +190,22 @@ def test_a_pickle_in_place_of_or_beside_the_network_is_not_run(archive: Path, tm
     assert not mark.exists()
 
 
+def with_card(archive: Path, path: tuple[str, ...], value: Any) -> None:
+    """Set one value of the card."""
+
+    def change(name: str, data: bytes) -> bytes:
+        if not name.endswith(CARD_FILE):
+            return data
+        card = json.loads(data)
+        part = card
+        for key in path[:-1]:
+            part = part[key]
+        part[path[-1]] = value
+        return json.dumps(card).encode()
+
+    rewritten(archive, change)
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -210,18 +226,15 @@ def test_a_pickle_in_place_of_or_beside_the_network_is_not_run(archive: Path, tm
     ],
 )
 def test_a_card_that_is_not_the_networks_is_refused(archive: Path, path: tuple[str, ...], value: Any) -> None:
-    def change(name: str, data: bytes) -> bytes:
-        if not name.endswith(CARD_FILE):
-            return data
-        card = json.loads(data)
-        part = card
-        for key in path[:-1]:
-            part = part[key]
-        part[path[-1]] = value
-        return json.dumps(card).encode()
-
-    rewritten(archive, change)
+    with_card(archive, path, value)
     assert refusal(archive)
+
+
+@pytest.mark.parametrize("path", [("input", "width"), ("input", "channels"), ("encoder", "timesteps")])
+def test_a_card_of_an_input_beyond_any_memory_is_refused_unseen(archive: Path, path: tuple[str, ...]) -> None:
+    with_card(archive, path, 10**8)
+    with pytest.raises(CardError, match="at most 100000000"):
+        read_card(archive)
 
 
 def test_what_is_no_file_is_refused_at_once(archive: Path, tmp_path: Path) -> None:

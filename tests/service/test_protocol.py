@@ -57,6 +57,7 @@ async def test_answering_may_take_longer_than_a_head(port: int) -> None:
 async def test_a_request_that_waits_behind_another_has_its_own_time(port: int) -> None:
     received = await exchange(port, QUICK + SLOW)
     assert received.count(b"HTTP/1.1 200 OK") == 2
+    assert b"HTTP/1.1 408 Request Timeout" in received  # not until then does it wait for a head
 
 
 async def test_a_head_that_is_late_gets_the_body_of_every_failure(port: int) -> None:
