@@ -47,6 +47,9 @@ class Fitted:
     converted_from: str | None = None
 
 
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+
+
 def looks_like_image(data: bytes) -> bool:
     """Whether the first bytes are those of an image format that is read here."""
     starts = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
@@ -55,6 +58,8 @@ def looks_like_image(data: bytes) -> bool:
 
 def pixel_count(data: bytes) -> int:
     """Width times height by the file's header, without decoding it; 0 for what is no image."""
+    if data.startswith(_PNG_HEAD) and len(data) >= 24:  # for the most frequent format, without Pillow's 40 µs
+        return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
     try:
         image = _open(data)
     except InvalidImage:

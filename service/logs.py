@@ -1,8 +1,10 @@
 """Log lines that carry the id of the request they belong to."""
 
 import logging
+import random
 from contextvars import ContextVar
 
+_ids = random.Random()
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
@@ -23,3 +25,8 @@ def configure(level: str) -> None:
     handler.addFilter(RequestIdFilter())
     handler.setFormatter(logging.Formatter(_FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def new_id() -> str:
+    """128 random bits in hexadecimal: unique, and no secret. Cheaper than a UUID, which asks the system each time."""
+    return f"{_ids.getrandbits(128):032x}"

@@ -8,7 +8,6 @@ import hmac
 import logging
 import re
 import time
-import uuid
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ServiceError, TooLarge, Unauthorized
 from service.failures import error_response
-from service.logs import request_id
+from service.logs import new_id, request_id
 from service.runtime import Runtime
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -42,7 +41,7 @@ class RequestContext:
             return
         started = time.perf_counter()
         given = Headers(scope=scope).get("x-request-id", "")
-        identity = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        identity = given if _SANE_ID.fullmatch(given) else new_id()
         token = request_id.set(identity)
         status = 0
         runtime: Runtime | None = getattr(scope["app"].state, "runtime", None)

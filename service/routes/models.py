@@ -9,7 +9,7 @@ from starlette.responses import Response
 from service import errors
 from service.registry import Registry, Version
 from service.routes.bodies import read_json
-from service.routes.parameters import Name, RuntimeOf, TimeoutOf, VersionNumber
+from service.routes.parameters import Name, RuntimeOf, TimeoutHeader, VersionNumber, ticket_of
 from service.routes.responses import answer, failures
 from service.schemas import (
     DefaultBody,
@@ -107,7 +107,7 @@ async def set_default(request: Request, runtime: RuntimeOf, name: Name) -> Respo
     responses=failures(*_UNKNOWN, errors.Unavailable, errors.ModelFailedToLoad),
 )
 async def load_version(
-    request: Request, runtime: RuntimeOf, timeout: TimeoutOf, name: Name, version: VersionNumber
+    request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber, timeout: TimeoutHeader = None
 ) -> Response:
     """Load a version and answer when it is ready; one that failed before is tried again.
 
@@ -115,7 +115,7 @@ async def load_version(
     """
     await _find(request, runtime.registry, name, version)
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(ticket_of(request).remaining):
             return answer(_version(await runtime.registry.load(name, version)))
     except TimeoutError:
         raise errors.Unavailable(f"{name}/{version} is still loading", param="version") from None

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -14,9 +13,10 @@ from service.answer import prediction
 from service.card import Card
 from service.decode import QUICK_BYTES, Decoded, Given, Options, decode_all, is_quick
 from service.failures import unknown_name
+from service.logs import new_id
 from service.metrics import Metrics
 from service.routes.bodies import media_type, read_body, read_inputs, read_multipart
-from service.routes.parameters import Name, RuntimeOf, TicketOf, TimeoutOf, VersionQuery
+from service.routes.parameters import Name, TimeoutHeader, VersionQuery, runtime_of, ticket_of
 from service.routes.responses import answer, failures
 from service.schemas import Detail, PredictAnswer, PredictBody, Prediction, Timing
 
@@ -74,10 +74,8 @@ _FAILURES = failures(
 )
 async def predict(
     request: Request,
-    runtime: RuntimeOf,
-    ticket: TicketOf,
-    timeout: TimeoutOf,
     name: Name,
+    timeout: TimeoutHeader = None,
     version: VersionQuery = None,
     detail: Annotated[Detail, Query(description="What else is told: of each layer, or of each time step.")] = "summary",
     top_k: Annotated[
@@ -94,7 +92,8 @@ async def predict(
     bad, `param` names it and none is run.
     """
     started = time.perf_counter()
-    model = await runtime.registry.get(name, version, timeout=timeout)
+    runtime, ticket = runtime_of(request), ticket_of(request)
+    model = await runtime.registry.get(name, version, timeout=ticket.remaining)
     request.state.model = name
     checkpoint = model.checkpoint
     assert checkpoint is not None
@@ -134,7 +133,7 @@ async def predict(
     runtime.metrics.waited(name, ran.queue_ms / 1000)
     _count(runtime.metrics, name, predictions)
     body = PredictAnswer(
-        id=f"pred-{uuid.uuid4().hex}",
+        id=f"pred-{new_id()}",
         model=name,
         version=model.number,
         predictions=predictions,
