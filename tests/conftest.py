@@ -21,3 +21,9 @@ def tiny_store_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store_root(tiny_store_root: Path, tmp_path: Path) -> Path:
     """A copy of the tiny store that a test may change."""
     return shutil.copytree(tiny_store_root, tmp_path / "model_store")
+
+
+@pytest.fixture
+def archive(tiny_store_root: Path, tmp_path: Path) -> Path:
+    """A copy of a tiny checkpoint's file that a test may damage."""
+    return Path(shutil.copy(tiny_store_root / "tiny-image" / "1" / "model.pt", tmp_path / "model.pt"))

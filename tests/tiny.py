@@ -1,5 +1,8 @@
 """Tiny data sets and really trained checkpoints for tests."""
 
+import io
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +98,13 @@ def fill_store(root: Path, scratch: Path) -> None:
     ):
         train(config, digits, store, scratch / str(number), progress=False)
     train(tiny_event_config(), tiny_events_dataset(), store, scratch / "events", progress=False)
+
+
+def rewritten(path: Path, change: Callable[[str, bytes], bytes | None]) -> None:
+    """Write an archive again with each member's bytes changed, or left out for None."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(buffer, "w") as new:
+        for member in old.infolist():
+            if (data := change(member.filename, old.read(member))) is not None:
+                new.writestr(member, data)
+    path.write_bytes(buffer.getvalue())

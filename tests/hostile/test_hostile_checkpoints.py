@@ -4,7 +4,6 @@ import io
 import json
 import os
 import pickle
-import shutil
 import struct
 import threading
 import zipfile
@@ -20,6 +19,7 @@ from torch import nn
 from service.card import CARD_FILE, CardError, read_card
 from service.checkpoint import Checkpoint, CheckpointError, ImageSample
 from tests.hostile.refusals import check_shows_no_inside
+from tests.tiny import rewritten
 
 CPU = torch.device("cpu")
 SAMPLES = [ImageSample(np.arange(64, dtype=np.uint8).reshape(1, 8, 8), seed) for seed in range(3)]
@@ -34,20 +34,6 @@ class Malicious:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (self.folder,)
-
-
-@pytest.fixture
-def archive(tiny_store_root: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(tiny_store_root / "tiny-image" / "1" / "model.pt", tmp_path / "model.pt"))
-
-
-def rewritten(path: Path, change: Callable[[str, bytes], bytes | None]) -> None:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(buffer, "w") as new:
-        for member in old.infolist():
-            if (data := change(member.filename, old.read(member))) is not None:
-                new.writestr(member, data)
-    path.write_bytes(buffer.getvalue())
 
 
 def refusal(path: Path) -> str:

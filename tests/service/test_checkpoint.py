@@ -1,7 +1,4 @@
-import io
-import shutil
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,7 @@ from service.card import CARD_FILE, FORMAT_VERSION, Card, read_card
 from service.checkpoint import Activity, Checkpoint, CheckpointError, EventSample, ImageSample, Sample
 from service.errors import ModelError
 from service.store import Store
-from tests.tiny import moving_bars
+from tests.tiny import moving_bars, rewritten
 from training.data import load_dataset
 from training.export import STATE_FILE, inference_form, rebuild
 
@@ -111,22 +108,6 @@ def test_gradients_are_off(tiny_store_root: Path) -> None:
 def test_images_and_recordings_do_not_share_a_batch(tiny_store_root: Path) -> None:
     with pytest.raises(ValueError, match="not both"):
         load(tiny_store_root, "tiny-image").run(samples_for("tiny-image", 1) + samples_for("tiny-events", 1))
-
-
-@pytest.fixture
-def archive(tiny_store_root: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(tiny_store_root / "tiny-image" / "1" / "model.pt", tmp_path / "model.pt"))
-
-
-def rewritten(path: Path, change: Callable[[str, bytes], bytes | None]) -> None:
-    """Write the archive again with each member's bytes changed, or left out for None."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(buffer, "w") as new:
-        for member in old.infolist():
-            data = change(member.filename, old.read(member))
-            if data is not None:
-                new.writestr(member, data)
-    path.write_bytes(buffer.getvalue())
 
 
 def with_card(path: Path, **changes: object) -> None:
