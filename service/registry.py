@@ -6,7 +6,6 @@ was seen later is also taken over later; checkpoints load one after the other on
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,7 +15,6 @@ from typing import TypeVar
 
 import torch
 
-from service.card import NAME_PATTERN
 from service.checkpoint import Checkpoint, CheckpointError
 from service.errors import (
     ModelFailedToLoad,
@@ -26,6 +24,7 @@ from service.errors import (
     VersionNotFound,
     VersionNotReady,
 )
+from service.settings import check_preload
 from service.store import Store, StoreError
 from service.versions import Model, Seen, State, Version, look, stamp
 
@@ -45,9 +44,7 @@ class Registry:
     """
 
     def __init__(self, store: Store, *, device: torch.device, preload: Sequence[str], poll_seconds: float) -> None:
-        for entry in preload:
-            if not re.fullmatch(rf"\*|{NAME_PATTERN}(/[1-9][0-9]*)?", entry):
-                raise ValueError(f"cannot preload {entry!r}: write '*', a model's name, or name/version")
+        check_preload(preload)
         self._store = store
         self._device = device
         self._preload = tuple(preload)

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -103,10 +103,7 @@ class Settings(BaseSettings):
     @field_validator("preload")
     @classmethod
     def _can_be_preloaded(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        pattern = NAME_PATTERN.removesuffix(r"\Z")
-        for entry in value:
-            if not re.fullmatch(rf"\*|{pattern}(/[1-9][0-9]*)?", entry):
-                raise ValueError(f"cannot preload {entry!r}: write '*', a model's name, or name/version")
+        check_preload(value)
         return value
 
     @model_validator(mode="after")
@@ -159,6 +156,13 @@ class Settings(BaseSettings):
             return ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+def check_preload(entries: Sequence[str]) -> None:
+    """Refuse, with a `ValueError`, what is neither `*` nor a model's name nor `name/version`."""
+    for entry in entries:
+        if not re.fullmatch(rf"\*|{NAME_PATTERN}(/[1-9][0-9]*)?", entry):
+            raise ValueError(f"cannot preload {entry!r}: write '*', a model's name, or name/version")
 
 
 def unknown_names(environment: Mapping[str, str] = os.environ) -> Iterator[str]:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytorch_lightning as lightning
 import torch
@@ -40,7 +40,8 @@ def entered(run_dir: Path, config: TrainingConfig, *, resume: bool) -> Iterator[
             elif file.exists():
                 raise ConfigError(f"{run_dir} holds a stopped run: go on with --resume, or remove that folder")
             else:
-                _replace(file, config.model_dump_json(indent=2).encode())
+                with _replacing(file) as written:
+                    written.write(config.model_dump_json(indent=2).encode())
             yield
     except Timeout:
         raise ConfigError(f"the run in {run_dir} is running in another process") from None
@@ -93,13 +94,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Save to `path`."""
-        target = Path(path)
-        unfinished = target.with_name(f".{target.name}")
-        with unfinished.open("wb") as file:
+        with _replacing(Path(path)) as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, target)
 
 
 def _check_same(stopped: TrainingConfig, config: TrainingConfig, run_dir: Path) -> None:
@@ -108,7 +104,12 @@ def _check_same(stopped: TrainingConfig, config: TrainingConfig, run_dir: Path) 
         raise ConfigError(f"the run in {run_dir} was started with another {', '.join(changed)}")
 
 
-def _replace(file: Path, data: bytes) -> None:
-    unfinished = file.with_name(f".{file.name}")
-    unfinished.write_bytes(data)
-    os.replace(unfinished, file)
+@contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `target` in one step, once it is whole and on the disk."""
+    unfinished = target.with_name(f".{target.name}")
+    with unfinished.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, target)
