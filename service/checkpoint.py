@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,13 +105,12 @@ class Checkpoint:
         """
         with torch.inference_mode():
             x = self._encode(samples)
-            scores, spikes, synops = self._module(x)
-            fed = (x != 0).sum((0, 2, 3, 4))
+            # Each result leaves the device once; what follows is small and needs it no more.
+            scores, spikes, synops = (result.cpu().numpy() for result in self._module(x))
+            fed = (x != 0).sum((0, 2, 3, 4)).tolist()
         self._check(len(samples), scores, spikes, synops)
-        votes = scores.to(torch.int64).transpose(0, 1).cpu().numpy()
-        emitted = spikes.to(torch.int64).transpose(0, 1).cpu().numpy()
-        performed = synops.to(torch.int64).transpose(0, 1).cpu().numpy()
-        return [Activity(*row) for row in zip(votes, emitted, performed, fed.tolist(), strict=True)]
+        counts = (result.astype(np.int64, copy=False).swapaxes(0, 1) for result in (scores, spikes, synops))
+        return [Activity(*row) for row in zip(*counts, fed, strict=True)]
 
     def _encode(self, samples: Sequence[Sample]) -> torch.Tensor:
         """The network's input `[T, B, C, H, W]`."""
@@ -126,17 +126,17 @@ class Checkpoint:
         events = torch.from_numpy(np.column_stack([index, np.concatenate(recordings)])).to(self.device)
         return self._module.encode_events(events, len(recordings))  # type: ignore[no-any-return]
 
-    def _check(self, rows: int, scores: torch.Tensor, spikes: torch.Tensor, synops: torch.Tensor) -> None:
+    def _check(self, rows: int, scores: NDArray[Any], spikes: NDArray[Any], synops: NDArray[Any]) -> None:
         """Shapes are the card's, and every number is a count."""
         card = self.card
         columns = {"scores": len(card.labels), "spikes": len(card.spiking_layers), "synops": len(card.synaptic_layers)}
-        for (name, width), tensor in zip(columns.items(), (scores, spikes, synops), strict=True):
-            if list(tensor.shape) != [card.timesteps, rows, width]:
+        for (name, width), result in zip(columns.items(), (scores, spikes, synops), strict=True):
+            if result.shape != (card.timesteps, rows, width):
                 raise ModelError(f"the network's {name} are not of the shape that its card says")
-        if not bool(torch.isfinite(scores).all()):
+        if not np.isfinite(scores).all():
             raise ModelError("the network gave a score that is not a finite number")
-        counted = torch.equal(scores, scores.round()) and 0 <= float(scores.min()) <= float(scores.max()) <= card.voters
-        if not counted or min(int(spikes.min()), int(synops.min())) < 0:
+        counted = (scores == np.rint(scores)).all() and 0 <= scores.min() <= scores.max() <= card.voters
+        if not counted or min(spikes.min(), synops.min()) < 0:
             raise ModelError("the network's scores are not votes of the voting neurons, or its counts are negative")
 
 
