@@ -52,6 +52,18 @@ class VersionNotFound(NotFound):
     code = "version_not_found"
 
 
+class FileNotFound(NotFound):
+    """No uploaded file of that id."""
+
+    code = "file_not_found"
+
+
+class JobNotFound(NotFound):
+    """No fine-tuning job of that id."""
+
+    code = "job_not_found"
+
+
 class MethodNotAllowed(ServiceError):
     """The route exists, but not for this method."""
 
@@ -94,6 +106,24 @@ class VersionNotReady(Conflict):
     code = "version_not_ready"
 
 
+class JobNotCancellable(Conflict):
+    """The job has ended."""
+
+    code = "job_not_cancellable"
+
+
+class JobNotResumable(Conflict):
+    """The job has succeeded, or is still under way."""
+
+    code = "job_not_resumable"
+
+
+class IdempotencyConflict(Conflict):
+    """The idempotency key belongs to a request with another body."""
+
+    code = "idempotency_conflict"
+
+
 class TooLarge(ServiceError):
     """More than the service takes."""
 
@@ -116,6 +146,12 @@ class TooManyInputs(TooLarge):
     """Too many inputs in one request."""
 
     code = "too_many_inputs"
+
+
+class ArchiveTooLarge(TooLarge):
+    """A data set that unpacks to more than the service takes."""
+
+    code = "archive_too_large"
 
 
 class Unprocessable(ServiceError):
@@ -146,6 +182,12 @@ class WrongInputKind(Unprocessable):
     code = "wrong_input_kind"
 
 
+class InvalidDataset(Unprocessable):
+    """A data set that cannot be read, or does not fit the model."""
+
+    code = "invalid_dataset"
+
+
 class Overloaded(ServiceError):
     """The queue is full."""
 
@@ -170,10 +212,22 @@ class ModelFailedToLoad(Unavailable):
     code = "model_failed_to_load"
 
 
+class JobsUnavailable(Unavailable):
+    """The jobs database does not answer."""
+
+    code = "jobs_unavailable"
+
+
 class ShuttingDown(Unavailable):
     """The service is leaving."""
 
     code = "shutting_down"
+
+
+class InsufficientStorage(ServiceError):
+    """The service's disk is full."""
+
+    code = "insufficient_storage"
 
 
 class DeadlineExceeded(ServiceError):
@@ -189,26 +243,35 @@ HTTP_STATUS = {
     "not_found": 404,
     "model_not_found": 404,
     "version_not_found": 404,
+    "file_not_found": 404,
+    "job_not_found": 404,
     "method_not_allowed": 405,
     "request_timeout": 408,
     "conflict": 409,
     "version_in_use": 409,
     "default_changed": 409,
     "version_not_ready": 409,
+    "job_not_cancellable": 409,
+    "job_not_resumable": 409,
+    "idempotency_conflict": 409,
     "body_too_large": 413,
     "image_too_large": 413,
     "too_many_events": 413,
     "too_many_inputs": 413,
+    "archive_too_large": 413,
     "unsupported_media_type": 415,
     "invalid_parameter": 422,
     "invalid_image": 422,
     "invalid_events": 422,
     "wrong_input_kind": 422,
+    "invalid_dataset": 422,
     "overloaded": 429,
     "internal_error": 500,
     "model_error": 500,
     "not_ready": 503,
     "model_failed_to_load": 503,
+    "jobs_unavailable": 503,
     "shutting_down": 503,
     "deadline_exceeded": 504,
+    "insufficient_storage": 507,
 }

@@ -39,6 +39,11 @@ class Settings(BaseSettings):
         description="Models to load at start, separated by commas: 'name' (its default version) or 'name/version'; "
         "'*' is the default version of every model; empty loads on demand only.",
     )
+    data_dir: Path = Field(Path("data"), description="Folder of uploads, fine-tuning jobs and their database.")
+    database_url: SecretStr | None = Field(
+        None,
+        description="Jobs database, as postgresql://user:password@host/name; by default SQLite in the data folder.",
+    )
     poll_seconds: PositiveFloat = Field(1.0, description="Seconds between two looks at the model store.")
     device: str = Field("auto", description="'auto' (CUDA if there is one, else the CPU), 'cpu', 'cuda' or 'cuda:N'.")
     threads: Literal["auto"] | PositiveInt = Field(
@@ -59,6 +64,7 @@ class Settings(BaseSettings):
     )
     max_inputs: PositiveInt = Field(256, description="Inputs in one request.")
     max_body_bytes: PositiveInt = Field(32 * 1024 * 1024, description="Largest body of a request.")
+    max_upload_bytes: PositiveInt = Field(1024 * 1024 * 1024, description="Largest uploaded data set.")
     max_image_pixels: PositiveInt = Field(4096 * 4096, description="Largest image, width x height, before resizing.")
     max_events: PositiveInt = Field(5_000_000, description="Events in one recording.")
     request_timeout_ms: PositiveInt = Field(30_000, description="Time of a request without X-Request-Timeout-Ms.")
@@ -71,6 +77,19 @@ class Settings(BaseSettings):
     )
     shutdown_grace_seconds: PositiveFloat = Field(
         25.0, description="Seconds from SIGTERM until what is still not answered gets 503."
+    )
+    training_threads: Literal["auto"] | PositiveInt = Field(
+        "auto",
+        description="Threads that a fine-tuning may use on the CPU; 'auto' is half of the cores that the process or "
+        "its container has, from 1 to 8.",
+    )
+    worker_id: str | None = Field(
+        None,
+        min_length=1,
+        description="The fine-tuning worker's name, by which it finds its jobs again; by default host and device.",
+    )
+    worker_grace_seconds: PositiveFloat = Field(
+        20.0, description="Seconds that a fine-tuning has to stop when its worker is told to, before it is killed."
     )
     energy_profile: str = Field("cmos-45nm", description="Energy profile of a request that names none.")
     energy_profiles: dict[str, ProfileSetting] = Field(
@@ -148,6 +167,13 @@ class Settings(BaseSettings):
         if self.api_keys_file is not None:
             found += self.api_keys_file.read_text("utf-8").splitlines()
         return tuple(filter(None, map(str.strip, found)))
+
+    @property
+    def jobs_database(self) -> str:
+        """The URL of the jobs database, a password included: not for logs."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute() / 'jobs.sqlite'}"
 
     @property
     def is_loopback(self) -> bool:
