@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from service.allocator import keep_freed_memory
+
 Runner = Callable[[], object]
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.thread_time}
 
@@ -24,7 +26,11 @@ def positive(text: str) -> int:
 
 
 def use_one_thread() -> None:
-    """Keep torch on one thread: everything is measured so. Call it before torch has computed anything."""
+    """Keep torch on one thread: everything is measured so. Call it before torch has computed anything.
+
+    Freed memory is kept, as the service keeps it, for all that are compared.
+    """
+    keep_freed_memory()
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
 

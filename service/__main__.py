@@ -9,17 +9,16 @@ import sys
 from contextlib import suppress
 
 import uvicorn
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 from service import logs
+from service.allocator import keep_freed_memory
 from service.app import create_app
 from service.errors import ServiceError
 from service.openapi import build_openapi, render
 from service.protocol import BoundedProtocol
 from service.runtime import choose_device
 from service.server import Server
-from service.settings import PREFIX, Settings, describe, unknown_names
+from service.settings import InvalidSettings, Settings, describe, load
 
 log = logging.getLogger("service")
 
@@ -30,27 +29,25 @@ def main(arguments: list[str] | None = None) -> int:
     if command == "openapi":
         sys.stdout.write(render(build_openapi(create_app(Settings.model_construct()))))
         return 0
-    problems = list(unknown_names())
     try:
-        settings = Settings()
+        settings = load()
         choose_device(settings.device)
-    except ValidationError as error:
-        problems += [_problem(each["loc"], each["msg"]) for each in error.errors(include_input=False)]
-    except SettingsError as error:
-        problems += [str(error)]
+    except InvalidSettings as error:
+        problems = error.problems
     except ServiceError as error:
-        problems += [error.message]
-    if problems:
-        for problem in problems:
-            sys.stderr.write(f"settings: {problem}\n")
-        sys.stderr.write("python -m service --help lists all settings\n")
-        return 2
-    return serve(settings)
+        problems = [error.message]
+    else:
+        return serve(settings)
+    for problem in problems:
+        sys.stderr.write(f"settings: {problem}\n")
+    sys.stderr.write("python -m service --help lists all settings\n")
+    return 2
 
 
 def serve(settings: Settings) -> int:
     """Serve until the process is told to stop; returns the exit status."""
     logs.configure(settings.log_level)
+    keep_freed_memory()
     _tell_who_can_call(settings)
     app = create_app(settings)
     config = uvicorn.Config(
@@ -88,12 +85,6 @@ def _tell_who_can_call(settings: Settings) -> None:
     who = f"{len(keys)} API key(s)" if keys else "no API keys: open to whoever reaches this address"
     level = logging.INFO if keys or settings.is_loopback else logging.WARNING
     log.log(level, "listening on %s port %d, %s", settings.host, settings.port, who)
-
-
-def _problem(location: tuple[int | str, ...], message: str) -> str:
-    name = f"{PREFIX}{str(location[0]).upper()}: " if location else ""
-    inside = "".join(f"{part}: " for part in location[1:])
-    return f"{name}{inside}{message.removeprefix('Value error, ')}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,8 +11,6 @@ from service.schemas import (
     Energy,
     EventsPreprocessing,
     ImagePreprocessing,
-    LayerEnergy,
-    LayerSpikes,
     Prediction,
     Spikes,
     TimeStep,
@@ -37,61 +35,63 @@ def prediction(
     """
     votes = activity.scores.sum(axis=0)
     scores = votes / (card.timesteps * card.voters)
-    best = [
-        ClassScore(class_id=k, label=card.labels[k], score=float(scores[k]))
+    best: list[ClassScore] = [
+        {"class_id": k, "label": card.labels[k], "score": float(scores[k])}
         for k in np.argsort(-votes, kind="stable")[:top_k].tolist()
     ]
-    answer = Prediction(
-        index=index,
-        class_id=best[0].class_id,
-        label=best[0].label,
-        score=best[0].score,
-        top_k=best,
-        preprocessing=preprocessing,
-        spikes=_spikes(activity, card, detail),
-        energy=_energy(activity, card, profile, measured_mj),
-    )
+    answer: Prediction = {
+        "index": index,
+        "class_id": best[0]["class_id"],
+        "label": best[0]["label"],
+        "score": best[0]["score"],
+        "top_k": best,
+        "preprocessing": preprocessing,
+        "spikes": _spikes(activity, card, detail),
+        "energy": _energy(activity, card, profile, measured_mj),
+    }
     if detail == "timesteps":
-        answer.timesteps = _timesteps(activity, card)
+        answer["timesteps"] = _timesteps(activity, card)
     return answer
 
 
 def _spikes(activity: Activity, card: Card, detail: Detail) -> Spikes:
     by_layer = activity.spikes.sum(axis=0).tolist()
     total = sum(by_layer)
-    spikes = Spikes(
-        total=total, input=activity.input, per_neuron_per_step=total / max(card.neurons * card.timesteps, 1)
-    )
+    spikes: Spikes = {
+        "total": total,
+        "input": activity.input,
+        "per_neuron_per_step": total / max(card.neurons * card.timesteps, 1),
+    }
     if detail == "layers":
-        spikes.layers = [
-            LayerSpikes(name=layer.name, spikes=count, firing_rate=count / max(layer.neurons * card.timesteps, 1))
+        spikes["layers"] = [
+            {"name": layer.name, "spikes": count, "firing_rate": count / max(layer.neurons * card.timesteps, 1)}
             for layer, count in zip(card.spiking_layers, by_layer, strict=True)
         ]
     if detail == "timesteps":
-        spikes.timesteps = activity.spikes.sum(axis=1).tolist()
+        spikes["timesteps"] = activity.spikes.sum(axis=1).tolist()
     return spikes
 
 
 def _energy(activity: Activity, card: Card, profile: Profile, measured_mj: float | None) -> Energy:
     found = estimate(card, activity.synops.sum(axis=0), profile)
-    return Energy(
-        profile=found.profile,
-        estimate_nj=found.estimate_nj,
-        ann_equivalent_nj=found.ann_equivalent_nj,
-        ratio=found.ratio,
-        accumulates=found.accumulates,
-        multiply_accumulates=found.multiply_accumulates,
-        layers=[
-            LayerEnergy(
-                name=layer.name,
-                accumulates=layer.accumulates,
-                multiply_accumulates=layer.multiply_accumulates,
-                estimate_nj=layer.estimate_nj,
-            )
+    return {
+        "profile": found.profile,
+        "estimate_nj": found.estimate_nj,
+        "ann_equivalent_nj": found.ann_equivalent_nj,
+        "ratio": found.ratio,
+        "accumulates": found.accumulates,
+        "multiply_accumulates": found.multiply_accumulates,
+        "layers": [
+            {
+                "name": layer.name,
+                "accumulates": layer.accumulates,
+                "multiply_accumulates": layer.multiply_accumulates,
+                "estimate_nj": layer.estimate_nj,
+            }
             for layer in found.layers
         ],
-        measured_mj=measured_mj,
-    )
+        "measured_mj": measured_mj,
+    }
 
 
 def _timesteps(activity: Activity, card: Card) -> list[TimeStep]:
@@ -99,6 +99,6 @@ def _timesteps(activity: Activity, card: Card) -> list[TimeStep]:
     scores = activity.scores / card.voters
     leaders = activity.scores.argmax(axis=1).tolist()
     return [
-        TimeStep(step=step, class_id=leader, score=float(scores[step, leader]), scores=scores[step].tolist())
+        {"step": step, "class_id": leader, "score": float(scores[step, leader]), "scores": scores[step].tolist()}
         for step, leader in enumerate(leaders)
     ]

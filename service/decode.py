@@ -169,13 +169,12 @@ def _from_base64(text: str, failure: type[InvalidImage] | type[InvalidEvents]) -
 
 
 def _image(fitted: Fitted, seed: int | None, options: Options) -> Decoded:
-    done: dict[str, tuple[int, int] | str] = {}
+    done: ImagePreprocessing = {}
     if fitted.resized_from is not None:
         done["resized_from"] = fitted.resized_from
     if fitted.converted_from is not None:
         done["converted_from"] = fitted.converted_from
-    sample = ImageSample(fitted.pixels, options.seed if seed is None else seed)
-    return Decoded(sample, ImagePreprocessing.model_validate(done) if done else None)
+    return Decoded(ImageSample(fitted.pixels, options.seed if seed is None else seed), done or None)
 
 
 def _recording(events: NDArray[np.int64], card: Card) -> Decoded:
@@ -184,5 +183,5 @@ def _recording(events: NDArray[np.int64], card: Card) -> Decoded:
     used = len(events)
     if isinstance(card.encoder, EventEncoder) and card.encoder.step_us is not None:
         used = int(np.count_nonzero(times // card.encoder.step_us < card.encoder.timesteps))
-    done = EventsPreprocessing(events=len(events), events_used=used, span_us=int(times[-1]))
+    done: EventsPreprocessing = {"events": len(events), "events_used": used, "span_us": int(times[-1])}
     return Decoded(EventSample(events), done)

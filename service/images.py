@@ -83,12 +83,13 @@ def read_image(data: bytes, spec: InputSpec, *, max_pixels: int) -> Fitted:
         raise InvalidImage("pixels of 32 bits have no range that could be scaled to 0..255: send 8 or 16 bits")
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        converted_from = None if upright.mode == mode and not upright.has_transparency_data else upright.mode
-        planes = np.atleast_3d(np.asarray(_opaque(upright).convert(mode))).transpose(2, 0, 1)
+        if image.info:  # where EXIF would be
+            ImageOps.exif_transpose(image, in_place=True)
+        is_as_wanted = image.mode == mode and not image.has_transparency_data
+        planes = _planes(image if is_as_wanted else _opaque(image).convert(mode))
     except Exception as error:  # Pillow's decoders raise nearly anything on broken files
         raise InvalidImage(f"the {image.format} image is truncated or broken and cannot be decoded") from error
-    return _resized(planes, spec, converted_from)
+    return _resized(planes, spec, None if is_as_wanted else image.mode)
 
 
 def read_pixels(pixels: Any, spec: InputSpec, *, max_pixels: int) -> Fitted:
@@ -97,7 +98,11 @@ def read_pixels(pixels: Any, spec: InputSpec, *, max_pixels: int) -> Fitted:
     One channel and three are converted to each other like an image file's, any other number of channels must be the
     model's. Raises `InvalidImage` for anything else, `ImageTooLarge`.
     """
-    planes = _array(pixels)
+    return fit_pixels(_array(pixels), spec, max_pixels=max_pixels)
+
+
+def fit_pixels(planes: Pixels, spec: InputSpec, *, max_pixels: int) -> Fitted:
+    """Fit uint8 `[C, H, W]` to the model's input, as `read_pixels` does with lists."""
     channels, height, width = planes.shape
     _check_size(width, height, max_pixels)
     if channels == spec.channels:
@@ -105,8 +110,7 @@ def read_pixels(pixels: Any, spec: InputSpec, *, max_pixels: int) -> Fitted:
     if channels not in _MODES or spec.channels not in _MODES:
         raise InvalidImage(f"the pixels have {channels} channels, the model takes {spec.channels}")
     image = Image.fromarray(planes[0] if channels == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0)))
-    converted = np.atleast_3d(np.asarray(image.convert(_MODES[spec.channels]))).transpose(2, 0, 1)
-    return _resized(converted, spec, image.mode)
+    return _resized(_planes(image.convert(_MODES[spec.channels])), spec, image.mode)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -135,6 +139,12 @@ def _opaque(image: Image.Image) -> Image.Image:
     if image.mode in _MODES.values() or image.mode == "1":
         return image
     return image.convert("RGB")
+
+
+def _planes(image: Image.Image) -> Pixels:
+    """An image of 8 bits a channel as `[C, H, W]`."""
+    array = np.asarray(image)
+    return array[np.newaxis] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def _array(pixels: Any) -> Pixels:

@@ -1,8 +1,9 @@
 """The JSON bodies of requests and answers, and so the schemas of `openapi.json`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, NonNegativeInt, PositiveInt, Tag, WithJsonSchema
+from typing_extensions import TypedDict  # pydantic takes the standard library's from Python 3.12 on
 
 from service.card import Card, InputSpec
 from service.card import Metrics as CardMetrics
@@ -111,22 +112,26 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-class ClassScore(BaseModel):
+# The answer to a prediction is built for every input. Typed dictionaries are what the code makes of its own numbers:
+# they need no check, and become JSON in less than half of the time that models take.
+
+
+class ClassScore(TypedDict):
     """A class and its score: the mean firing rate of its voting neurons over all time steps, from 0 to 1."""
 
     class_id: NonNegativeInt
     label: str
-    score: float = Field(ge=0, le=1)
+    score: Annotated[float, Field(ge=0, le=1)]
 
 
-class ImagePreprocessing(BaseModel):
+class ImagePreprocessing(TypedDict, total=False):
     """What was done to an image; only the names that apply are there."""
 
-    resized_from: tuple[int, int] | None = Field(None, description="Given height and width.")
-    converted_from: str | None = Field(None, description="Given colour mode, such as `RGB`, `RGBA`, `P`, `I;16`.")
+    resized_from: Annotated[tuple[int, int], Field(description="Given height and width.")]
+    converted_from: Annotated[str, Field(description="Given colour mode, such as `RGB`, `RGBA`, `P`, `I;16`.")]
 
 
-class EventsPreprocessing(BaseModel):
+class EventsPreprocessing(TypedDict):
     """What a recording holds, and how much of it falls into the model's time steps."""
 
     events: NonNegativeInt
@@ -134,7 +139,7 @@ class EventsPreprocessing(BaseModel):
     span_us: NonNegativeInt
 
 
-class LayerSpikes(BaseModel):
+class LayerSpikes(TypedDict):
     """Spikes of one layer; its firing rate is spikes per neuron and time step."""
 
     name: str
@@ -142,17 +147,19 @@ class LayerSpikes(BaseModel):
     firing_rate: float
 
 
-class Spikes(BaseModel):
+class Spikes(TypedDict):
     """Spikes of one inference: `total` is the network's own, without `input`, the non-zero values it was fed."""
 
     total: NonNegativeInt
     input: NonNegativeInt
     per_neuron_per_step: float
-    layers: list[LayerSpikes] = Field(default=[], description="With detail=layers.")
-    timesteps: list[NonNegativeInt] = Field(default=[], description="With detail=timesteps: the total of each step.")
+    layers: NotRequired[Annotated[list[LayerSpikes], Field(description="With detail=layers.")]]
+    timesteps: NotRequired[
+        Annotated[list[NonNegativeInt], Field(description="With detail=timesteps: the total of each step.")]
+    ]
 
 
-class LayerEnergy(BaseModel):
+class LayerEnergy(TypedDict):
     """Operations of one synaptic layer and their estimated energy."""
 
     name: str
@@ -161,7 +168,7 @@ class LayerEnergy(BaseModel):
     estimate_nj: float
 
 
-class Energy(BaseModel):
+class Energy(TypedDict):
     """Counted operations and the energy that a named profile gives them: an estimate of the arithmetic alone.
 
     `ann_equivalent_nj` is the same structure as a conventional network, `ratio` the first over the second.
@@ -178,7 +185,7 @@ class Energy(BaseModel):
     measured_mj: float | None
 
 
-class TimeStep(BaseModel):
+class TimeStep(TypedDict):
     """The votes of one time step alone: the leading class, its score, and every class's score."""
 
     step: NonNegativeInt
@@ -187,7 +194,7 @@ class TimeStep(BaseModel):
     scores: list[float]
 
 
-class Prediction(BaseModel):
+class Prediction(TypedDict):
     """What the network says of one input."""
 
     index: NonNegativeInt
@@ -198,10 +205,10 @@ class Prediction(BaseModel):
     preprocessing: ImagePreprocessing | EventsPreprocessing | None
     spikes: Spikes
     energy: Energy
-    timesteps: list[TimeStep] = Field(default=[], description="With detail=timesteps.")
+    timesteps: NotRequired[Annotated[list[TimeStep], Field(description="With detail=timesteps.")]]
 
 
-class Timing(BaseModel):
+class Timing(TypedDict):
     """Where the time went: waiting for the device, on the device, and altogether; and the batch that was run."""
 
     queue_ms: float
@@ -210,7 +217,7 @@ class Timing(BaseModel):
     batch_size: PositiveInt
 
 
-class PredictAnswer(BaseModel):
+class PredictAnswer(TypedDict):
     """The answer to a prediction request, one prediction for each input in the same order."""
 
     id: str

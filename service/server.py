@@ -1,6 +1,7 @@
 """The HTTP server, and how it leaves: first it says so, then the port closes, then what was accepted is answered."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -35,6 +36,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start the application, then listen."""
         await super().startup(sockets)
+        # What is imported and built by now stays. Searched for garbage, it would hold every request up for 70 ms.
+        gc.collect()
+        gc.freeze()
         self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

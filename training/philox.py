@@ -15,16 +15,15 @@ def philox(counter: Tensor, key: Tensor) -> Tensor:
     first dimension. Returns int64 `[4, ...]`, each uniform in 0 .. 2^32 - 1.
     """
     mask = 0xFFFFFFFF
-    word0, word1, word2, word3 = counter[0], counter[1], counter[2], counter[3]
-    key0, key1 = key[0], key[1]
+    pair = [2] + [1] * (counter.dim() - 1)
+    factor = torch.tensor([0xD2511F53, 0xCD9E8D57], device=key.device).view(pair)
+    weyl = torch.tensor([0x9E3779B9, 0xBB67AE85], device=key.device).view(pair)
+    # Words 0 and 2 go through a round together, and so do 1 and 3. Only what is multiplied must be a word, and nothing
+    # above it: the products need all 64 bits, of which int64 keeps the right ones.
+    even, odd = counter[0::2], counter[1::2]
     for _ in range(10):
-        # The products need 64 bits: int64 wraps, and shift and mask give back the unsigned halves.
-        product0 = word0 * 0xD2511F53
-        product1 = word2 * 0xCD9E8D57
-        word0 = ((product1 >> 32) & mask) ^ word1 ^ key0
-        word1 = product1 & mask
-        word2 = ((product0 >> 32) & mask) ^ word3 ^ key1
-        word3 = product0 & mask
-        key0 = (key0 + 0x9E3779B9) & mask
-        key1 = (key1 + 0xBB67AE85) & mask
-    return torch.stack(torch.broadcast_tensors(word0, word1, word2, word3))
+        product = (even * factor).flip(0)
+        even = (odd ^ key).bitwise_xor_(product >> 32).bitwise_and_(mask)
+        odd = product
+        key = key + weyl
+    return torch.stack([even, odd & mask], 1).flatten(0, 1)

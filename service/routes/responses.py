@@ -9,9 +9,9 @@ from service.errors import HTTP_STATUS, InvalidParameter, ServiceError, Unauthor
 from service.schemas import ErrorBody
 
 
-def answer(body: BaseModel, *, only_set: bool = False) -> Response:
-    """A typed body as JSON; with `only_set`, without the fields that nobody gave a value."""
-    return Response(body.model_dump_json(exclude_unset=only_set), media_type="application/json")
+def answer(body: BaseModel, status: int = 200) -> Response:
+    """A typed body as JSON."""
+    return Response(body.model_dump_json(), status, media_type="application/json")
 
 
 def failures(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:

@@ -90,10 +90,11 @@ def test_cmyk_goes_through_rgb() -> None:
     assert fitted.pixels[:, 0, 0].tolist() == [255, 0, 0]
 
 
-def test_the_orientation_of_exif_is_applied_before_anything_else() -> None:
+@pytest.mark.parametrize(("format", "options"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})])
+def test_the_orientation_of_exif_is_applied_before_anything_else(format: str, options: dict[str, Any]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned = read(encoded(Image.fromarray(PLANE), exif=exif))
+    turned = read(encoded(Image.fromarray(PLANE), format, exif=exif, **options))
     np.testing.assert_array_equal(turned.pixels[0], np.rot90(PLANE, -1))
     wide = read(encoded(Image.new("L", (20, 10)), exif=exif))
     assert wide.resized_from == (20, 10)
