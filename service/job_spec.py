@@ -30,6 +30,7 @@ LOG_FILE = "child.log"
 HEARTBEAT_FILE = "worker.json"
 HEARTBEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 30.0  # without a heartbeat
+PARENT_VARIABLE = "STL_SNN_WORKER_PID"  # in a child's environment: its parent, without which it does not run
 
 Mode = Literal["stl", "sl", "tl"]
 Promote = Literal["never", "if_better", "always"]

@@ -1,4 +1,4 @@
-"""Command line: train a network, evaluate a checkpoint, read its card."""
+"""Command line: train a network, evaluate a checkpoint, read its card, pack it for TorchServe."""
 
 import argparse
 import re
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from service.card import Card, CardError, read_card
 from service.errors import ServiceError
+from service.settings import InvalidSettings, load
 from service.store import Store
 from training.config import ConfigError, TrainingConfig, load_preset, preset_names
 from training.data import DataError
@@ -23,6 +24,7 @@ examples:
   python -m training train --preset mnist-stl --data-dir data/mnist --mode sl --name mnist-sl
   python -m training evaluate mnist-stl --data-dir data/mnist
   python -m training inspect digits-stl/1
+  python -m training archive digits-stl/1
 """
 
 
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--run-dir", type=Path, help="where the run keeps its state (default: runs/NAME)")
     _add_places(train)
     fields = train.add_argument_group("fields of a preset")
-    for name, field in TrainingConfig.model_fields.items():
+    for name, field in sorted(TrainingConfig.model_fields.items(), key=lambda item: not item[1].is_required()):
         default = "" if field.is_required() else f" (default: {field.default})"
         fields.add_argument(
             f"--{name.replace('_', '-')}",
@@ -67,11 +69,32 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; its newest version if none")
     _add_places(evaluate)
 
+    fine_tune = commands.add_parser("fine-tune", help="run one fine-tuning job; the worker does this")
+    fine_tune.set_defaults(run=_fine_tune)
+    fine_tune.add_argument("--job", type=Path, required=True, metavar="FOLDER", help="the job's folder")
+
     inspect = commands.add_parser("inspect", help="print a checkpoint's card")
     inspect.set_defaults(run=_inspect)
     inspect.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; its newest version if none")
     inspect.add_argument("--json", action="store_true", help="print the card as JSON")
     _add_store(inspect)
+
+    worker = commands.add_parser("worker", help="run fine-tuning jobs from the queue; settings are SNN_ variables")
+    worker.set_defaults(run=_worker)
+    worker.add_argument("--health", action="store_true", help="say by the exit status whether the worker is alive")
+
+    archive = commands.add_parser("archive", help="write a checkpoint as a TorchServe archive (.mar)")
+    archive.set_defaults(run=_archive)
+    archive.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; its newest version if none")
+    archive.add_argument("--out", type=Path, default=Path("archives"), help="folder of archives (default: %(default)s)")
+    archive.add_argument("--batch-size", type=int, metavar="N", default=32, help="requests together (default: 32)")
+    archive.add_argument(
+        "--max-batch-delay", type=int, metavar="MS", default=1, help="wait for a batch to fill (default: 1 ms)"
+    )
+    archive.add_argument(
+        "--response-timeout", type=int, metavar="S", default=60, help="then a worker is started again (default: 60 s)"
+    )
+    _add_store(archive)
     return parser
 
 
@@ -139,6 +162,19 @@ def _train(options: argparse.Namespace) -> None:
         print("a service goes on answering with its default version until this one is promoted")
 
 
+def _fine_tune(options: argparse.Namespace) -> None:
+    from training.process import die_with_parent
+
+    die_with_parent()
+    try:
+        settings = load()
+    except InvalidSettings as error:
+        raise ConfigError("; ".join(error.problems)) from error
+    from training.fine_tune import main as run
+
+    run(options.job, settings)
+
+
 def _evaluate(options: argparse.Namespace) -> None:
     from training.data import load_dataset
     from training.evaluate import evaluate, metrics
@@ -163,6 +199,33 @@ def _inspect(options: argparse.Namespace) -> None:
 
     card, checkpoint = _find(options.model, options.store)
     print(card.model_dump_json(indent=2) if options.json else card_report(card, int(checkpoint.parent.name)))
+
+
+def _worker(options: argparse.Namespace) -> None:
+    from training.heartbeat import is_healthy
+
+    try:
+        settings = load()
+    except InvalidSettings as error:
+        raise ConfigError("; ".join(error.problems)) from error
+    if options.health:
+        raise SystemExit(int(not is_healthy(settings)))
+    from training.worker import work
+
+    raise SystemExit(work(settings))
+
+
+def _archive(options: argparse.Namespace) -> None:
+    from training.archive import WorkerConfig, archive
+
+    _, checkpoint = _find(options.model, options.store)
+    config = WorkerConfig(
+        batchSize=options.batch_size,
+        maxBatchDelay=options.max_batch_delay,
+        responseTimeout=options.response_timeout,
+    )
+    version = checkpoint.parent
+    print(archive(checkpoint, version.parent.name, int(version.name), options.out, config))
 
 
 def _find(model: str, root: Path) -> tuple[Card, Path]:

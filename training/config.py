@@ -19,10 +19,26 @@ IMAGE_FIELDS = ("coding", "image_shape")
 EVENT_FIELDS = ("binning", "step_us", "bin_value", "event_drop")
 
 
-class TrainingConfig(BaseModel):
-    """Everything that decides what a training run computes. Two runs of one configuration give the same weights."""
+class Recipe(BaseModel):
+    """What the loop needs to know, in a training from scratch and in a fine-tuning."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    mode: Literal["stl", "sl", "tl"] = Field(
+        default="stl", description="what learns: weights and thresholds (stl), weights (sl), thresholds (tl)"
+    )
+    epochs: PositiveInt = Field(default=10, description="passes over the training part")
+    batch_size: PositiveInt = Field(default=50, description="samples per step of the optimizer")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1e37, description="learning rate of Adam")
+    learning_rate_decay: float = Field(default=0.93, gt=0, le=1, description="factor on the learning rate each epoch")
+    weight_decay: NonNegativeFloat = Field(default=1e-6, description="weight decay of Adam")
+    shift: NonNegativeInt = Field(default=0, description="augmentation: random shifts of up to N pixels")
+    event_drop: float = Field(default=0.0, ge=0, lt=1, description="augmentation: drop up to this share of the events")
+    seed: NonNegativeInt = Field(default=0, description="seed of weights, order, dropout and Poisson draws")
+
+
+class TrainingConfig(Recipe):
+    """Everything that decides what a training run computes. Two runs of one configuration give the same weights."""
 
     name: ModelName = Field(description="name of the model in the store")
     dataset: Literal["digits", "mnist", "fashion-mnist", "nmnist", "folder"] = Field(description="what to train on")
@@ -31,9 +47,6 @@ class TrainingConfig(BaseModel):
     )
     train_samples: PositiveInt | None = Field(default=None, description="use only the first N training samples")
     network: str = Field(description="structure, as 128C5-MP2-FC2048-VOTE10")
-    mode: Literal["stl", "sl", "tl"] = Field(
-        default="stl", description="what learns: weights and thresholds (stl), weights (sl), thresholds (tl)"
-    )
     threshold_scope: ThresholdScope = Field(default="neuron", description="one threshold per neuron, channel or layer")
     threshold: float = Field(default=1.0, description="where thresholds start")
     threshold_std: NonNegativeFloat = Field(default=0.0, description="standard deviation of the starting thresholds")
@@ -46,17 +59,9 @@ class TrainingConfig(BaseModel):
     )
     step_us: PositiveInt | None = Field(default=None, description="length of a fixed time bin, in microseconds")
     bin_value: Literal["binary", "count"] = Field(default="binary", description="what a time bin holds")
-    epochs: PositiveInt = Field(default=10, description="passes over the training part")
-    batch_size: PositiveInt = Field(default=50, description="samples per step of the optimizer")
-    learning_rate: float = Field(default=1e-3, gt=0, le=1e37, description="learning rate of Adam")
-    learning_rate_decay: float = Field(default=0.93, gt=0, le=1, description="factor on the learning rate each epoch")
-    weight_decay: NonNegativeFloat = Field(default=1e-6, description="weight decay of Adam")
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="share of the training part put aside to choose the epoch"
     )
-    shift: NonNegativeInt = Field(default=0, description="augmentation: random shifts of up to N pixels")
-    event_drop: float = Field(default=0.0, ge=0, lt=1, description="augmentation: drop up to this share of the events")
-    seed: NonNegativeInt = Field(default=0, description="seed of weights, order, dropout and Poisson draws")
 
     @model_validator(mode="after")
     def _structure_parses(self) -> Self:

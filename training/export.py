@@ -1,6 +1,7 @@
 """From a trained network to its inference form and a checkpoint: fold, round, script, write."""
 
 import copy
+import io
 from pathlib import Path
 
 import safetensors.torch
@@ -109,8 +110,9 @@ def publish(store: Store, card: Card, scripted: torch.jit.ScriptModule, network:
     """Write the checkpoint and the training state beside it as the model's next version, and return that number."""
 
     def write(folder: Path) -> None:
-        extra = {CARD_FILE: card.model_dump_json(indent=2)}
-        torch.jit.save(scripted, str(folder / CHECKPOINT_FILE), _extra_files=extra)
+        archive = io.BytesIO()  # torch does not tell a full disk from other trouble; a file of Python's does
+        torch.jit.save(scripted, archive, _extra_files={CARD_FILE: card.model_dump_json(indent=2)})
+        (folder / CHECKPOINT_FILE).write_bytes(archive.getbuffer())
         (folder / STATE_FILE).write_bytes(_state(network))
 
     return store.publish(card.name, write)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from training.augment import drop_events, shift_events, shift_images
 from training.batches import Batch, step_seed
-from training.config import TrainingConfig
+from training.config import Recipe
 from training.encode import EventInput, ImageInput
 from training.network import SpikingNetwork
 
@@ -28,7 +28,7 @@ class SpikingModule(lightning.LightningModule):
     the one-hot label. All randomness of a step comes from (seed, epoch, step).
     """
 
-    def __init__(self, network: SpikingNetwork, encoder: ImageInput | EventInput, config: TrainingConfig) -> None:
+    def __init__(self, network: SpikingNetwork, encoder: ImageInput | EventInput, config: Recipe) -> None:
         super().__init__()
         self.network = network
         self.encoder = encoder
@@ -50,11 +50,12 @@ class SpikingModule(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accuracy on samples that choose the epoch."""
+        """Accuracy and spikes on samples that choose the epoch."""
         samples, labels = batch
-        scores, _, _ = self.network(self.encode(samples, len(labels), draw=False))
+        scores, spikes, _ = self.network(self.encode(samples, len(labels), draw=False))
         accuracy = (scores.sum(0).argmax(1) == labels).float().mean()
         self.log("val_accuracy", accuracy, prog_bar=True, batch_size=len(labels))
+        self.log("val_spikes", spikes.sum() / len(labels), batch_size=len(labels))
 
     def augment(self, samples: Tensor, batch_size: int) -> Tensor:
         """Shifted samples with lost events, where the configuration asks for it."""

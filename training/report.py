@@ -7,7 +7,8 @@ from service.card import Card, Metrics
 
 def accuracy_table(card: Card, metrics: Metrics) -> str:
     """Accuracy, spikes per sample, firing rate per layer, synaptic operations and estimated energy."""
-    rows = [("test accuracy", f"{metrics.accuracy:.2%} of {metrics.samples}")]
+    on_validation = (card.learning.model_extra or {}).get("measured_on") == "validation"  # there is no test part
+    rows = [] if on_validation else [("test accuracy", f"{metrics.accuracy:.2%} of {metrics.samples}")]
     if metrics.validation_accuracy is not None:
         rows.append(("validation accuracy", f"{metrics.validation_accuracy:.2%} of {metrics.validation_samples}"))
     rows.append(("spikes per sample", f"{metrics.spikes_per_sample:,.1f}"))

@@ -40,7 +40,7 @@ def entered(run_dir: Path, config: TrainingConfig, *, resume: bool) -> Iterator[
             elif file.exists():
                 raise ConfigError(f"{run_dir} holds a stopped run: go on with --resume, or remove that folder")
             else:
-                with _replacing(file) as written:
+                with replacing(file) as written:
                     written.write(config.model_dump_json(indent=2).encode())
             yield
     except Timeout:
@@ -75,10 +75,14 @@ class SavedStates(Checkpoint):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Save; the best first, so that `last.ckpt` never knows of a best that is not there."""
         accuracy = trainer.callback_metrics.get("val_accuracy")
-        if accuracy is None or float(accuracy) > self.best:
+        if accuracy is None or self.improves(float(accuracy)):
             self.best = -1.0 if accuracy is None else float(accuracy)
             trainer.save_checkpoint(self.run_dir / BEST, weights_only=True)
         trainer.save_checkpoint(self.run_dir / LAST, weights_only=False)
+
+    def improves(self, accuracy: float) -> bool:
+        """Whether an epoch of this validation accuracy is the best so far; of equal ones the first is."""
+        return accuracy > self.best
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run has to know."""
@@ -94,7 +98,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Save to `path`."""
-        with _replacing(Path(path)) as file:
+        with replacing(Path(path)) as file:
             torch.save(checkpoint, file)
 
 
@@ -105,11 +109,18 @@ def _check_same(stopped: TrainingConfig, config: TrainingConfig, run_dir: Path) 
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `target` in one step, once it is whole and on the disk."""
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `target` in one step, once it is whole and on the disk.
+
+    Where writing fails, nothing of it stays, so that a full disk has room again.
+    """
     unfinished = target.with_name(f".{target.name}")
-    with unfinished.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, target)
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, target)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

@@ -1,33 +1,29 @@
 """One training run: data, network, the loop with its saved states, and at the end a published checkpoint."""
 
-import logging
 import subprocess
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 
 from service.card import Card, Layer, Learning, Provenance, read_card
 from service.store import Store
-from training.batches import loader
 from training.builder import build_network
 from training.config import TrainingConfig
 from training.data import Dataset, Images, Recordings, split_train
 from training.encode import build_encoder
 from training.evaluate import evaluate, metrics
 from training.export import find_published, publish, script
+from training.loop import fit
 from training.module import SpikingModule
 from training.network import SpikingNetwork
 from training.progress import progress_display
-from training.run import BEST, LAST, LOG_FOLDER, AtomicCheckpoints, SavedStates, entered, leave
+from training.run import LOG_FOLDER, SavedStates, entered, leave
 
 
 @dataclass(frozen=True)
@@ -142,45 +138,19 @@ def _fit(
     resume: bool,
     progress: bool,
 ) -> int:
-    """Run the loop and leave the chosen epoch's weights in the module; returns that epoch, counted from 1."""
-    config = module.config
+    """Run the loop, shown on the terminal and logged as CSV."""
     display = progress_display() if progress else None
-    callbacks: list[Callback] = [SavedStates(run_dir), *([] if display is None else [display])]
-    batches = loader(training, config.batch_size, seed=config.seed, shuffle=True)
-    held_out = loader(validation, config.batch_size, seed=config.seed, shuffle=False) if len(validation) else None
-    resume_from = run_dir / LAST if resume and (run_dir / LAST).exists() else None
-    with _quiet_lightning():
-        trainer = lightning.Trainer(
-            max_epochs=config.epochs,
-            accelerator="gpu" if torch.cuda.is_available() else "cpu",
-            devices=1,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpoints()],
-            logger=CSVLogger(run_dir, name=LOG_FOLDER),
-            log_every_n_steps=1,
-            num_sanity_val_steps=0,
-            enable_progress_bar=isinstance(display, TQDMProgressBar),
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        )
-        trainer.fit(module, batches, held_out, ckpt_path=resume_from, weights_only=True)
-    chosen = torch.load(run_dir / BEST, map_location="cpu", weights_only=True)
-    module.load_state_dict(chosen["state_dict"])
-    return int(chosen["epoch"]) + 1
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Without its tips (on workers for data that is in memory already, on a folder that is meant to be filled)."""
-    announcements = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = announcements.level
-    announcements.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*does not have many workers")
-        warnings.filterwarnings("ignore", ".*have no `val_dataloader`")
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-        yield
-    announcements.setLevel(level)
+    return fit(
+        module,
+        training,
+        validation,
+        run_dir,
+        callbacks=[SavedStates(run_dir), *([] if display is None else [display])],
+        device=torch.device("cuda:0" if torch.cuda.is_available() else "cpu"),
+        resume=resume,
+        progress_bar=isinstance(display, TQDMProgressBar),
+        logger=CSVLogger(run_dir, name=LOG_FOLDER),
+    )
 
 
 def _learning(config: TrainingConfig, dataset: Dataset, samples: int, best_epoch: int) -> Learning:

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.card import InputSpec
-from service.images import read_image as read_image_in_service
+from service.images import read_image
 from training.data import DataError, Images, load_dataset
-from training.data.folder import read_image
 
 
 def save(path: Path, values: object, mode: str = "L") -> None:
@@ -86,22 +85,16 @@ FILES = {
 def test_training_sees_the_pixels_that_the_service_makes_of_the_same_file(
     tmp_path: Path, kind: str, shape: tuple[int, int, int]
 ) -> None:
-    path = tmp_path / "image"
-    path.write_bytes(FILES[kind])
+    root = cats_and_dogs(tmp_path)
+    (root / "train" / "cat" / "a.bmp").write_bytes(FILES[kind])
     spec = InputSpec(kind="image", channels=shape[0], height=shape[1], width=shape[2])
 
-    pixels = read_image(path, shape)
+    data = load_dataset("folder", root, image_shape=shape)
 
-    assert pixels.shape == shape
+    assert isinstance(data.train, Images)
+    pixels = data.train.pixels[0].numpy()
     assert pixels.std() > 0
-    assert np.array_equal(pixels, read_image_in_service(FILES[kind], spec, max_pixels=1_000_000).pixels)
-
-
-def test_transparent_pixels_are_black(tmp_path: Path) -> None:
-    path = tmp_path / "image.png"
-    Image.fromarray(np.array([[[255, 255, 255, 0], [255, 255, 255, 255]]], np.uint8)).save(path)
-
-    assert read_image(path, (1, 1, 2)).tolist() == [[[0, 255]]]
+    assert np.array_equal(pixels, read_image(FILES[kind], spec, max_pixels=1_000_000).pixels)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", FILES["rgb"][:-40], FILES["jpeg"][:30]])
@@ -109,16 +102,8 @@ def test_a_broken_image_is_refused_by_name(tmp_path: Path, content: bytes) -> No
     root = cats_and_dogs(tmp_path)
     (root / "train" / "dog" / "broken.png").write_bytes(content)
 
-    with pytest.raises(DataError, match=r"train/dog/broken\.png: not an image that can be read"):
+    with pytest.raises(DataError, match=r"train/dog/broken\.png: .*(not an image|truncated or broken)"):
         load_dataset("folder", root, image_shape=(1, 1, 2))
-
-
-def test_pixels_of_unknown_range_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "image.tiff"
-    Image.fromarray(np.array([[1.5, 2.5]], np.float32)).save(path)
-
-    with pytest.raises(DataError, match="32 bits"):
-        read_image(path, (1, 1, 2))
 
 
 def test_a_class_that_is_only_in_the_test_part_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,134 @@
+"""Where a fine-tuning starts: the network of a published version, and what of it may learn."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import safetensors.torch
+import torch
+
+from service.card import Card, CardError, Layer, read_card
+from service.errors import InvalidParameter, ModelNotFound, VersionNotFound
+from service.job_spec import JobSpec
+from service.store import Store
+from training.builder import build_network
+from training.config import Recipe
+from training.encode import EventInput, ImageInput
+from training.export import STATE_FILE
+from training.layers import StepNorm
+from training.module import SpikingModule
+from training.network import SpikingNetwork
+
+OUTPUT_LAYER = "vote"
+HYPERPARAMETERS = "method.supervised.hyperparameters"  # where a job's request has them
+
+
+@dataclass(frozen=True)
+class Base:
+    """The version that is fine-tuned: its card, its checkpoint, and its training state."""
+
+    card: Card
+    checkpoint: Path
+    state: Path
+
+    @classmethod
+    def find(cls, store: Store, name: str, version: int) -> Self:
+        """The version in the store; `ModelNotFound` or `VersionNotFound` where it cannot be a start any more."""
+        if not (versions := store.versions(name)):
+            raise ModelNotFound(f"there is no model {name!r}", param="model")
+        if version not in versions:
+            raise VersionNotFound(f"model {name!r} has no version {version}", param="model")
+        checkpoint = store.checkpoint_path(name, version)
+        state = checkpoint.with_name(STATE_FILE)
+        if not state.is_file():
+            raise VersionNotFound(f"{name}/{version} has no {STATE_FILE}, from which training goes on", param="model")
+        try:
+            return cls(read_card(checkpoint), checkpoint, state)
+        except CardError as error:
+            raise VersionNotFound(f"{name}/{version} cannot be read: {error}", param="model") from error
+
+
+def starting_network(base: Base, spec: JobSpec) -> tuple[SpikingNetwork, tuple[Layer, ...]]:
+    """The base's network in training form and its layers.
+
+    For new `labels` the output layer is a fresh one, as in a training from scratch: weights from the job's seed, and
+    thresholds where those of the base started.
+    """
+    card = base.card
+    labels = card.labels if spec.labels is None else spec.labels
+    torch.manual_seed(spec.seed)
+    network, layers = build_network(
+        card.network, spec=card.input, encoder=card.encoder, neuron=card.neuron, classes=len(labels)
+    )
+    state = safetensors.torch.load_file(base.state)
+    if spec.labels is not None:
+        start = card.learning.model_extra or {}
+        threshold = network.spiking_layers()[OUTPUT_LAYER].neurons.threshold
+        torch.nn.init.normal_(threshold, start.get("threshold", 1.0), start.get("threshold_std", 0.0))
+        fresh = {name: value for name, value in network.state_dict().items() if _is_output(name)}
+        state = {name: value for name, value in state.items() if not _is_output(name)} | fresh
+    network.load_state_dict(state)
+    return network, layers
+
+
+def recipe_of(spec: JobSpec, card: Card) -> Recipe:
+    """The job's recipe: what the job does not say (decay of the rate, augmentation) is as the base's card has it."""
+    kept = ("learning_rate_decay", "weight_decay", "shift", "event_drop")
+    extra = card.learning.model_extra or {}
+    return Recipe(
+        mode=spec.mode,
+        epochs=spec.n_epochs,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        seed=spec.seed,
+        **{name: extra[name] for name in kept if name in extra},
+    )
+
+
+class FineTuningModule(SpikingModule):
+    """A network of which a part stays as it was, batch norm's running statistics included.
+
+    Mode `tl` moves thresholds only; layers in `freeze` keep everything, thresholds too. A new output layer's weights
+    learn in every mode, since they start at random. Raises `InvalidParameter` where nothing is left to learn.
+    """
+
+    def __init__(
+        self,
+        network: SpikingNetwork,
+        encoder: ImageInput | EventInput,
+        config: Recipe,
+        *,
+        freeze: Collection[str] = (),
+        new_output: bool = False,
+    ) -> None:
+        super().__init__(network, encoder, config)
+        layers = network.spiking_layers()
+        if unknown := set(freeze) - set(layers):
+            raise InvalidParameter(
+                f"there is no layer {min(unknown)!r} to freeze; there are {', '.join(layers)}",
+                param=f"{HYPERPARAMETERS}.freeze",
+            )
+        if new_output:
+            layers[OUTPUT_LAYER].synapses.requires_grad_(True)
+        for name in freeze:
+            layers[name].requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise InvalidParameter("all layers are frozen: nothing is left to learn", param=f"{HYPERPARAMETERS}.freeze")
+        self.still = [
+            layer.norm
+            for name, layer in layers.items()
+            if isinstance(layer.norm, StepNorm) and (config.mode == "tl" or name in freeze)
+        ]
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, but for the batch norms whose statistics stay."""
+        super().train(mode)
+        for norm in self.still:
+            norm.eval()
+        return self
+
+
+def _is_output(name: str) -> bool:
+    return name.startswith(f"stages.{OUTPUT_LAYER}.")

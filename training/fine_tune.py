@@ -1,0 +1,222 @@
+"""One fine-tuning job, `python -m training fine-tune --job FOLDER`: from its specification to a published version.
+
+The process may be killed at any moment and started again: it goes on from the last whole epoch, publishes once, and
+promotes once. The exit status is 0 once the version is published; `BUSY` where another process runs the job; 128 +
+signal where it was told to stop; 1 for a failure, of which the last event of kind `failed` tells.
+"""
+
+import errno
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from service.card import Card, CardError, Learning, read_card
+from service.datasets import Limits
+from service.errors import InsufficientStorage, ServiceError
+from service.job_spec import SPEC_FILE, JobSpec
+from service.settings import Settings
+from service.store import Store
+from training.base import HYPERPARAMETERS, Base, FineTuningModule, recipe_of, starting_network
+from training.data import DataError
+from training.data.upload import VALIDATION_FRACTION, Samples, load_parts
+from training.encode import build_encoder
+from training.evaluate import evaluate, metrics
+from training.export import DivergedError, load_scripted, publish, script
+from training.job_report import Report, ReportedStates
+from training.loop import fit
+from training.process import Stop, be_modest, hold_device, hold_job, training_device
+from training.promotion import promote
+from training.run import replacing
+from training.train import provenance
+
+ATTEMPT_FILE, RUN_FOLDER = "attempt", "run"
+FAILED, BUSY = 1, 75
+
+
+def main(folder: Path, settings: Settings) -> NoReturn:
+    """Run the job in `folder` as a process of its own, and leave with the exit status."""
+    stop = Stop()
+    stop.listen()
+    device = training_device(settings)
+    if device.type == "cpu":
+        be_modest(settings)
+    try:
+        status = run_job(folder, settings, device, stop)
+    except SystemExit as told:
+        status = int(told.code or 0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # nothing is left to do, and taking torch apart would take a second
+
+
+def run_job(folder: Path, settings: Settings, device: torch.device, stop: Stop) -> int:
+    """Hold the job and the device, run the job, and tell of a failure; returns the exit status."""
+    spec = JobSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
+    held = hold_job(folder)
+    if held is None:
+        print(f"job {spec.id} is running in another process", file=sys.stderr)
+        return BUSY
+    with held:
+        report = Report(folder, _attempts(folder) + 1)
+        try:
+            with replacing(folder / ATTEMPT_FILE) as file:
+                file.write(f"{report.attempt}\n".encode())
+            with hold_device(
+                settings.data_dir, device, lambda: report.tell("waiting", f"waiting for {device}, which is in use")
+            ):
+                report.tell("started", f"attempt {report.attempt} on {device}")
+                _Job(folder, spec, settings, device, stop, report).run()
+        except Exception as error:
+            traceback.print_exc()
+            code, message, param = explained(error)
+            report.tell("failed", message, {"code": code, "param": param}, level="error")
+            return FAILED
+    return 0
+
+
+@dataclass(frozen=True)
+class _Job:
+    folder: Path
+    spec: JobSpec
+    settings: Settings
+    device: torch.device
+    stop: Stop
+    report: Report
+
+    def run(self) -> None:
+        """Publish unless that is done, tell of it, promote, and remove the saved states."""
+        spec, store = self.spec, Store(self.settings.model_store)
+        version = published_by(store, spec.name, spec.id)
+        if version is None:
+            version = self._train(store, Base.find(store, spec.model, spec.version))
+        card = read_card(store.checkpoint_path(spec.name, version))
+        label = f"{spec.name}/{version}"
+        if not self.report.told("published"):
+            self.report.tell("published", f"published {label}", {"model": label})
+        promote(store, spec, version, card, lambda: self._parts(card)[1], self.report)
+        shutil.rmtree(self.folder / RUN_FOLDER, ignore_errors=True)
+
+    def _parts(self, card: Card) -> tuple[Samples, Samples]:
+        """Training and validation part, for a model with the input and the labels of `card`."""
+        spec = self.spec
+        labels = spec.labels or card.labels
+        files = spec.training_file, spec.validation_file
+        return load_parts(*files, self.settings.data_dir, card.input, labels, Limits.of(self.settings), seed=spec.seed)
+
+    def _train(self, store: Store, base: Base) -> int:
+        """Train from the last saved state on, measure the exported form on the validation part, publish."""
+        spec = self.spec
+        training, validation = self._parts(base.card)
+        baseline = None if spec.labels else evaluate(load_scripted(base.checkpoint), validation).accuracy
+        network, layers = starting_network(base, spec)
+        module = FineTuningModule(
+            network,
+            build_encoder(base.card.input, base.card.encoder),
+            recipe_of(spec, base.card),
+            freeze=spec.freeze,
+            new_output=spec.labels is not None,
+        )
+        run_dir = self.folder / RUN_FOLDER
+        run_dir.mkdir(exist_ok=True)
+        with self.stop.between_batches():
+            states = ReportedStates(run_dir, self.report, self.stop, baseline)
+            best_epoch = fit(module, training, validation, run_dir, callbacks=[states], device=self.device, resume=True)
+        scripted = script(network.eval(), module.encoder)
+        measured = evaluate(scripted, validation)
+        card = base.card.model_copy(
+            update={
+                "name": spec.name,
+                "created_at": datetime.now(UTC),
+                "labels": spec.labels or base.card.labels,
+                "layers": layers,
+                "learning": self._learning(base.card, module.config.model_dump(), len(training), best_epoch, baseline),
+                "metrics": metrics(measured, layers, base.card.timesteps, measured),
+                "parent": f"{spec.model}/{spec.version}",
+                "provenance": provenance(),
+            }
+        )
+        return publish(store, Card.model_validate(card.model_dump()), scripted, network)
+
+    def _learning(
+        self, card: Card, recipe: dict[str, object], samples: int, best_epoch: int, baseline: float | None
+    ) -> Learning:
+        """How this version learnt; `lr`, like `epochs` and `mode`, is the job's own and not the base's."""
+        spec, before = self.spec, card.learning.model_extra or {}
+        elsewhere = ("mode", "epochs", "learning_rate", "seed")
+        extra = {
+            **{name: before[name] for name in ("threshold", "threshold_std") if name in before},
+            **{name: value for name, value in recipe.items() if name not in elsewhere},
+            "learning_rate_multiplier": spec.learning_rate_multiplier,
+            "freeze": list(spec.freeze),
+            "new_labels": spec.labels is not None,
+            "job": spec.id,
+            "dataset_sha256": spec.training_file.sha256,
+            "validation_sha256": None if spec.validation_file is None else spec.validation_file.sha256,
+            "validation_fraction": VALIDATION_FRACTION if spec.validation_file is None else None,
+            "measured_on": "validation",
+            "baseline_accuracy": baseline,
+        }
+        return Learning(
+            mode=spec.mode,
+            dataset=spec.training_file.filename,
+            attribution=card.learning.attribution,
+            samples=samples,
+            epochs=spec.n_epochs,
+            best_epoch=best_epoch,
+            optimizer="adam",
+            lr=spec.learning_rate,
+            seed=spec.seed,
+            **{name: value for name, value in extra.items() if value is not None},
+        )
+
+
+def published_by(store: Store, name: str, job: str) -> int | None:
+    """The version of `name` that the job has published, None before."""
+    for version in reversed(store.versions(name)):
+        try:
+            learning = read_card(store.checkpoint_path(name, version)).learning
+        except CardError:
+            continue
+        if (learning.model_extra or {}).get("job") == job:
+            return version
+    return None
+
+
+def explained(error: Exception) -> tuple[str, str, str | None]:
+    """Code, message and parameter of a failure, as its `failed` event and the job's error tell them."""
+    if any(isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in _chain(error)):
+        return InsufficientStorage.code, "the disk is full; the job can be resumed once there is room", None
+    if isinstance(error, DivergedError):
+        return (
+            "diverged",
+            f"{error}; try a lower learning_rate_multiplier",
+            f"{HYPERPARAMETERS}.learning_rate_multiplier",
+        )
+    if isinstance(error, ServiceError):
+        return error.code, error.message, error.param
+    if isinstance(error, DataError):
+        return "invalid_dataset", str(error), "training_file"
+    return ServiceError.code, f"training failed: {type(error).__name__}", None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came from."""
+    each: BaseException | None = error
+    while each is not None:
+        yield each
+        each = each.__cause__ or each.__context__
+
+
+def _attempts(folder: Path) -> int:
+    try:
+        return int((folder / ATTEMPT_FILE).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
