@@ -1,8 +1,12 @@
 # Everything happens in .venv, and only what has changed is installed again.
 #
-#   make serve    start the service (http://127.0.0.1:8000)
+#   make serve    start the service (http://127.0.0.1:8000) and a fine-tuning worker
+#   make service  start the service alone
+#   make worker   start a fine-tuning worker alone
 #   make test     run the tests
 #   make test-long  run those that take minutes: ten thousand requests, an overload
+#   make test-postgres  run those of fine-tuning on a Postgres server of their own, where Postgres is installed
+#   make test-torchserve  run those with a TorchServe, which needs Java 17 or newer
 #   make fuzz     fuzz the readers of event recordings for FUZZ_SECONDS
 #   make lint     formatting, lint and types
 #   make check    lint and test
@@ -23,17 +27,33 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: serve test test-long fuzz lint check format
+.PHONY: serve service worker test test-long test-postgres test-torchserve fuzz lint check format
 .DELETE_ON_ERROR:
 
-serve: $(VENV)/.service
+serve: $(VENV)/.training
+	@sh serve.sh $(BIN)/python
+
+service: $(VENV)/.service
 	$(BIN)/python -m service
+
+worker: $(VENV)/.training
+	$(BIN)/python -m training worker
 
 test: $(VENV)/.development
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-long: $(VENV)/.development
 	$(BIN)/python -m pytest -m long -s $(PYTEST_ARGS)
+
+test-postgres: $(VENV)/.development
+	PYTHON=$(BIN)/python sh tests/postgres.sh $(BIN)/python -m pytest -m '' -k postgres $(PYTEST_ARGS) \
+		tests/service/test_jobs.py tests/e2e/test_job_faults.py
+
+test-torchserve: $(VENV)/.torchserve
+	@java -version 2>&1 | awk -F'["._]' '/ version "/ { newest = $$2 } END { exit !(newest >= 17) }' || \
+		{ echo "TorchServe needs Java 17 or newer on the PATH, as in Debian's package openjdk-17-jre-headless" >&2; \
+			exit 1; }
+	$(BIN)/python -m pytest -m torchserve $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m tests.fuzz.event_readers -max_total_time=$(FUZZ_SECONDS)
@@ -60,11 +80,19 @@ $(VENV)/.service: $(VENV)/.made pyproject.toml constraints.txt
 	$(INSTALL) -c constraints.txt -e .
 	@touch $@
 
+$(VENV)/.training: $(VENV)/.service
+	$(INSTALL) -c constraints.txt -e '.[training]'
+	@touch $@
+
 $(VENV)/.fuzz: $(VENV)/.development
 	$(INSTALL) -c constraints.txt -e '.[training,dev,fuzz]'
 	@touch $@
 
-$(VENV)/.development: $(VENV)/.service requirements-oracles.txt
+$(VENV)/.torchserve: $(VENV)/.development
+	$(INSTALL) -c constraints.txt -e '.[training,dev,torchserve]'
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.training requirements-oracles.txt
 	$(INSTALL) -c constraints.txt -e '.[training,dev]'
 	$(INSTALL) --no-deps -r requirements-oracles.txt
 	@touch $@

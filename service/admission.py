@@ -34,6 +34,7 @@ class Ticket:
         self.stage: Stage = "load"
         self.held = 0
         self.ended: Reason | None = None
+        self.is_answering = False
         self._admission = admission
         self._counted = counted
         self._waits = False
@@ -62,6 +63,12 @@ class Ticket:
         self._admission.bytes += size - self.held
         self.held = size
 
+    def allow(self, seconds: float | None) -> None:
+        """Begin its time anew: `seconds` from now on, or without an end. A request that was ended stays so."""
+        if self.ended is None and not self._timeout.expired():
+            self.deadline = float("inf") if seconds is None else asyncio.get_running_loop().time() + seconds
+            self._timeout.reschedule(None if seconds is None else self.deadline)
+
     def end(self, reason: Reason) -> None:
         """Stop the request now, wherever it is. The first reason counts."""
         if self.ended is None and not self._timeout.expired():
@@ -69,7 +76,8 @@ class Ticket:
             self._timeout.reschedule(asyncio.get_running_loop().time())
 
     def answering(self) -> None:
-        """The answer has begun, and is not broken off any more."""
+        """The answer has begun, and is not broken off any more for taking its time."""
+        self.is_answering = True
         if not self._timeout.expired():
             self._timeout.reschedule(None)
 

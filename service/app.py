@@ -17,13 +17,13 @@ from service.errors import ServiceError
 from service.failures import answer_http_exception, answer_service_error, answer_validation_error
 from service.middleware import Authentication, BodyLimit, RequestContext
 from service.openapi import build_openapi
-from service.routes import health, metrics, models, predict
+from service.routes import files, fine_tuning, health, history, metrics, models, predict
 from service.routes.parameters import refuse_unknown_query
 from service.runtime import Runtime, build_runtime
 from service.settings import Settings
 from service.waiting import Waiting
 
-ROUTES = (predict, models, health, metrics)
+ROUTES = (predict, models, history, files, fine_tuning, health, metrics)
 
 _DESCRIPTION = """
 Runs spiking neural networks on images and event recordings, and says what each answer took: spikes, synaptic
@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(RequestContext),
             Middleware(Authentication, keys=settings.keys()),
-            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes),
             Middleware(Waiting),
         ],
         exception_handlers={

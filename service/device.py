@@ -11,9 +11,11 @@ from weakref import WeakKeyDictionary
 import torch
 
 from service.checkpoint import Activity, Checkpoint, Sample
-from service.errors import ServiceError
+from service.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
 from service.power import EnergyMeter
 
+# What fails a batch for a reason that is none of its samples: the server that runs the network elsewhere is away.
+_OF_NO_SAMPLE = (DeadlineExceeded, Overloaded, Unavailable)
 REMEMBER_S = 60.0  # how long the size that fitted into memory bounds the batches of its checkpoint
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ class Device:
     def _run(self, checkpoint: Checkpoint, samples: Sequence[Sample]) -> list[Outcome]:
         try:
             return self._once(checkpoint, samples)
+        except _OF_NO_SAMPLE as error:
+            return [Outcome(error=error)] * len(samples)
         except Exception as error:
             no_memory = is_out_of_memory(error)
             if len(samples) == 1:

@@ -44,7 +44,10 @@ def error_response(error: ServiceError, headers: Mapping[str, str] | None = None
     """The answer to a failed request."""
     param = None if error.param is None else _cut(error.param, LONGEST_PARAM)
     body = ErrorBody(error=ErrorDetail(code=error.code, message=_cut(error.message, LONGEST_MESSAGE), param=param))
+    status = HTTP_STATUS.get(error.code, 500)
     own = {}
+    if 400 <= status < 500 and status != 429:
+        own["x-should-retry"] = "false"  # for OpenAI's client, which would try some of these again
     if isinstance(error, Overloaded | Unavailable):
         own["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, Unauthorized):
@@ -53,7 +56,7 @@ def error_response(error: ServiceError, headers: Mapping[str, str] | None = None
         own["Connection"] = "close"  # the rest of the request may still come
     return Response(
         body.model_dump_json(),
-        HTTP_STATUS.get(error.code, 500),
+        status,
         headers={**(headers or {}), **own},
         media_type="application/json",
     )

@@ -109,21 +109,31 @@ def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
 
 
-class BodyLimit:
-    """Refuses a body of more than `max_bytes`: at once where its length is announced, else when it gets there."""
+def is_upload(scope: Scope) -> bool:
+    """Whether the body is a data set, which may be large and take its time."""
+    return (scope["type"], scope.get("method"), scope.get("path")) == ("http", "POST", "/v1/files")
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+
+class BodyLimit:
+    """Refuses a body of more than `max_bytes`, or `max_upload_bytes` where it is a data set.
+
+    At once where its length is announced, else when it gets there.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_upload_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_upload_bytes = max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        max_bytes = self._max_upload_bytes if is_upload(scope) else self._max_bytes
         announced = Headers(scope=scope).get("content-length", "")
-        error = TooLarge(f"the body is larger than the {self._max_bytes} bytes that are taken")
-        if announced.isdecimal() and int(announced) > self._max_bytes:
+        error = TooLarge(f"the body is larger than the {max_bytes} bytes that are taken")
+        if announced.isdecimal() and int(announced) > max_bytes:
             await error_response(error)(scope, receive, send)
             return
         received = 0
@@ -132,7 +142,7 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
+            if received > max_bytes:
                 raise error
             return message
 

@@ -7,9 +7,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from service.file_schemas import FileForm
+from service.job_schemas import CreateJobBody
 from service.schemas import DefaultBody, PredictBody
 
 _OPEN = "/health/"
+_BODIES = (DefaultBody, PredictBody, CreateJobBody, FileForm)
 _REQUEST_ID = {
     "description": "The caller's `X-Request-ID` if it sent a sane one, else a new one; logs carry it too.",
     "schema": {"type": "string"},
@@ -22,7 +25,8 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
     )
     _, bodies = models_json_schema(
-        [(DefaultBody, "validation"), (PredictBody, "validation")], ref_template="#/components/schemas/{model}"
+        [(body, "validation") for body in _BODIES],
+        ref_template="#/components/schemas/{model}",
     )
     components = document["components"]
     components["schemas"].update(bodies["$defs"])

@@ -25,12 +25,13 @@ from service.errors import (
     VersionNotReady,
 )
 from service.settings import check_preload
-from service.store import Store, StoreError
+from service.store import Change, Store, StoreError
 from service.versions import Model, Seen, State, Version, look, stamp
 
 __all__ = ["Registry", "State", "Version"]
 
 T = TypeVar("T")
+Load = Callable[[Path, torch.device], Checkpoint]
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,21 @@ class Registry:
 
     `preload` says what is loaded without being asked for: `*` (the default version of every model, also of those that
     appear later), `name` (its default version) or `name/version`; `ValueError` for anything else. The store is looked
-    at again every `poll_seconds`.
+    at again every `poll_seconds`. `load` makes a checkpoint ready to run; by default its network is loaded here and
+    warmed up.
     """
 
-    def __init__(self, store: Store, *, device: torch.device, preload: Sequence[str], poll_seconds: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        device: torch.device,
+        preload: Sequence[str],
+        poll_seconds: float,
+        load: Load | None = None,
+    ) -> None:
         check_preload(preload)
+        self._load_checkpoint = load or _load_warm
         self._store = store
         self._device = device
         self._preload = tuple(preload)
@@ -185,6 +196,13 @@ class Registry:
         await self.refresh(name)
         return before
 
+    async def history(self, name: str) -> list[Change]:
+        """What happened to a model's versions and its default, the oldest first; `ModelNotFound`."""
+        if name not in self._models:
+            await self.refresh(name)
+        self._model(name)
+        return await self._on_disk(lambda: self._store.history(name))
+
     async def refresh(self, name: str | None = None) -> None:
         """Look at the folder of `name`, or at the whole store, and take over what changed.
 
@@ -258,7 +276,7 @@ class Registry:
         in_thread = asyncio.get_running_loop().run_in_executor
         try:
             version.stamp = await in_thread(self._loader, stamp, path)
-            version.checkpoint = await in_thread(self._loader, _load_warm, path, self._device)
+            version.checkpoint = await in_thread(self._loader, self._load_checkpoint, path, self._device)
         except CheckpointError as error:
             version.error = str(error)
         except Exception:

@@ -1,5 +1,6 @@
 """The parts of one running service, built when it starts and passed to whoever needs them."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,21 +12,27 @@ from service.cores import available_cores, choose_threads
 from service.device import Device
 from service.energy import Profile, profiles_with
 from service.errors import InvalidParameter
+from service.inspection import Inspection
+from service.job_spec import JOBS_FOLDER
+from service.jobs import Jobs
 from service.metrics import Metrics
 from service.power import energy_meter
 from service.readiness import Readiness
 from service.registry import Registry
 from service.settings import Settings
 from service.store import Store
+from service.torchserve_backend import TorchServe
+from service.uploads import Uploads
 
 LAST_BATCH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """The settings, the loaded models, what is let in, the queue, the metrics, and the energy profiles by name.
+    """The settings, the loaded models, what is let in, the queue, the metrics, energy profiles by name, and uploads.
 
-    `threads` are those of one operation of the network on the CPU.
+    `threads` are those of one operation of the network on the CPU; `torchserve` is what runs the networks in its place,
+    if anything does.
     """
 
     settings: Settings
@@ -37,9 +44,14 @@ class Runtime:
     readiness: Readiness
     metrics: Metrics
     profiles: Mapping[str, Profile]
+    inspection: Inspection
+    jobs: Jobs
+    uploads: Uploads
+    torchserve: TorchServe | None = None
 
     async def start(self) -> None:
-        """Begin to load the models and to run batches."""
+        """Remove what a killed process left of uploads, and begin to load the models and to run batches."""
+        await asyncio.to_thread(self.uploads.sweep)
         torch.set_num_threads(self.threads)
         await self.batcher.start()
         await self.registry.start()
@@ -51,6 +63,9 @@ class Runtime:
         """
         is_done = await self.batcher.stop(min(LAST_BATCH_SECONDS, self.settings.shutdown_grace_seconds))
         await self.registry.stop()
+        await self.jobs.close()
+        if self.torchserve is not None and is_done:
+            self.torchserve.close()
         return is_done
 
 
@@ -59,9 +74,14 @@ def build_runtime(settings: Settings) -> Runtime:
 
     `InvalidParameter` for a device that is not there.
     """
-    device = choose_device(settings.device)
+    torchserve = _torchserve(settings)
+    device = torch.device("cpu") if torchserve else choose_device(settings.device)
     registry = Registry(
-        Store(settings.model_store), device=device, preload=settings.preload, poll_seconds=settings.poll_seconds
+        Store(settings.model_store),
+        device=device,
+        preload=settings.preload,
+        poll_seconds=settings.poll_seconds,
+        load=torchserve.load if torchserve else None,
     )
     metrics = Metrics()
     threads = choose_threads(available_cores()) if settings.threads == "auto" else settings.threads
@@ -69,7 +89,7 @@ def build_runtime(settings: Settings) -> Runtime:
         max_requests=settings.max_queue_size, max_bytes=settings.max_queue_bytes, on_drop=metrics.dropped
     )
     batcher = Batcher(
-        Device(threads=threads, meter=energy_meter(device)),
+        Device(threads=threads, meter=None if torchserve else energy_meter(device)),
         admission,
         max_batch_size=settings.max_batch_size,
         max_batch_wait_ms=settings.max_batch_wait_ms,
@@ -91,6 +111,21 @@ def build_runtime(settings: Settings) -> Runtime:
         readiness=Readiness(registry, batcher, seconds=settings.ready_seconds),
         metrics=metrics,
         profiles=profiles_with(settings.energy_profiles),
+        inspection=Inspection(),
+        jobs=Jobs(settings.jobs_database, settings.data_dir.absolute() / JOBS_FOLDER),
+        uploads=Uploads(settings.data_dir.absolute()),
+        torchserve=torchserve,
+    )
+
+
+def _torchserve(settings: Settings) -> TorchServe | None:
+    """What runs the networks when they do not run here."""
+    if settings.backend == "local":
+        return None
+    return TorchServe(
+        settings.torchserve_url,
+        token_file=settings.torchserve_token_file,
+        timeout_seconds=settings.torchserve_timeout_ms / 1000,
     )
 
 

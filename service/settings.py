@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote
 
 from pydantic import (
     Field,
@@ -15,10 +16,11 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from service.card import NAME_PATTERN
 from service.energy import ProfileSetting, profiles_with
@@ -44,6 +46,9 @@ class Settings(BaseSettings):
         None,
         description="Jobs database, as postgresql://user:password@host/name; by default SQLite in the data folder.",
     )
+    database_password_file: FilePath | None = Field(
+        None, description="A file of the password that SNN_DATABASE_URL then leaves out."
+    )
     poll_seconds: PositiveFloat = Field(1.0, description="Seconds between two looks at the model store.")
     device: str = Field("auto", description="'auto' (CUDA if there is one, else the CPU), 'cpu', 'cuda' or 'cuda:N'.")
     threads: Literal["auto"] | PositiveInt = Field(
@@ -51,6 +56,14 @@ class Settings(BaseSettings):
         description="Threads that one operation of the network may use on the CPU; 'auto' is one less than the cores "
         "that the process or its container has, from 1 to 8.",
     )
+    backend: Literal["local", "torchserve"] = Field(
+        "local", description="What runs the networks: 'local', this process, or 'torchserve', a TorchServe."
+    )
+    torchserve_url: str = Field("http://127.0.0.1:8080", description="TorchServe's inference address.")
+    torchserve_token_file: Path | None = Field(
+        None, description="TorchServe's key_file.json, or a file of its inference token; none: no authorization."
+    )
+    torchserve_timeout_ms: PositiveInt = Field(30_000, description="Time in which TorchServe must answer a batch.")
     max_batch_size: PositiveInt = Field(32, description="Inputs that run together at most.")
     max_batch_wait_ms: NonNegativeFloat = Field(0.0, description="Milliseconds to wait for a batch to fill.")
     max_batch_cost: PositiveInt = Field(
@@ -119,6 +132,13 @@ class Settings(BaseSettings):
             raise ValueError("must be 'auto', 'cpu', 'cuda' or 'cuda:N'")
         return value
 
+    @field_validator("torchserve_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#]+/?", value):
+            raise ValueError("must be like http://127.0.0.1:8080, without a path")
+        return value.rstrip("/")
+
     @field_validator("preload")
     @classmethod
     def _can_be_preloaded(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -151,6 +171,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _password_has_a_place(self) -> Self:
+        url = self.database_url.get_secret_value() if self.database_url is not None else ""
+        if self.database_password_file is not None and not re.fullmatch(r"[^:/@]+://[^:/@]+@.+", url):
+            raise ValueError(
+                "SNN_DATABASE_PASSWORD_FILE needs an SNN_DATABASE_URL like postgresql://user@host/name, "
+                "without a password"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _keys_can_be_sent(self) -> Self:
         for number, key in enumerate(self.keys(), start=1):
             if not key.isascii() or not key.isprintable() or " " in key:
@@ -172,7 +202,11 @@ class Settings(BaseSettings):
     def jobs_database(self) -> str:
         """The URL of the jobs database, a password included: not for logs."""
         if self.database_url is not None:
-            return self.database_url.get_secret_value()
+            url = self.database_url.get_secret_value()
+            if self.database_password_file is None:
+                return url
+            password = self.database_password_file.read_text("utf-8").rstrip("\n")
+            return url.replace("@", f":{quote(password, safe='')}@", 1)
         return f"sqlite:///{self.data_dir.absolute() / 'jobs.sqlite'}"
 
     @property
@@ -189,6 +223,34 @@ def check_preload(entries: Sequence[str]) -> None:
     for entry in entries:
         if not re.fullmatch(rf"\*|{NAME_PATTERN}(/[1-9][0-9]*)?", entry):
             raise ValueError(f"cannot preload {entry!r}: write '*', a model's name, or name/version")
+
+
+class InvalidSettings(Exception):
+    """The environment holds settings that cannot be used; `problems` are one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load() -> Settings:
+    """The settings of the environment; `InvalidSettings` tells everything that is wrong with it."""
+    problems = list(unknown_names())
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [_problem(each["loc"], each["msg"]) for each in error.errors(include_input=False)]
+    except SettingsError as error:
+        problems += [str(error)]
+    if problems:
+        raise InvalidSettings(problems)
+    return settings
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    name = f"{PREFIX}{str(location[0]).upper()}: " if location else ""
+    inside = "".join(f"{part}: " for part in location[1:])
+    return f"{name}{inside}{message.removeprefix('Value error, ')}"
 
 
 def unknown_names(environment: Mapping[str, str] = os.environ) -> Iterator[str]:

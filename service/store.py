@@ -4,16 +4,16 @@ Only this module writes into the store. A reader never sees half a version or ha
 a dotted name, which readers ignore, and renamed. Writers of one name, in any process, take turns under a file lock.
 """
 
-import json
 import logging
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
@@ -24,6 +24,8 @@ from service.errors import DefaultChanged, InvalidParameter, ModelNotFound, Serv
 CHECKPOINT_FILE = "model.pt"
 POINTER_FILE = "default.json"
 HISTORY_FILE = "history.jsonl"
+
+Action = Literal["publish", "promote", "delete"]
 
 _NAME = re.compile(NAME_PATTERN)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -50,6 +52,17 @@ class Pointer(BaseModel):
     version: PositiveInt | None = None
     previous: PositiveInt | None = None
     highest: NonNegativeInt = 0
+
+
+class Change(BaseModel):
+    """One line of `history.jsonl`; `previous` is the default before a promotion, `at` in Unix seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    at: float
+    action: Action
+    version: PositiveInt
+    previous: PositiveInt | None = None
 
 
 class Store:
@@ -97,6 +110,18 @@ class Store:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"]) or "the file"
             raise StoreError(f"{POINTER_FILE} of model {name!r} is not valid: {where}: {problem['msg']}") from error
+
+    def history(self, name: str) -> list[Change]:
+        """What happened to `name`, the oldest first; empty for an unknown or impossible name.
+
+        The last promotion is the default that the pointer names, also where a process was killed before it could write
+        it down. `StoreError` for a history or a pointer that cannot be read.
+        """
+        if not _NAME.fullmatch(name):
+            return []
+        changes = self._written(name)
+        untold = self._untold(name, changes)
+        return changes if untold is None else [*changes, untold]
 
     def set_default(self, name: str, version: int, *, expected: int | None = None, present: int) -> int:
         """Make `version` the default of `name`, for every process that reads this store, and return the one before.
@@ -200,19 +225,53 @@ class Store:
 
     def _write_pointer(self, name: str, pointer: Pointer) -> None:
         folder = self.root / name
+        untold = self._untold(name, self._written(name))
+        if untold is not None:
+            self._append(name, untold)
         unfinished = folder / f".{POINTER_FILE}"
         unfinished.write_text(pointer.model_dump_json() + "\n")
         _sync(unfinished)
         unfinished.replace(folder / POINTER_FILE)
         _sync(folder)
 
-    def _record(self, name: str, action: str, version: int, previous: int | None) -> None:
-        line = json.dumps({"at": time.time(), "action": action, "version": version, "previous": previous})
+    def _record(self, name: str, action: Action, version: int, previous: int | None) -> None:
+        self._append(name, Change(at=time.time(), action=action, version=version, previous=previous))
+
+    def _append(self, name: str, change: Change) -> None:
+        line = change.model_dump_json().encode() + b"\n"
         try:
-            with (self.root / name / HISTORY_FILE).open("a") as history:
-                history.write(line + "\n")
+            with (self.root / name / HISTORY_FILE).open("a+b", buffering=0) as history:
+                size = history.seek(0, os.SEEK_END)
+                history.seek(max(size - 1, 0))
+                torn = history.read(1) not in (b"", b"\n")  # by a full disk or a kill
+                history.write(b"\n" + line if torn else line)
         except OSError as error:  # what it tells of is done and must not be reported as failed
             log.warning("history of model %s not written (%s): %s", name, error.strerror, line)
+
+    def _written(self, name: str) -> list[Change]:
+        """The lines of the history; what is no change is passed over."""
+        try:
+            lines = (self.root / name / HISTORY_FILE).read_bytes().splitlines()
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreError(f"{HISTORY_FILE} of model {name!r} cannot be read: {error.strerror}") from error
+        changes = []
+        for line in lines:
+            with suppress(ValidationError):
+                changes.append(Change.model_validate_json(line))
+        return changes
+
+    def _untold(self, name: str, changes: Sequence[Change]) -> Change | None:
+        """The promotion that the pointer tells of and the history does not."""
+        pointer = self.pointer(name)
+        if pointer is None or pointer.version is None:
+            return None
+        told = next((change.version for change in reversed(changes) if change.action == "promote"), None)
+        if told == pointer.version:
+            return None
+        at = (self.root / name / POINTER_FILE).stat().st_mtime
+        return Change(at=at, action="promote", version=pointer.version, previous=pointer.previous)
 
     def _sweep(self, name: str) -> None:
         """Remove what a killed process left: deleted versions, and hidden folders nobody has touched for a day."""

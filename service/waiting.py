@@ -1,6 +1,7 @@
 """What bounds a request's wait: admission before its body is read, its deadline, and the watch for a client who leaves.
 
-Plain ASGI. Every route under `/v1/` has a deadline; those that run a network are counted by `Admission` too.
+Plain ASGI. Every route under `/v1/` has a deadline until its answer begins; those that run a network are counted by
+`Admission` too. An upload has its time for each piece of its body instead, and none for what is then done with it.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.admission import ClientLeft, Ticket
 from service.errors import ServiceError
 from service.failures import error_response
+from service.middleware import is_upload
 from service.runtime import Runtime
 from service.settings import Settings
 
@@ -37,23 +39,26 @@ class Waiting:
         headers = Headers(scope=scope)
         length = headers.get("content-length", "")
         counted = scope["method"] == "POST" and _RUNS_A_NETWORK.fullmatch(scope["path"]) is not None
+        stall = _seconds(headers, runtime.settings) if is_upload(scope) else None
         state = scope.setdefault("state", {})
         if counted:  # one that is refused here never gets to the router, which sets the route of others
             state["route"] = _PREDICT
         try:
             async with runtime.admission.request(
-                seconds=_seconds(headers, runtime.settings),
+                seconds=_seconds(headers, runtime.settings) if stall is None else float("inf"),
                 announced=int(length) if length.isdecimal() else 0,
                 counted=counted,
             ) as ticket:
                 state["ticket"] = ticket
-                await self._serve(ticket, scope, receive, send)
+                await self._serve(ticket, stall, scope, receive, send)
         except ClientLeft:
             raise ClientDisconnect from None
         except ServiceError as error:
+            if "ticket" in state and state["ticket"].is_answering:  # what has begun can only be broken off
+                raise ClientDisconnect from error
             await error_response(error)(scope, receive, send)
 
-    async def _serve(self, ticket: Ticket, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, ticket: Ticket, stall: float | None, scope: Scope, receive: Receive, send: Send) -> None:
         runtime: Runtime = scope["app"].state.runtime
         watch: asyncio.Task[None] | None = None
 
@@ -67,7 +72,11 @@ class Waiting:
                 await asyncio.wait([watch])
                 return {"type": "http.disconnect"}
             ticket.enter("body")
+            if stall is not None:
+                ticket.allow(stall)
             message = await receive()
+            if stall is not None:
+                ticket.allow(None)
             ticket.hold(ticket.held + len(message.get("body", b"")))
             if message["type"] == "http.request" and not message.get("more_body", False):
                 ticket.enter("decode")

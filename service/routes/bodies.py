@@ -60,9 +60,14 @@ async def read_body(request: Request) -> bytes:
 
 async def read_json(request: Request, body: type[B]) -> B:
     """The request's JSON as `body`; `UnsupportedMediaType`, `InvalidJson`, `TooLarge` or `InvalidParameter`."""
+    return _validated(await read_json_value(request), body)
+
+
+async def read_json_value(request: Request) -> Any:
+    """The request's JSON as Python's objects; `UnsupportedMediaType`, `InvalidJson` or `TooLarge`."""
     if media_type(request) != _JSON:
         raise UnsupportedMediaType(f"the Content-Type must be {_JSON}")
-    return _validated(parse_json(await read_body(request)), body)
+    return parse_json(await read_body(request))
 
 
 def parse_json(data: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Ten thousand requests on a real service whose models change all along, and an overload; prints what it measures."""
+"""Ten thousand requests, or more, on a real service whose models change all along, and an overload; prints figures."""
 
 import http.client
 import json
@@ -23,6 +23,8 @@ pytestmark = pytest.mark.long
 REQUESTS = 10_000
 WARM = 2_000
 CLIENTS = 8
+CYCLES = 200
+CHANGES = ("loaded", "unloaded", "promoted", "rolled back")
 VERSIONS = (1, 2, 3, 4)
 MEMORY_GROWTH_BYTES = 64 * 1024 * 1024
 PATIENCE = 300
@@ -120,7 +122,7 @@ def test_ten_thousand_requests_while_the_models_change(store: Path, tmp_path: Pa
 
         def predict(index: int) -> None:
             with Caller(address) as call:
-                while (number := next(numbers)) < REQUESTS:
+                while (number := next(numbers)) < REQUESTS or min(changes[what] for what in CHANGES) < CYCLES:
                     if number == WARM:
                         memory["warm"] = resident_bytes(process.pid)
                     seed = number % 16
@@ -193,8 +195,8 @@ def test_ten_thousand_requests_while_the_models_change(store: Path, tmp_path: Pa
         f"\nanswers: {milliseconds(times)}; liveness: {milliseconds(lives)}"
         f"\nmemory: {memory['warm'] / 1e6:.0f} MB after {WARM} requests, {memory['end'] / 1e6:.0f} MB at the end"
     )
-    assert sum(statuses.values()) == REQUESTS
-    assert min(changes.values()) >= 10
+    assert sum(statuses.values()) >= REQUESTS
+    assert min(changes[what] for what in CHANGES) >= CYCLES
     assert memory["end"] - memory["warm"] < MEMORY_GROWTH_BYTES
     assert "Traceback" not in log.read_text()
 

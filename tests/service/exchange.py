@@ -48,6 +48,11 @@ class Exchange:
     def is_answered(self) -> bool:
         return bool(self._answer)
 
+    @property
+    def received(self) -> bytes:
+        """The body of the answer so far."""
+        return b"".join(each.get("body", b"") for each in self._answer)
+
     async def _receive(self) -> dict[str, Any]:
         self.reads += 1
         return await self._messages.get()

@@ -24,6 +24,7 @@ Serve = Callable[..., AbstractAsyncContextManager[Client]]
 
 @asynccontextmanager
 async def serving(store: Path, **settings: Any) -> AsyncIterator[Client]:
+    settings = {"data_dir": store.parent / "data"} | settings
     app = create_app(Settings(model_store=store, device="cpu", poll_seconds=0.2, **settings))
     async with app.router.lifespan_context(app):
         runtime: Runtime = app.state.runtime

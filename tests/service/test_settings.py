@@ -44,6 +44,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SNN_API_KEYS", " , ", "holds no key"),
         ("SNN_API_KEYS", "two words", "printable ASCII without spaces"),
         ("SNN_API_KEYS_FILE", "/nowhere/keys", "file"),
+        ("SNN_DATABASE_PASSWORD_FILE", __file__, "without a password"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused(
@@ -51,6 +52,19 @@ def test_a_value_that_cannot_be_used_is_refused(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError, match=says):
+        Settings()
+
+
+def test_the_databases_password_can_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("p@ss/w:rd %\n")
+    monkeypatch.setenv("SNN_DATABASE_URL", "postgresql://snn@db:5432/jobs?application_name=a@b")
+    monkeypatch.setenv("SNN_DATABASE_PASSWORD_FILE", str(file))
+    settings = Settings()
+    assert settings.jobs_database == "postgresql://snn:p%40ss%2Fw%3Ard%20%25@db:5432/jobs?application_name=a@b"
+    assert "p@ss" not in repr(settings)
+    monkeypatch.setenv("SNN_DATABASE_URL", "postgresql://snn:other@db/jobs")
+    with pytest.raises(ValidationError, match="without a password"):
         Settings()
 
 

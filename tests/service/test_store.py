@@ -336,3 +336,23 @@ def test_a_reader_never_sees_half_a_pointer_or_version(store: Store) -> None:
     assert child.returncode == 0
     assert seen == {1, 2}
     assert store.versions("digits") == list(range(1, 23))
+
+
+def test_a_torn_line_of_the_history_costs_no_other(store: Store) -> None:
+    store.publish("digits", checkpoint())
+    history = store.root / "digits" / "history.jsonl"
+    history.write_text(history.read_text() + '{"at": 17')
+
+    store.publish("digits", checkpoint())
+    store.set_default("digits", 2, present=1)
+
+    assert [(change.action, change.version) for change in store.history("digits")] == [
+        ("publish", 1),
+        ("publish", 2),
+        ("promote", 2),
+    ]
+
+
+def test_the_history_of_nothing_is_empty(store: Store) -> None:
+    for name in ("digits", "..", "../digits", ""):
+        assert store.history(name) == []

@@ -1,0 +1,36 @@
+"""What `auto` means: the hyperparameters of a fine-tuning that its caller leaves to the service.
+
+A small data set gets more epochs, so that the network sees a few thousand samples before it stops.
+"""
+
+from math import ceil
+
+from service.card import Card
+from service.job_spec import Mode
+
+N_EPOCHS = range(1, 1001)
+BATCH_SIZE = range(1, 1025)
+MAX_LEARNING_RATE_MULTIPLIER = 100.0
+
+LEARNING_RATE_MULTIPLIER: dict[Mode, float] = {"stl": 1.0, "sl": 1.0, "tl": 20.0}  # thresholds alone have far to go
+_SAMPLES_SEEN = 30_000
+_EPOCHS = (3, 40)
+_BATCH = (8, 50)
+_BATCHES_AN_EPOCH = 20
+
+
+def auto_epochs(samples: int) -> int:
+    """Epochs over a training file of `samples` samples: 30,000 samples seen, but from 3 to 40 epochs."""
+    return min(max(ceil(_SAMPLES_SEEN / samples), _EPOCHS[0]), _EPOCHS[1])
+
+
+def auto_batch_size(samples: int) -> int:
+    """Samples a step: at least 20 steps an epoch, but from 8 to 50 samples."""
+    return min(max(samples // _BATCHES_AN_EPOCH, _BATCH[0]), _BATCH[1])
+
+
+def base_learning_rate(card: Card) -> float:
+    """The rate of the model's first training: that on the card, without the multiplier of a fine-tuning."""
+    multiplier = (card.learning.model_extra or {}).get("learning_rate_multiplier", 1.0)
+    known = isinstance(multiplier, int | float) and multiplier > 0
+    return card.learning.lr / multiplier if known else card.learning.lr

@@ -1,0 +1,123 @@
+"""Checking an upload in a process of its own.
+
+Decoding what strangers send takes processor time for seconds or minutes, and what breaks a decoder must break nothing
+else. The process reads one file and writes one line of JSON; it runs at the lowest priority, and ends with its service.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+from pydantic import BaseModel, ConfigDict
+
+from service.datasets import Limits, Summary, inspect
+from service.errors import ArchiveTooLarge, InvalidDataset, Overloaded, ServiceError
+
+_ROOT = Path(__file__).parents[1]
+_ERRORS: dict[str, type[ServiceError]] = {error.code: error for error in (InvalidDataset, ArchiveTooLarge)}
+_NICENESS = 10
+_SENT_FROM_OUTSIDE = (-2, -9, -15)
+
+
+class _Task(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    path: Path
+    filename: str
+    max_unpacked_bytes: int
+    max_samples: int
+    max_image_pixels: int
+    max_events: int
+
+
+class _Outcome(BaseModel):
+    summary: Summary | None = None
+    code: str = ""
+    message: str = ""
+
+
+class Inspection:
+    """Bounds the uploads that are under way to `max_uploads`, for each takes disk, and `max_checks` check at a time."""
+
+    def __init__(self, max_uploads: int = 16, max_checks: int = 2) -> None:
+        self._max_uploads = max_uploads
+        self._uploads = 0
+        self._checks = asyncio.Semaphore(max_checks)
+
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """One upload, from its first byte to its answer; at once `Overloaded` when there are too many."""
+        if self._uploads >= self._max_uploads:
+            raise Overloaded(f"{self._max_uploads} uploads are under way already; try again later")
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
+
+    async def inspect(self, path: Path, filename: str, limits: Limits) -> Summary:
+        """As `inspect_aside`, when its turn comes."""
+        async with self._checks:
+            return await inspect_aside(path, filename, limits)
+
+
+async def inspect_aside(path: Path, filename: str, limits: Limits) -> Summary:
+    """What `datasets.inspect` says of the file at `path`, without holding anything up; it stops when cancelled.
+
+    Raises as it does; `InvalidDataset` for a file that breaks its reader.
+    """
+    task = _Task(path=path.absolute(), filename=filename, **asdict(limits))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "service.inspection"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=_ROOT,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(task.model_dump_json().encode() + b"\n")  # and stays open for as long as we are here
+        said = await process.stdout.read()
+        status = await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        process.stdin.close()
+    if status:
+        if status < 0 and status not in _SENT_FROM_OUTSIDE:
+            raise InvalidDataset(f"the data set breaks the program that reads it (signal {-status})")
+        raise ServiceError("checking the data set failed; the service's log says how")
+    outcome = _Outcome.model_validate_json(said)
+    if outcome.summary is None:
+        raise _ERRORS[outcome.code](outcome.message)
+    return outcome.summary
+
+
+def main() -> None:
+    """Check the file that the first line of the standard input names, and print what came of it."""
+    task = _Task.model_validate_json(sys.stdin.readline())
+    threading.Thread(target=_end_with_the_service, daemon=True).start()
+    os.nice(_NICENESS)
+    limits = Limits(**task.model_dump(exclude={"path", "filename"}))
+    try:
+        outcome = _Outcome(summary=inspect(task.path, task.filename, limits))
+    except (InvalidDataset, ArchiveTooLarge) as error:
+        outcome = _Outcome(code=error.code, message=error.message)
+    print(outcome.model_dump_json(), flush=True)
+
+
+def _end_with_the_service() -> NoReturn:
+    sys.stdin.read()  # until nobody holds its other end, however that came about
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

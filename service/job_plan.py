@@ -1,0 +1,154 @@
+"""What a caller asks for -> the specification of a job, with everything looked up and nothing left to choose."""
+
+import asyncio
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import to_json
+
+from service.card import NAME_PATTERN, Card
+from service.datasets import check_fits
+from service.errors import InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
+from service.failures import unknown_name
+from service.hyperparameters import LEARNING_RATE_MULTIPLIER, auto_batch_size, auto_epochs, base_learning_rate
+from service.job_schemas import CreateJobBody
+from service.job_spec import DataFile, JobSpec
+from service.registry import Registry, Version
+from service.store import Store
+from service.uploads import Upload, Uploads
+
+STATE_FILE = "training_state.safetensors"
+
+_MODEL = re.compile(rf"({NAME_PATTERN})(?:/([1-9][0-9]{{0,8}}))?")
+_NAME = re.compile(NAME_PATTERN)
+_HYPERPARAMETERS = "method.supervised.hyperparameters"
+
+
+def job_id(idempotency_key: str | None) -> str:
+    """The id of a new job, or of the one that the key belongs to."""
+    if idempotency_key is None:
+        return f"ftjob-{secrets.token_hex(12)}"
+    return f"ftjob-{hashlib.sha256(idempotency_key.encode()).hexdigest()[:24]}"
+
+
+def request_hash(requested: Any) -> str:
+    """What tells one request from another; the order of names does not."""
+    return hashlib.sha256(to_json(_sorted(requested))).hexdigest()
+
+
+async def plan(
+    body: CreateJobBody, requested: dict[str, Any], *, identity: str, registry: Registry, store: Store, uploads: Uploads
+) -> JobSpec:
+    """The job that `body` asks for; `requested` is the body word for word.
+
+    Raises `ModelNotFound`, `VersionNotFound`, `FileNotFound`, `InvalidDataset` or `InvalidParameter`.
+    """
+    base = await _base(registry, body.model)
+    chosen = body.chosen
+    card = _card(base)
+    if not await asyncio.to_thread(store.checkpoint_path(base.name, base.number).with_name(STATE_FILE).is_file):
+        raise InvalidParameter(f"{base.label} has no {STATE_FILE}, so that its training cannot go on", param="model")
+    training = await _file(uploads, body.training_file, card, chosen.labels, "training_file")
+    validation = None
+    if body.validation_file is not None:
+        validation = await _file(uploads, body.validation_file, card, chosen.labels, "validation_file")
+    _check_freeze(chosen.freeze or [], card, has_new_output=chosen.labels is not None)
+    mode = chosen.learning_mode or "stl"
+    multiplier = chosen.learning_rate_multiplier or LEARNING_RATE_MULTIPLIER[mode]
+    return JobSpec(
+        id=identity,
+        name=_name(base.name, body.suffix),
+        model=base.name,
+        version=base.number,
+        training_file=_data_file(training),
+        validation_file=None if validation is None else _data_file(validation),
+        labels=None if chosen.labels is None else tuple(chosen.labels),
+        mode=mode,
+        n_epochs=chosen.n_epochs or auto_epochs(training.dataset.samples),
+        batch_size=chosen.batch_size or auto_batch_size(training.dataset.samples),
+        learning_rate=base_learning_rate(card) * multiplier,
+        learning_rate_multiplier=multiplier,
+        freeze=tuple(chosen.freeze or ()),
+        seed=body.seed or 0,
+        promote=body.promote or "never",
+        priority=body.priority or 0,
+        suffix=body.suffix,
+        metadata=body.metadata or {},
+        request_sha256=request_hash(requested),
+        requested=requested,
+    )
+
+
+async def _base(registry: Registry, model: str) -> Version:
+    """The version that `model` names, after a look at the store when it is not known."""
+    match = _MODEL.fullmatch(model)
+    if match is None:
+        raise ModelNotFound(f"there is no model {model[:100]!r}: write its name, or name/version", param="model")
+    name, number = match[1], int(match[2]) if match[2] else None
+    try:
+        if name not in registry.names() or (
+            number is not None and all(version.number != number for version in registry.versions(name))
+        ):
+            await registry.refresh(name)
+        if number is None:
+            number = registry.default(name)
+        if number is None:
+            raise InvalidParameter(f"every version of model {name!r} failed to load", param="model")
+        return registry.version(name, number)
+    except (ModelNotFound, VersionNotFound) as error:
+        error.param = "model"
+        raise
+
+
+def _card(base: Version) -> Card:
+    if base.card is None:
+        raise InvalidParameter(f"the card of {base.label} cannot be read", param="model")
+    return base.card
+
+
+async def _file(uploads: Uploads, identity: str, card: Card, labels: Sequence[str] | None, param: str) -> Upload:
+    try:
+        upload = await asyncio.to_thread(uploads.get, identity)
+    except ServiceError as error:
+        error.param = param
+        raise
+    check_fits(upload.dataset, card, labels, param=param)
+    return upload
+
+
+def _data_file(upload: Upload) -> DataFile:
+    return DataFile(id=upload.id, filename=upload.filename, sha256=upload.sha256)
+
+
+def _check_freeze(freeze: Sequence[str], card: Card, *, has_new_output: bool) -> None:
+    """Only layers that learn can be frozen, and not all of them, nor an output layer that has to begin anew."""
+    learning = [layer.name for layer in card.spiking_layers]
+    param = f"{_HYPERPARAMETERS}.freeze"
+    for name in freeze:
+        if name not in learning:
+            raise InvalidParameter(unknown_name(name, learning, "a layer that learns").message, param=param)
+    if set(learning) <= set(freeze):
+        raise InvalidParameter("all layers are frozen: nothing is left to learn", param=param)
+    if has_new_output and learning[-1] in freeze:
+        raise InvalidParameter(f"{learning[-1]!r} is new, for new labels, and has to learn", param=param)
+
+
+def _name(model: str, suffix: str | None) -> str:
+    if suffix is None:
+        return model
+    name = f"{model}-{suffix}"
+    if not suffix or not _NAME.fullmatch(name):
+        raise InvalidParameter(
+            f"'{model}-<suffix>' must be a model's name, at most 64 of a-z 0-9 . _ -; {name[:200]!r} is none",
+            param="suffix",
+        )
+    return name
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(each) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,296 @@
+"""The JSON bodies of fine-tuning: what is asked for, and what is told; in OpenAI's shapes, with more names."""
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from service.errors import InvalidParameter
+from service.failures import explain, unknown_name
+from service.hyperparameters import BATCH_SIZE, MAX_LEARNING_RATE_MULTIPLIER, N_EPOCHS
+from service.job_spec import Kind, Level, Mode, Promote
+from service.jobs import Status
+from service.schemas import Body
+
+MAX_LABELS = 10_000
+MAX_LAYERS = 1_000
+MAX_METADATA = 16
+
+
+def _no_auto(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
+def _differ(values: list[str] | None) -> list[str] | None:
+    if values is not None and len(set(values)) != len(values):
+        raise ValueError("the names must differ from each other")
+    return values
+
+
+def _few(values: dict[str, str] | None) -> dict[str, str] | None:
+    if values is not None and len(values) > MAX_METADATA:
+        raise ValueError(f"at most {MAX_METADATA} pairs are taken")
+    return values
+
+
+def _or_auto(schema: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"const": "auto", "type": "string"}, schema, {"type": "null"}]})
+
+
+# None stands for `auto`, as a missing name does.
+Epochs = Annotated[
+    int | None,
+    Field(ge=N_EPOCHS.start, lt=N_EPOCHS.stop),
+    BeforeValidator(_no_auto),
+    _or_auto({"type": "integer", "minimum": N_EPOCHS.start, "exclusiveMaximum": N_EPOCHS.stop}),
+]
+BatchSize = Annotated[
+    int | None,
+    Field(ge=BATCH_SIZE.start, lt=BATCH_SIZE.stop),
+    BeforeValidator(_no_auto),
+    _or_auto({"type": "integer", "minimum": BATCH_SIZE.start, "exclusiveMaximum": BATCH_SIZE.stop}),
+]
+Multiplier = Annotated[
+    float | None,
+    Field(gt=0, le=MAX_LEARNING_RATE_MULTIPLIER, allow_inf_nan=False),
+    BeforeValidator(_no_auto),
+    _or_auto({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_LEARNING_RATE_MULTIPLIER}),
+]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Labels = Annotated[list[Label] | None, Field(min_length=2, max_length=MAX_LABELS), AfterValidator(_differ)]
+Layers = Annotated[list[str] | None, Field(max_length=MAX_LAYERS), AfterValidator(_differ)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Value = Annotated[str, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[Key, Value] | None, AfterValidator(_few)]
+
+
+class Hyperparameters(Body):
+    """How a job learns; what is `auto`, null or missing is chosen by the service, by the size of the data set."""
+
+    n_epochs: Epochs = None
+    batch_size: BatchSize = None
+    learning_rate_multiplier: Multiplier = Field(None, description="Times the learning rate of the model's training.")
+    learning_mode: Mode | None = Field(
+        None, description="`stl` (default): weights and thresholds learn; `sl`: weights; `tl`: thresholds."
+    )
+    freeze: Layers = Field(None, description="Layers of the model's card that stay as they are.")
+    labels: Labels = Field(None, description="Class labels of a new output layer; by default the model's own is kept.")
+
+
+class Supervised(Body):
+    """The one method there is."""
+
+    hyperparameters: Hyperparameters | None = None
+
+
+class Method(Body):
+    """How a job is done: learning from labelled samples."""
+
+    type: Literal["supervised"]
+    supervised: Supervised | None = None
+
+
+class CreateJobBody(Body):
+    """A fine-tuning job to be done."""
+
+    model: str = Field(description="What is fine-tuned: a model's name, for its default version, or `name/version`.")
+    training_file: str = Field(description="Id of an uploaded data set.")
+    validation_file: str | None = Field(
+        None, description="Id of a data set to validate on; by default a part of the training file is put aside."
+    )
+    suffix: str | None = Field(
+        None, description="The result is a version of `<name>-<suffix>`; by default the model's next version."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    metadata: Metadata = Field(
+        None, description="At most 16 pairs of strings, names of at most 64 and values of at most 512 characters."
+    )
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = Field(None, description="Higher ones are taken first.")
+    promote: Promote | None = Field(
+        None,
+        description="Whether the result becomes the model's default: `never` (default), `always`, or `if_better`: if "
+        "its validation accuracy is not lower.",
+    )
+    method: Method | None = None
+    hyperparameters: Hyperparameters | None = Field(
+        None, description="OpenAI's older place for them, for requests without `method`."
+    )
+    integrations: Annotated[list[Any], Field(max_length=0)] | None = Field(None, description="There are none.")
+
+    @property
+    def chosen(self) -> Hyperparameters:
+        """The hyperparameters, from wherever they stand."""
+        supervised = self.method.supervised if self.method is not None else None
+        given = supervised.hyperparameters if supervised is not None else None
+        return given or self.hyperparameters or Hyperparameters()
+
+
+def read_create_job(value: Any) -> CreateJobBody:
+    """The body of a request, as parsed; `InvalidParameter` names the field by its whole path."""
+    _refuse_unknown_names(value, CreateJobBody)
+    method = value.get("method") if isinstance(value, dict) else None
+    kind = method.get("type") if isinstance(method, dict) else None
+    if isinstance(kind, str) and kind != "supervised":
+        raise InvalidParameter(f"method.type: {kind!r} is not done here; it must be 'supervised'", param="method.type")
+    try:
+        body = CreateJobBody.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+        explained = explain(problems)
+        place = ".".join(str(part) for part in problems[0]["loc"] if isinstance(part, str))
+        raise InvalidParameter(explained.message, param=place or None) from error
+    if body.method is not None and body.hyperparameters is not None:
+        message = "hyperparameters: with 'method' they stand in method.supervised.hyperparameters"
+        raise InvalidParameter(message, param="hyperparameters")
+    return body
+
+
+def _refuse_unknown_names(value: Any, body: type[BaseModel], place: str = "") -> None:
+    """Refuse what is no field, at any depth, with the nearest name that is."""
+    if not isinstance(value, dict):
+        return
+    for name, inside in value.items():
+        where = f"{place}{name}"
+        if name not in body.model_fields:
+            unknown = unknown_name(name, body.model_fields, f"a field of {place.rstrip('.') or 'a job'}")
+            raise InvalidParameter(unknown.message, param=where)
+        for kind in get_args(body.model_fields[name].annotation):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                _refuse_unknown_names(inside, kind, f"{where}.")
+
+
+class JobErrorBody(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    param: str | None
+
+
+class Resolved(BaseModel):
+    """The hyperparameters that a job has, `auto` replaced."""
+
+    n_epochs: PositiveInt
+    batch_size: PositiveInt
+    learning_rate_multiplier: float
+    learning_mode: Mode
+    freeze: list[str]
+    labels: list[str] | None
+
+
+class SupervisedBody(BaseModel):
+    """The hyperparameters once more, where OpenAI has them now."""
+
+    hyperparameters: Resolved
+
+
+class MethodBody(BaseModel):
+    """How the job is done."""
+
+    type: Literal["supervised"]
+    supervised: SupervisedBody
+
+
+class ProgressBody(BaseModel):
+    """How far a job is: whole epochs and steps of the optimizer; `steps` is null while it is not known."""
+
+    epoch: NonNegativeInt
+    epochs: PositiveInt
+    step: NonNegativeInt
+    steps: PositiveInt | None
+
+
+class JobBody(BaseModel):
+    """A fine-tuning job; times are Unix seconds."""
+
+    id: str
+    object: Literal["fine_tuning.job"]
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    estimated_finish: int | None
+    status: Status
+    queue_position: PositiveInt | None = Field(description="1 is the next one; null unless queued.")
+    model: str = Field(description="What is fine-tuned, `name/version`.")
+    fine_tuned_model: str | None = Field(description="The result, `name/version`; null until there is one.")
+    error: JobErrorBody | None
+    training_file: str
+    validation_file: str | None
+    hyperparameters: Resolved
+    method: MethodBody
+    suffix: str | None
+    seed: int
+    metadata: dict[str, str]
+    priority: int
+    promote: Promote
+    attempt: NonNegativeInt = Field(description="How often the training was started; 0 before the first time.")
+    progress: ProgressBody
+    metrics: dict[str, float] = Field(
+        description="As far as known: `loss`, `accuracy` and `spikes_per_sample` after the last epoch, "
+        "`baseline_accuracy` of the model before."
+    )
+    organization_id: str
+    result_files: list[str]
+
+
+class JobList(BaseModel):
+    """A page of jobs."""
+
+    object: Literal["list"]
+    data: list[JobBody]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class EventBody(BaseModel):
+    """Something that happened to a job."""
+
+    id: str
+    object: Literal["fine_tuning.job.event"]
+    created_at: int
+    level: Level
+    message: str
+    type: Kind
+    data: dict[str, Any]
+
+
+class EventList(BaseModel):
+    """A page of events."""
+
+    object: Literal["list"]
+    data: list[EventBody]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class CheckpointBody(BaseModel):
+    """A version that a job published."""
+
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"]
+    created_at: int
+    fine_tuning_job_id: str
+    fine_tuned_model_checkpoint: str = Field(description="`name/version`, which answers predictions.")
+    step_number: NonNegativeInt
+    metrics: dict[str, float]
+
+
+class CheckpointList(BaseModel):
+    """A page of checkpoints."""
+
+    object: Literal["list"]
+    data: list[CheckpointBody]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None

@@ -1,0 +1,164 @@
+"""`/v1/files`: the data sets that are uploaded to fine-tune with."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, BinaryIO, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from service import errors
+from service.datasets import Limits
+from service.file_schemas import FileBody, FileDeleted, FileForm, FileList
+from service.routes.parameters import RuntimeOf
+from service.routes.responses import answer, failures
+from service.routes.upload_form import read_upload
+
+router = APIRouter(tags=["files"])
+
+MAX_PAGE = 10_000
+
+_FILE = "/v1/files/{file_id}"
+_PIECE = 256 * 1024
+_FORM = {
+    "required": True,
+    "content": {"multipart/form-data": {"schema": {"$ref": f"#/components/schemas/{FileForm.__name__}"}}},
+}
+_CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+FileId = Annotated[str, Path(description="A file's id.")]
+
+
+@router.post(
+    "/v1/files",
+    operation_id="create_file",
+    summary="Upload a data set",
+    response_model=FileBody,
+    responses=failures(
+        errors.BadRequest,
+        errors.TooLarge,
+        errors.ArchiveTooLarge,
+        errors.UnsupportedMediaType,
+        errors.RequestTimeout,
+        errors.InvalidDataset,
+        errors.Overloaded,
+        errors.ShuttingDown,
+        errors.InsufficientStorage,
+    ),
+    openapi_extra={"requestBody": _FORM},
+)
+async def create_file(request: Request, runtime: RuntimeOf) -> Response:
+    """Take up a `.zip` with a folder a class, or an `.npz` with `x` and `y`, and check everything in it.
+
+    The body may take as long as it needs, while something of it arrives within the request's time.
+    """
+    uploads = runtime.uploads
+    with runtime.inspection.upload():
+        incoming = uploads.receive()
+        try:
+            filename = await read_upload(request, incoming.write)
+            try:
+                dataset = await runtime.inspection.inspect(incoming.path, filename, Limits.of(runtime.settings))
+            except (errors.InvalidDataset, errors.ArchiveTooLarge) as error:
+                error.param = "file"
+                raise
+            upload = await asyncio.to_thread(uploads.add, incoming, filename, dataset)
+        finally:
+            await asyncio.to_thread(incoming.discard)
+    return answer(FileBody.of(upload))
+
+
+@router.get(
+    "/v1/files",
+    operation_id="list_files",
+    summary="All files",
+    response_model=FileList,
+    responses=failures(errors.FileNotFound),
+)
+async def list_files(
+    runtime: RuntimeOf,
+    after: Annotated[str | None, Query(description="A file's id; the page begins after it.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Files on the page.")] = MAX_PAGE,
+    order: Annotated[Literal["asc", "desc"], Query(description="By time; the newest come first.")] = "desc",
+    purpose: Annotated[str | None, Query(description="Only those of this purpose.")] = None,
+) -> Response:
+    """A page of the uploads, the newest first."""
+    found = await asyncio.to_thread(runtime.uploads.all)
+    found = [upload for upload in found if purpose in (None, upload.purpose)]
+    if order == "asc":
+        found.reverse()
+    start = 0
+    if after is not None:
+        start = next((index for index, upload in enumerate(found, 1) if upload.id == after), 0)
+        if not start:
+            raise errors.FileNotFound(f"there is no file {after!r} on this list", param="after")
+    page = found[start : start + limit]
+    return answer(
+        FileList(
+            object="list",
+            data=[FileBody.of(upload) for upload in page],
+            has_more=len(found) > start + limit,
+            first_id=page[0].id if page else None,
+            last_id=page[-1].id if page else None,
+        )
+    )
+
+
+@router.get(
+    _FILE,
+    operation_id="get_file",
+    summary="One file",
+    response_model=FileBody,
+    responses=failures(errors.FileNotFound),
+)
+async def get_file(runtime: RuntimeOf, file_id: FileId) -> Response:
+    """What is known of an upload."""
+    return answer(FileBody.of(await asyncio.to_thread(runtime.uploads.get, file_id)))
+
+
+@router.get(
+    f"{_FILE}/content",
+    operation_id="get_file_content",
+    summary="The file itself",
+    response_class=Response,
+    responses=failures(errors.FileNotFound) | _CONTENT,
+)
+async def get_file_content(runtime: RuntimeOf, file_id: FileId) -> Response:
+    """The content as it was uploaded."""
+    upload = await asyncio.to_thread(runtime.uploads.get, file_id)
+    try:
+        file = await asyncio.to_thread(runtime.uploads.content_path(upload).open, "rb")
+    except FileNotFoundError:
+        raise errors.FileNotFound(f"there is no file {file_id!r}", param="file_id") from None
+    headers = {
+        "Content-Disposition": f"attachment; filename*=utf-8''{quote(upload.filename, safe='')}",
+        "Content-Length": str(upload.bytes),
+        "X-Content-Type-Options": "nosniff",
+    }
+    return StreamingResponse(_pieces(file), headers=headers, media_type="application/octet-stream")
+
+
+@router.delete(
+    _FILE,
+    operation_id="delete_file",
+    summary="Delete a file",
+    response_model=FileDeleted,
+    responses=failures(errors.FileNotFound, errors.InsufficientStorage),
+)
+async def delete_file(runtime: RuntimeOf, file_id: FileId) -> Response:
+    """Forget an upload; its content goes unless another upload has the same. A job that still waits for it fails."""
+    await asyncio.to_thread(runtime.uploads.delete, file_id)
+    return answer(FileDeleted(id=file_id, object="file", deleted=True))
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    with file:
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            yield piece

@@ -1,0 +1,233 @@
+"""`/v1/fine_tuning/jobs`: fine-tuning, in OpenAI's shapes."""
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from service import errors
+from service.job_answers import checkpoint_bodies, event_body, job_body
+from service.job_history import place_of
+from service.job_plan import job_id, plan, request_hash
+from service.job_schemas import CheckpointList, CreateJobBody, EventList, JobBody, JobList, read_create_job
+from service.job_stream import follow
+from service.jobs import Status
+from service.routes.bodies import read_json_value
+from service.routes.parameters import RuntimeOf
+from service.routes.responses import answer, failures
+from service.store import Store
+
+router = APIRouter(tags=["fine-tuning"])
+
+_JOBS = "/v1/fine_tuning/jobs"
+_JOB = "/v1/fine_tuning/jobs/{id}"
+_STREAM = "text/event-stream"
+_BODY = {
+    "required": True,
+    "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{CreateJobBody.__name__}"}}},
+}
+_METADATA = {
+    "name": "metadata",
+    "in": "query",
+    "description": "Jobs that carry all of these, as `metadata[name]=value`; `metadata=null`: those that carry none.",
+    "style": "deepObject",
+    "explode": True,
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {_STREAM: {"schema": {"type": "string"}}}, "description": "A page, or the stream."}
+}
+
+Id = Annotated[str, Path(description="A job's id.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[ -~]*$",
+        description="The same key with the same body gives the same job.",
+    ),
+]
+
+
+@router.post(
+    _JOBS,
+    operation_id="create_fine_tuning_job",
+    summary="Fine-tune a model",
+    status_code=201,
+    response_model=JobBody,
+    responses=failures(
+        errors.BadRequest,
+        errors.InvalidJson,
+        errors.ModelNotFound,
+        errors.VersionNotFound,
+        errors.FileNotFound,
+        errors.IdempotencyConflict,
+        errors.TooLarge,
+        errors.UnsupportedMediaType,
+        errors.RequestTimeout,
+        errors.InvalidDataset,
+        errors.JobsUnavailable,
+        errors.InsufficientStorage,
+    ),
+    openapi_extra={"requestBody": _BODY},
+)
+async def create_job(request: Request, runtime: RuntimeOf, key: Key = None) -> Response:
+    """Put a fine-tuning job into the queue; a worker takes it, and its result is a new version of the model."""
+    requested = await read_json_value(request)
+    body = read_create_job(requested)
+    identity = job_id(key)
+    job = await runtime.jobs.find(identity) if key is not None else None
+    if job is None:
+        spec = await plan(
+            body,
+            requested,
+            identity=identity,
+            registry=runtime.registry,
+            store=Store(runtime.settings.model_store),
+            uploads=runtime.uploads,
+        )
+        job = await runtime.jobs.submit(spec)
+    elif job.spec.request_sha256 != request_hash(requested):
+        raise errors.IdempotencyConflict("this Idempotency-Key came before with another body", param="Idempotency-Key")
+    return answer(job_body(job), 201)
+
+
+@router.get(
+    _JOBS,
+    operation_id="list_fine_tuning_jobs",
+    summary="Fine-tuning jobs",
+    response_model=JobList,
+    responses=failures(errors.JobNotFound, errors.JobsUnavailable),
+    openapi_extra={"parameters": [_METADATA]},
+)
+async def list_jobs(
+    request: Request,
+    runtime: RuntimeOf,
+    after: Annotated[str | None, Query(description="The last job of the page before.")] = None,
+    limit: Limit = 20,
+    status: Annotated[Status | None, Query(description="Those of this status.")] = None,
+    order: Annotated[Literal["asc", "desc"], Query(description="`desc`: newest first.")] = "desc",
+) -> Response:
+    """A page of jobs, newest first."""
+    jobs, has_more = await runtime.jobs.page(
+        limit=limit,
+        after=after,
+        status=status,
+        metadata=_metadata(request),
+        oldest_first=order == "asc",
+    )
+    data = [job_body(job) for job in jobs]
+    first, last = (data[0].id, data[-1].id) if data else (None, None)
+    return answer(JobList(object="list", data=data, has_more=has_more, first_id=first, last_id=last))
+
+
+@router.get(
+    _JOB,
+    operation_id="get_fine_tuning_job",
+    summary="One job",
+    response_model=JobBody,
+    responses=failures(errors.JobNotFound, errors.JobsUnavailable),
+)
+async def get_job(runtime: RuntimeOf, id: Id) -> Response:
+    """A job and how far it is."""
+    return answer(job_body(await runtime.jobs.get(id)))
+
+
+@router.post(
+    f"{_JOB}/cancel",
+    operation_id="cancel_fine_tuning_job",
+    summary="Cancel a job",
+    response_model=JobBody,
+    responses=failures(errors.JobNotFound, errors.JobNotCancellable, errors.JobsUnavailable),
+)
+async def cancel_job(runtime: RuntimeOf, id: Id) -> Response:
+    """Take a job out of the queue, or have its worker stop it; what it has saved stays, so that it can be resumed."""
+    return answer(job_body(await runtime.jobs.cancel(id)))
+
+
+@router.post(
+    f"{_JOB}/resume",
+    operation_id="resume_fine_tuning_job",
+    summary="Resume a job",
+    response_model=JobBody,
+    responses=failures(errors.JobNotFound, errors.JobNotResumable, errors.JobsUnavailable),
+)
+async def resume_job(runtime: RuntimeOf, id: Id) -> Response:
+    """Let a job that was cancelled, has failed, or has lost its worker go on from its last saved state."""
+    return answer(job_body(await runtime.jobs.resume(id)))
+
+
+@router.get(
+    f"{_JOB}/events",
+    operation_id="list_fine_tuning_events",
+    summary="What happened to a job",
+    response_model=EventList,
+    responses={**_EVENTS, **failures(errors.JobNotFound, errors.JobsUnavailable)},
+)
+async def list_events(
+    request: Request,
+    runtime: RuntimeOf,
+    id: Id,
+    after: Annotated[str | None, Query(description="The last event of the page before.")] = None,
+    limit: Limit = 20,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="With a stream: the last event that came.")
+    ] = None,
+) -> Response:
+    """A page of events, newest first; with `Accept: text/event-stream` a stream of them, which ends with the job."""
+    job = await runtime.jobs.get(id)
+    if _STREAM in request.headers.get("accept", ""):
+        start = place_of(id, last_event_id, "Last-Event-ID") if last_event_id else 0
+        return StreamingResponse(
+            follow(runtime.jobs, job, start, lambda: runtime.readiness.leaving),
+            media_type=_STREAM,
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+    before = place_of(id, after, "after") if after is not None else None
+    events = await asyncio.to_thread(runtime.jobs.histories.events, id)
+    older = [(end, event) for _, end, event in reversed(events) if before is None or end < before]
+    data = [event_body(id, end, event) for end, event in older[:limit]]
+    first, last = (data[0].id, data[-1].id) if data else (None, None)
+    return answer(EventList(object="list", data=data, has_more=len(older) > limit, first_id=first, last_id=last))
+
+
+@router.get(
+    f"{_JOB}/checkpoints",
+    operation_id="list_fine_tuning_checkpoints",
+    summary="What a job has published",
+    response_model=CheckpointList,
+    responses=failures(errors.JobNotFound, errors.JobsUnavailable),
+)
+async def list_checkpoints(
+    runtime: RuntimeOf,
+    id: Id,
+    after: Annotated[str | None, Query(description="The last checkpoint of the page before.")] = None,
+    limit: Limit = 10,
+) -> Response:
+    """The version that a job has published, once it has; states saved on the way are no versions and not among them."""
+    data = checkpoint_bodies(await runtime.jobs.get(id))
+    if after is not None:
+        if after not in [each.id for each in data]:
+            raise errors.InvalidParameter(f"{after!r} is no checkpoint of this job", param="after")
+        data = []
+    first, last = (data[0].id, data[-1].id) if data else (None, None)
+    return answer(CheckpointList(object="list", data=list(data)[:limit], has_more=False, first_id=first, last_id=last))
+
+
+def _metadata(request: Request) -> dict[str, str] | None:
+    """What the query wants of a job's metadata; None where it wants nothing, empty where it wants none."""
+    wanted = {}
+    for name, value in request.query_params.multi_items():
+        if name.startswith("metadata["):
+            wanted[name.removeprefix("metadata[").removesuffix("]")] = value
+    if wanted:
+        return wanted
+    given = request.query_params.get("metadata")
+    if given not in (None, "", "null"):
+        raise errors.InvalidParameter("write metadata[name]=value, or metadata=null", param="metadata")
+    return None if given is None else {}

@@ -1,0 +1,252 @@
+"""Uploaded data sets on disk: each content once, at `files/<sha256>`, and one `uploads/<id>.json` an upload.
+
+A content is there before the first upload that names it and goes after the last one. Both are written under a hidden
+name and renamed, so that a process killed at any point leaves at most files that `sweep` removes. Several processes may
+share the folder: writers take turns under a file lock.
+"""
+
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service.datasets import Summary
+from service.errors import FileNotFound, InsufficientStorage, ServiceError
+from service.job_spec import FILES_FOLDER
+
+UPLOADS_FOLDER = "uploads"
+LOCKS_FOLDER = "locks"
+
+_INCOMING = ".incoming-"
+_UNFINISHED = ".unfinished-"
+_LOCK_TIMEOUT_S = 10.0
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+log = logging.getLogger(__name__)
+
+
+class Upload(BaseModel):
+    """One upload; `created_at` in Unix seconds, `bytes` and `sha256` of the file as it came."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    created_at: float
+    filename: str
+    purpose: Literal["fine-tune"] = "fine-tune"
+    bytes: int
+    sha256: str
+    dataset: Summary
+
+
+class Incoming:
+    """A file on its way in, which is gone after `discard` unless it was added. `path` may be read meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.size = 0
+        self._hash = hashlib.sha256()
+        with _explained():
+            folder.mkdir(parents=True, exist_ok=True)
+            while True:
+                self.path = folder / f"{_INCOMING}{secrets.token_hex(12)}"
+                self._file = self.path.open("xb", buffering=0)
+                fcntl.flock(self._file, fcntl.LOCK_EX)  # what nobody holds is swept
+                if os.fstat(self._file.fileno()).st_nlink:
+                    return
+                self._file.close()
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """Append; `InsufficientStorage` when the disk is full."""
+        with _explained():
+            left = memoryview(data)
+            while left:
+                left = left[self._file.write(left) :]
+        self._hash.update(data)
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """See that it is on the disk."""
+        with _explained():
+            os.fsync(self._file.fileno())
+
+    def discard(self) -> None:
+        """Remove it, where it has not been added."""
+        self.path.unlink(missing_ok=True)
+        self._file.close()
+
+
+class Uploads:
+    """The uploads in `data_dir`. Every method blocks on the disk; call them off the event loop."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._files = data_dir / FILES_FOLDER
+        self._uploads = data_dir / UPLOADS_FOLDER
+        self._locks = data_dir / LOCKS_FOLDER
+        self._known: dict[str, Upload] = {}
+
+    def receive(self) -> Incoming:
+        """Begin to take up a file. It takes no time, and may be called on the event loop."""
+        return Incoming(self._files)
+
+    def add(self, incoming: Incoming, filename: str, dataset: Summary) -> Upload:
+        """Keep what has come in. When it cannot be kept nothing is left behind; `InsufficientStorage`."""
+        upload = Upload(
+            id=f"file-{secrets.token_hex(12)}",
+            created_at=time.time(),
+            filename=filename,
+            bytes=incoming.size,
+            sha256=incoming.sha256,
+            dataset=dataset,
+        )
+        incoming.sync()
+        with self._writing():
+            try:
+                incoming.path.replace(self._files / upload.sha256)
+                _sync(self._files)
+                self._write(upload)
+            except BaseException:
+                self._drop_unused(upload.sha256)
+                raise
+        return upload
+
+    def all(self) -> list[Upload]:
+        """All uploads, the newest first."""
+        found = [self._read(identity) for identity in self._ids()]
+        return sorted((x for x in found if x is not None), key=lambda x: (x.created_at, x.id), reverse=True)
+
+    def get(self, identity: str) -> Upload:
+        """One upload, or `FileNotFound`."""
+        if identity in self._ids():
+            upload = self._read(identity)
+            if upload is not None:
+                return upload
+        raise FileNotFound(f"there is no file {identity!r}", param="file_id")
+
+    def content_path(self, upload: Upload) -> Path:
+        """Where the content is."""
+        return self._files / upload.sha256
+
+    def delete(self, identity: str) -> None:
+        """Forget an upload, and remove the content if no other upload has the same; `FileNotFound`."""
+        upload = self.get(identity)
+        with self._writing():
+            try:
+                (self._uploads / f"{identity}.json").unlink()
+            except FileNotFoundError:
+                raise FileNotFound(f"there is no file {identity!r}", param="file_id") from None
+            _sync(self._uploads)
+            self._known.pop(identity, None)
+            self._drop_unused(upload.sha256)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left behind: half files, and contents that no upload names.
+
+        Where that cannot be done the log says so, and nothing else needs it.
+        """
+        if not self._files.is_dir():
+            return
+        try:
+            self._sweep()
+        except ServiceError as error:
+            log.warning("what killed processes left of uploads is not removed: %s", error.message)
+
+    def _sweep(self) -> None:
+        with self._writing():
+            for path in [*self._files.glob(f"{_INCOMING}*"), *self._uploads.glob(f"{_UNFINISHED}*")]:
+                _remove_unheld(path)
+            uploads = [self._read(identity) for identity in self._ids()]
+            used = {upload.sha256 for upload in uploads if upload is not None}
+            if None in uploads:  # of which nobody knows what it names
+                return
+            for path in self._files.iterdir():
+                if not path.name.startswith(".") and path.name not in used:
+                    log.warning("content %s belongs to no upload and is removed", path.name)
+                    path.unlink(missing_ok=True)
+
+    def _ids(self) -> set[str]:
+        try:
+            return {path.stem for path in self._uploads.iterdir() if path.suffix == ".json" and path.name[0] != "."}
+        except FileNotFoundError:
+            return set()
+
+    def _read(self, identity: str) -> Upload | None:
+        """An upload, which never changes once it is there; None for one that is gone or damaged."""
+        if identity not in self._known:
+            try:
+                text = (self._uploads / f"{identity}.json").read_bytes()
+                self._known[identity] = Upload.model_validate_json(text)
+            except FileNotFoundError:
+                return None
+            except (OSError, ValidationError):
+                log.warning("upload %s cannot be read", identity)
+                return None
+        return self._known[identity]
+
+    def _write(self, upload: Upload) -> None:
+        self._uploads.mkdir(exist_ok=True)
+        unfinished = self._uploads / f"{_UNFINISHED}{upload.id}"
+        try:
+            with unfinished.open("xb") as file:
+                file.write(upload.model_dump_json().encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._uploads / f"{upload.id}.json")
+            _sync(self._uploads)
+        except BaseException:
+            for path in (unfinished, self._uploads / f"{upload.id}.json"):
+                path.unlink(missing_ok=True)
+            raise
+
+    def _drop_unused(self, sha256: str) -> None:
+        """Remove a content that no upload names."""
+        uploads = [self._read(identity) for identity in self._ids()]
+        if all(upload is not None and upload.sha256 != sha256 for upload in uploads):
+            (self._files / sha256).unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with _explained():
+            self._locks.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._locks / "uploads.lock", timeout=_LOCK_TIMEOUT_S):
+                yield
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except Timeout as error:
+        raise ServiceError(f"another process has held the uploads for {_LOCK_TIMEOUT_S:.0f} s") from error
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise InsufficientStorage("the service's disk is full") from error
+        raise ServiceError(f"the uploads cannot be read or written: {error.strerror}") from error
+
+
+def _remove_unheld(path: Path) -> None:
+    with suppress(OSError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,337 @@
+import asyncio
+import json
+import logging
+import socket
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from service.errors import (
+    IdempotencyConflict,
+    JobNotCancellable,
+    JobNotFound,
+    JobNotResumable,
+    JobsUnavailable,
+    ServiceError,
+)
+from service.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS, append_event
+from service.jobs import Job, Jobs, Status, dbos_priority
+from tests.service.jobs_at_work import DATABASES, job_spec, new_database, working
+
+
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return new_database(request.param, tmp_path)
+
+
+@pytest_asyncio.fixture
+async def jobs(url: str, tmp_path: Path) -> AsyncIterator[Jobs]:
+    opened = Jobs(url, tmp_path / "data" / "jobs")
+    yield opened
+    await opened.close()
+
+
+def sqlite_jobs(tmp_path: Path) -> Jobs:
+    return Jobs(new_database("sqlite", tmp_path), tmp_path / "data" / "jobs")
+
+
+async def until(jobs: Jobs, identity: str, status: Status, seconds: float = 20) -> Job:
+    deadline = time.monotonic() + seconds
+    while (job := await jobs.get(identity)).status != status:
+        assert time.monotonic() < deadline, f"{job.status}, not {status}"
+        await asyncio.sleep(0.05)
+    return job
+
+
+def taken_long_ago(url: str, identity: str) -> None:
+    """As if a worker had taken the job an hour ago."""
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    table = "workflow_status" if url.startswith("sqlite") else "dbos.workflow_status"
+    query = f"UPDATE {table} SET started_at_epoch_ms = started_at_epoch_ms - 3600000 WHERE workflow_uuid = :id"
+    with engine.begin() as connection:
+        connection.execute(sa.text(query), {"id": identity})
+    engine.dispose()
+
+
+async def test_a_submitted_job_waits_with_all_that_was_asked(jobs: Jobs) -> None:
+    spec = job_spec(1, metadata={"who": "me"}, labels=("a", "b"), requested={"model": "tiny"})
+    job = await jobs.submit(spec)
+    assert job.spec == spec
+    assert (job.status, job.queue_position) == ("queued", 1)
+    assert abs(job.created_at - time.time()) < 60
+    assert (job.started_at, job.finished_at, job.fine_tuned_model, job.error) == (None, None, None, None)
+    assert await jobs.get(spec.id) == job
+
+
+async def test_the_same_request_again_is_the_same_job_and_another_is_a_conflict(jobs: Jobs) -> None:
+    first = await jobs.submit(job_spec(1, request_sha256="a", seed=1))
+    assert await jobs.submit(job_spec(1, request_sha256="a", seed=2)) == first
+    with pytest.raises(IdempotencyConflict):
+        await jobs.submit(job_spec(1, request_sha256="b"))
+    assert (await jobs.counts() or {})["queued"] == 1
+
+
+async def test_many_at_once_are_all_there_and_one_of_each(jobs: Jobs) -> None:
+    await asyncio.gather(*(jobs.submit(job_spec(number % 5)) for number in range(20)))
+    found, more = await jobs.page(limit=20)
+    assert (len(found), more) == (5, False)
+
+
+async def test_the_queue_is_by_priority_then_age_and_workers_take_it_so(jobs: Jobs, url: str, tmp_path: Path) -> None:
+    for number, priority in enumerate([0, -100, 100, 0, 7]):
+        await jobs.submit(job_spec(number, priority=priority))
+    ids = [job_spec(number).id for number in (2, 4, 0, 3, 1)]
+    assert [(await jobs.get(identity)).queue_position for identity in ids] == [1, 2, 3, 4, 5]
+    with working(url, tmp_path) as worker:
+        await until(jobs, ids[-1], "succeeded")
+    assert worker.taken == ids
+
+
+async def test_priorities_are_those_that_the_engine_takes() -> None:
+    assert [dbos_priority(each) for each in (100, 0, -100)] == [1, 101, 201]
+
+
+async def test_pages_hold_every_job_once_newest_first(jobs: Jobs) -> None:
+    made = [(await jobs.submit(job_spec(number))).spec.id for number in (5, 3, 9, 1, 7)]
+    seen: list[str] = []
+    after, more = None, True
+    while more:
+        page, more = await jobs.page(limit=2, after=after)
+        seen += [job.spec.id for job in page]
+        after = seen[-1]
+        await jobs.submit(job_spec(100 + len(seen)))  # what comes meanwhile moves nothing
+    assert seen == made[::-1]
+    page, more = await jobs.page(limit=3, oldest_first=True)
+    assert ([job.spec.id for job in page], more) == (made[:3], True)
+    page, _ = await jobs.page(limit=3, oldest_first=True, after=made[2])
+    assert [job.spec.id for job in page][:2] == made[3:]
+
+
+async def test_jobs_are_listed_by_status_and_by_metadata(jobs: Jobs) -> None:
+    for number in range(120):
+        await jobs.submit(job_spec(number, metadata={"team": "red", "n": str(number)} if number % 40 == 0 else {}))
+    await jobs.cancel(job_spec(40).id)
+
+    async def numbers(**wanted: object) -> list[int]:
+        page, _ = await jobs.page(limit=100, **wanted)  # type: ignore[arg-type]
+        return [int(job.spec.id[6:], 16) for job in page]
+
+    assert await numbers(status="cancelled") == [40]
+    assert await numbers(metadata={"team": "red"}) == [80, 40, 0]
+    assert await numbers(metadata={"team": "red"}, status="queued") == [80, 0]
+    assert await numbers(metadata={"team": "red", "n": "80"}) == [80]
+    assert await numbers(metadata={"team": "blue"}) == []
+    assert 0 not in await numbers(metadata={})
+    assert len(await numbers(metadata={})) == 100
+
+
+async def test_an_unknown_job_is_not_found(jobs: Jobs) -> None:
+    for call in (jobs.get("ftjob-1"), jobs.cancel("ftjob-1"), jobs.resume("ftjob-1"), jobs.page(limit=1, after="x")):
+        with pytest.raises(JobNotFound):
+            await call
+    assert await jobs.find("ftjob-1") is None
+
+
+async def test_a_queued_job_is_cancelled_and_resumed_again_and_again(jobs: Jobs, url: str, tmp_path: Path) -> None:
+    identity = (await jobs.submit(job_spec(1))).spec.id
+    for _ in range(10):
+        job = await jobs.cancel(identity)
+        assert (job.status, job.queue_position) == ("cancelled", None)
+        assert job.finished_at is not None
+        with pytest.raises(JobNotCancellable):
+            await jobs.cancel(identity)
+        job = await jobs.resume(identity)
+        assert (job.status, job.queue_position, job.finished_at) == ("queued", 1, None)
+        with pytest.raises(JobNotResumable):
+            await jobs.resume(identity)
+    kinds = [event.data["kind"] for _, _, event in jobs.histories.events(identity)]
+    assert kinds == ["cancelled", "resumed"] * 10
+    with working(url, tmp_path) as worker:
+        job = await until(jobs, identity, "succeeded")
+    assert worker.taken == [identity]
+    assert (job.fine_tuned_model, job.error) == ("tiny/2", None)
+    for refused, error in ((jobs.cancel, JobNotCancellable), (jobs.resume, JobNotResumable)):
+        with pytest.raises(error):
+            await refused(identity)
+
+
+async def test_a_running_job_is_cancelled_and_taken_up_again(jobs: Jobs, url: str, tmp_path: Path) -> None:
+    identity = (await jobs.submit(job_spec(1, metadata={"do": "hang"}))).spec.id
+    with working(url, tmp_path) as worker:
+        running = await until(jobs, identity, "running")
+        assert running.started_at is not None
+        with pytest.raises(JobNotResumable):
+            await jobs.resume(identity)
+        assert (await jobs.cancel(identity)).status == "cancelled"
+        await jobs.resume(identity)
+        await jobs.submit(job_spec(2))
+        assert (await jobs.get(identity)).status in ("queued", "running")
+    assert worker.taken[0] == identity
+
+
+async def test_a_failed_job_says_why_and_can_be_resumed(jobs: Jobs, url: str, tmp_path: Path) -> None:
+    failing = (await jobs.submit(job_spec(1, metadata={"do": "fail"}))).spec.id
+    crashing = (await jobs.submit(job_spec(2, metadata={"do": "crash"}))).spec.id
+    with working(url, tmp_path):
+        failed = await until(jobs, failing, "failed")
+        crashed = await until(jobs, crashing, "failed")
+        assert failed.error is not None
+        assert (failed.error.code, failed.error.message, failed.error.param) == ("diverged", "it diverged", "seed")
+        assert failed.finished_at is not None
+        assert crashed.error is not None
+        assert crashed.error.code == "internal_error"
+        assert "secret" not in crashed.error.message
+        with pytest.raises(JobNotCancellable):
+            await jobs.cancel(failing)
+        for identity in (failing, crashing):
+            assert (await jobs.resume(identity)).error is None
+            assert (await until(jobs, identity, "succeeded")).error is None
+
+
+async def test_a_job_whose_worker_is_not_heard_of_any_more_can_be_resumed(jobs: Jobs, url: str, tmp_path: Path) -> None:
+    identity = (await jobs.submit(job_spec(1, metadata={"do": "hang"}))).spec.id
+    with working(url, tmp_path):
+        await until(jobs, identity, "running")
+    folder = jobs.histories.folder(identity)
+    folder.mkdir(parents=True, exist_ok=True)
+    heartbeat = folder / HEARTBEAT_FILE
+    heartbeat.write_text(json.dumps({"worker": "a", "pid": 1, "at": time.time()}))
+    with pytest.raises(JobNotResumable):
+        await jobs.resume(identity)
+    heartbeat.write_text(json.dumps({"worker": "a", "pid": 1, "at": time.time() - LOST_AFTER_SECONDS - 1}))
+    with pytest.raises(JobNotResumable):  # it was taken less than that ago
+        await jobs.resume(identity)
+    taken_long_ago(url, identity)
+    assert (await jobs.resume(identity)).status == "queued"
+    with working(url, tmp_path):
+        await until(jobs, identity, "succeeded")
+
+
+async def test_the_counts_are_of_every_status(jobs: Jobs, url: str, tmp_path: Path) -> None:
+    for number, do in enumerate(["", "fail", "hang", ""]):
+        await jobs.submit(job_spec(number, priority=-number, metadata={"do": do}))
+    await jobs.cancel(job_spec(3).id)
+    with working(url, tmp_path):
+        await until(jobs, job_spec(2).id, "running")
+        await jobs.submit(job_spec(9))
+        assert await jobs.counts() == {"queued": 1, "running": 1, "succeeded": 1, "failed": 1, "cancelled": 1}
+        assert await jobs.counts() == {"queued": 1, "running": 1, "succeeded": 1, "failed": 1, "cancelled": 1}
+
+
+async def test_what_the_events_say_is_part_of_the_job(jobs: Jobs) -> None:
+    identity = (await jobs.submit(job_spec(1))).spec.id
+    folder = jobs.histories.folder(identity)
+    folder.mkdir(parents=True)
+    append_event(folder, "attempt 1", data={"kind": "started", "attempt": 1})
+    progress = {"epoch": 1, "epochs": 3, "step": 10, "steps": 30, "attempt": 1}
+    append_event(folder, "epoch", type="metrics", data={**progress, "loss": 0.5, "accuracy": 0.75, "best": None})
+    history = (await jobs.get(identity)).history
+    assert (history.attempt, history.epoch, history.step, history.steps) == (1, 1, 10, 30)
+    assert history.metrics == {"loss": 0.5, "accuracy": 0.75}
+    assert history.published is None
+    append_event(folder, "attempt 2", data={"kind": "started", "attempt": 2})
+    append_event(folder, "step", data={**progress, "kind": "progress", "attempt": 2, "step": 15, "loss": 9.0})
+    append_event(folder, "published", data={"kind": "published", "attempt": 2, "model": "tiny/2"})
+    job = await jobs.cancel(identity)
+    assert (job.history.attempt, job.history.step, job.history.metrics["loss"]) == (2, 15, 0.5)
+    assert job.history.started_at == history.started_at
+    assert job.fine_tuned_model == "tiny/2"
+
+
+async def test_the_database_is_made_when_it_is_first_needed(tmp_path: Path) -> None:
+    jobs = sqlite_jobs(tmp_path)
+    assert await jobs.counts() == dict.fromkeys(["queued", "running", "succeeded", "failed", "cancelled"], 0)
+    assert not (tmp_path / "data").exists()
+    await jobs.submit(job_spec(1))
+    await jobs.close()
+    with closing(sqlite3.connect(tmp_path / "data" / "jobs.sqlite")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    again = sqlite_jobs(tmp_path)
+    assert (await again.get(job_spec(1).id)).status == "queued"
+    await again.close()
+
+
+async def test_services_may_make_the_database_at_the_same_time(url: str, tmp_path: Path) -> None:
+    opened = [Jobs(url, tmp_path / "jobs") for _ in range(4)]
+
+    async def submit(number: int, jobs: Jobs) -> None:
+        while True:
+            try:
+                await jobs.submit(job_spec(number))
+            except JobsUnavailable:  # on Postgres they take turns, second by second
+                continue
+            return
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(submit(number, jobs) for number, jobs in enumerate(opened)))
+    assert len((await opened[0].page(limit=10))[0]) == 4
+    for jobs in opened:
+        await jobs.close()
+
+
+async def test_a_locked_database_fails_soon_and_works_again_once_it_is_free(tmp_path: Path) -> None:
+    jobs = sqlite_jobs(tmp_path)
+    await jobs.submit(job_spec(1))
+    with closing(sqlite3.connect(tmp_path / "data" / "jobs.sqlite")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        for call in (jobs.submit(job_spec(2)), jobs.cancel(job_spec(1).id)):
+            with pytest.raises(JobsUnavailable):
+                await call
+        fresh = sqlite_jobs(tmp_path)
+        with pytest.raises(JobsUnavailable):
+            await fresh.get(job_spec(1).id)
+        assert time.monotonic() - started < 10
+        assert (await jobs.get(job_spec(1).id)).status == "queued"  # readers do not wait for writers
+    for each in (fresh, jobs):
+        assert (await each.submit(job_spec(2))).status == "queued"
+        await each.close()
+
+
+@pytest.mark.parametrize("place", ["sqlite:////proc/jobs.sqlite", "postgresql://nobody@127.0.0.1:1/jobs"])
+async def test_an_unreachable_database_fails_soon_and_is_logged_once(
+    place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = Jobs(place, tmp_path)
+    started = time.monotonic()
+    with caplog.at_level(logging.INFO, "service"):
+        for call in (jobs.get("x"), jobs.submit(job_spec(1)), jobs.page(limit=1), jobs.cancel("x")):
+            with pytest.raises(JobsUnavailable) as caught:
+                await call
+            assert "/proc" not in caught.value.message
+    assert time.monotonic() - started < 10
+    assert len([record for record in caplog.records if record.name == "service.jobs"]) == 1
+    await jobs.close()
+
+
+async def test_a_server_that_takes_connections_and_says_nothing_fails_soon(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        jobs = Jobs(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/jobs", tmp_path)
+        started = time.monotonic()
+        assert await jobs.counts() is None
+        assert time.monotonic() - started < 1
+        with pytest.raises(JobsUnavailable):
+            await jobs.get("x")
+        assert time.monotonic() - started < 5
+        await jobs.close()
+        assert time.monotonic() - started < 6
+
+
+async def test_a_row_that_is_no_job_is_passed_over(tmp_path: Path) -> None:
+    jobs = sqlite_jobs(tmp_path)
+    for number in range(3):
+        await jobs.submit(job_spec(number))
+    with closing(sqlite3.connect(tmp_path / "data" / "jobs.sqlite")) as connection, connection:
+        broken = json.dumps({"positionalArgs": [{"id": "x"}], "namedArgs": {}})
+        connection.execute("UPDATE workflow_input SET inputs = ? WHERE workflow_uuid = ?", (broken, job_spec(1).id))
+    page, more = await jobs.page(limit=2)
+    assert ([job.spec.id for job in page], more) == ([job_spec(2).id, job_spec(0).id], False)
+    with pytest.raises(ServiceError):
+        await jobs.get(job_spec(1).id)
+    await jobs.close()
