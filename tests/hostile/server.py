@@ -65,7 +65,11 @@ class Server:
 def started(log: Path, **settings: str) -> Iterator[Server]:
     """Start a service on a free port; in the end its log must hold no trace."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SNN_")}
-    environment = clean | {"SNN_PORT": "0", "SNN_DATA_DIR": str(log.parent / "data")} | {f"SNN_{name}": value for name, value in settings.items()}
+    environment = (
+        clean
+        | {"SNN_PORT": "0", "SNN_DATA_DIR": str(log.parent / "data")}
+        | {f"SNN_{name}": value for name, value in settings.items()}
+    )
     with log.open("wb") as errors:
         process = subprocess.Popen([sys.executable, "-m", "service"], cwd=ROOT, env=environment, stderr=errors)
     try:
