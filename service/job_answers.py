@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from service.job import Job
 from service.job_history import event_id
 from service.job_schemas import (
     CheckpointBody,
@@ -14,7 +15,6 @@ from service.job_schemas import (
     SupervisedBody,
 )
 from service.job_spec import Event
-from service.jobs import Job
 
 OWNER = "stl-snn"
 

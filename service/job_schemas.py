@@ -17,8 +17,8 @@ from pydantic import (
 from service.errors import InvalidParameter
 from service.failures import explain, unknown_name
 from service.hyperparameters import BATCH_SIZE, MAX_LEARNING_RATE_MULTIPLIER, N_EPOCHS
+from service.job import Status
 from service.job_spec import Kind, Level, Mode, Promote
-from service.jobs import Status
 from service.schemas import Body
 
 MAX_LABELS = 10_000

@@ -11,8 +11,9 @@ from time import monotonic
 from pydantic import BaseModel
 
 from service.errors import JobNotFound, JobsUnavailable
+from service.job import Job
 from service.job_answers import event_body, job_body
-from service.jobs import Job, Jobs
+from service.jobs import Jobs
 
 LOOK_SECONDS = 0.25  # at the events
 ASK_SECONDS = 0.5  # for the status

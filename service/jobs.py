@@ -11,9 +11,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 from dbos import (
@@ -37,61 +36,20 @@ from service.errors import (
     JobsUnavailable,
     ServiceError,
 )
-from service.job_engine import CONNECTIONS, is_sqlite, make_engine, sqlite_file, try_to_write, url_for_migration
-from service.job_history import Histories, History
+from service.job import ENDED, STATUSES, Job, JobError, Status
+from service.job_engine import CONNECTIONS, make_engine, sqlite_file, try_to_write, url_for_migration
+from service.job_history import Histories
+from service.job_queries import WAITING, JobQueries, no_jobs
 from service.job_spec import APPLICATION, APPLICATION_VERSION, LOST_AFTER_SECONDS, QUEUE, WORKFLOW, JobSpec
 
-Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 T = TypeVar("T")
-
-STATUSES: Mapping[str, Status] = {
-    "ENQUEUED": "queued",
-    "DELAYED": "queued",
-    "PENDING": "running",
-    "SUCCESS": "succeeded",
-    "ERROR": "failed",
-    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "failed",
-    "CANCELLED": "cancelled",
-}
-ENDED: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
 
 _ANSWER_SECONDS = 3.0
 _COUNTS_SECONDS = 3.0
 _COUNTS_WAIT_SECONDS = 0.2
-_COLUMNS = ("workflow_uuid", "status", "name", "created_at", "priority")
-_WAITING = ("ENQUEUED", "DELAYED")
 _PAGE = 100
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class JobError:
-    """Why a job failed: a code of `service.errors` or of its own, and what the caller may read."""
-
-    code: str
-    message: str
-    param: str | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job as it is now; times are Unix seconds. `queue_position` counts from 1 and is None once it runs."""
-
-    spec: JobSpec
-    status: Status
-    created_at: float
-    started_at: float | None = None
-    finished_at: float | None = None
-    fine_tuned_model: str | None = None
-    error: JobError | None = None
-    queue_position: int | None = None
-    history: History = field(default_factory=History)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will happen to it by itself."""
-        return self.status in ENDED
 
 
 class Jobs:
@@ -103,19 +61,14 @@ class Jobs:
     def __init__(self, url: str, folder: Path) -> None:
         self._url = url
         self.histories = Histories(folder)
-        self._engine: sa.Engine | None = None
+        self._engine = make_engine(url)
+        self._queries = JobQueries(self._engine)
         self._client: DBOSClient | None = None
         self._opening: asyncio.Task[DBOSClient] | None = None
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="jobs")
         self._fault: str | None = None
-        self._counts: tuple[float, dict[str, int]] | None = None
+        self._counts: tuple[float, Mapping[str, int]] | None = None
         self._counting: asyncio.Task[None] | None = None
-        columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in _COLUMNS]
-        self._table = sa.table("workflow_status", *columns, schema=None if is_sqlite(url) else "dbos")
-        # SQLite's creation times are whole seconds: what came later within one is told by the row.
-        self._place: sa.ColumnElement[Any] = (
-            sa.literal_column("rowid") if is_sqlite(url) else self._table.c[_COLUMNS[0]]
-        )
 
     async def submit(self, spec: JobSpec) -> Job:
         """Put a job into the queue; one of this id that came from the same request is returned as it is.
@@ -176,7 +129,7 @@ class Jobs:
             last = after
             while len(found) <= limit:
                 wanted = limit + 1 if metadata is None else max(_PAGE, limit + 1)
-                ids = self._ids(last, status, oldest_first, wanted)
+                ids = self._queries.ids(after=last, status=status, oldest_first=oldest_first, limit=wanted)
                 found += [job for job in self._read(client, ids) if _carries(job, metadata)]
                 if len(ids) < wanted:
                     break
@@ -237,21 +190,15 @@ class Jobs:
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.destroy()
-        if self._engine is not None:
-            self._engine.dispose()
+        self._engine.dispose()
 
     async def _count(self) -> None:
-        counts: dict[str, int] = dict.fromkeys(STATUSES.values(), 0)
         file = sqlite_file(self._url)
-
-        def count(_: DBOSClient) -> None:
-            query = sa.select(self._table.c.status, sa.func.count()).group_by(self._table.c.status)
-            for status, number in self._rows(query.where(self._table.c.name == WORKFLOW)):
-                counts[STATUSES[status]] += number
-
         try:
             if file is None or file.exists():  # looking is no reason to make a database
-                await self._run(count)
+                counts = await self._run(lambda _: self._queries.counts())
+            else:
+                counts = no_jobs()
             self._counts = (time.monotonic(), counts)
         except ServiceError:
             self._counts = None
@@ -275,8 +222,6 @@ class Jobs:
 
     def _connect(self) -> DBOSClient:
         logging.getLogger("dbos").setLevel(logging.ERROR)
-        if self._engine is None:
-            self._engine = make_engine(self._url)
         if (file := sqlite_file(self._url)) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             try_to_write(self._engine)
@@ -307,43 +252,15 @@ class Jobs:
         self._fault = first
         return JobsUnavailable("the jobs database does not answer; try again")
 
-    def _rows(self, query: sa.Select[Any]) -> list[Any]:
-        assert self._engine is not None
-        with self._engine.connect() as connection:
-            return list(connection.execute(query))
-
-    def _ids(self, after: str | None, status: Status | None, oldest_first: bool, limit: int) -> list[str]:
-        """The ids of a page of jobs, in its order."""
-        columns = self._table.c
-        age = sa.tuple_(columns.created_at, self._place)
-        query = sa.select(columns.workflow_uuid).where(columns.name == WORKFLOW).limit(limit)
-        if status is not None:
-            query = query.where(columns.status.in_([name for name, known in STATUSES.items() if known == status]))
-        if after is not None:
-            mark = self._rows(sa.select(columns.created_at, self._place).where(columns.workflow_uuid == after))
-            if not mark:
-                raise JobNotFound(f"there is no fine-tuning job {after!r}", param="after")
-            there = sa.tuple_(*mark[0])
-            query = query.where(age > there if oldest_first else age < there)
-        order = [column.asc() if oldest_first else column.desc() for column in (columns.created_at, self._place)]
-        return [row[0] for row in self._rows(query.order_by(*order))]
-
     def _read(self, client: DBOSClient, ids: list[str]) -> list[Job]:
         """These jobs, in this order, without those that are none."""
         if not ids:
             return []
         rows = {row.workflow_id: row for row in client.list_workflows(workflow_ids=ids) if row.name == WORKFLOW}
-        waiting = any(row.status in _WAITING for row in rows.values())
-        queue = self._queue() if waiting else {}
+        waiting = any(row.status in WAITING for row in rows.values())
+        queue = self._queries.places() if waiting else {}
         jobs = (self._job(rows[identity], queue.get(identity)) for identity in ids if identity in rows)
         return [job for job in jobs if job is not None]
-
-    def _queue(self) -> dict[str, int]:
-        """The place of each waiting job, from 1 on, in the order in which workers take them."""
-        columns = self._table.c
-        query = sa.select(columns.workflow_uuid).where(columns.name == WORKFLOW, columns.status.in_(_WAITING))
-        rows = self._rows(query.order_by(columns.priority, columns.created_at, self._place))
-        return {row[0]: place for place, row in enumerate(rows, start=1)}
 
     def _job(self, row: WorkflowStatus, queue_position: int | None) -> Job | None:
         try:

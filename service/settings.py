@@ -139,6 +139,13 @@ class Settings(BaseSettings):
             raise ValueError("must be like http://127.0.0.1:8080, without a path")
         return value.rstrip("/")
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"(sqlite:/|postgresql:)//.", value.get_secret_value()):
+            raise ValueError("must be postgresql://user:password@host/name or sqlite:///file")
+        return value
+
     @field_validator("preload")
     @classmethod
     def _can_be_preloaded(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from service import errors
+from service.job import Status
 from service.job_answers import checkpoint_bodies, event_body, job_body
 from service.job_history import place_of
 from service.job_plan import job_id, plan, request_hash
 from service.job_schemas import CheckpointList, CreateJobBody, EventList, JobBody, JobList, read_create_job
 from service.job_stream import follow
-from service.jobs import Status
 from service.routes.bodies import read_json_value
 from service.routes.parameters import RuntimeOf
 from service.routes.responses import answer, failures

@@ -1,6 +1,5 @@
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -35,9 +34,5 @@ def stack(tool: Tool, image: str, tmp_path_factory: pytest.TempPathFactory) -> I
         print(f"\nfrom `up` to healthy: {stack.up():.1f} s")
         yield stack
     finally:
+        stack.client.close()
         stack.down("--volumes")
-
-
-@pytest.fixture(scope="session")
-def examples() -> Path:
-    return ROOT / "examples"

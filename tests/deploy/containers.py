@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,21 @@ class Stack:
     def get(self, path: str, **arguments: Any) -> Any:
         """The JSON of a `GET` that succeeds."""
         return self.client.get(path, **arguments).raise_for_status().json()
+
+    def predict_image(
+        self, model: str = "digits-stl", *, headers: Mapping[str, str] | None = None, **query: Any
+    ) -> httpx.Response:
+        """The answer to the image of the README."""
+        content = (ROOT / "examples" / "digit.png").read_bytes()
+        headers = {"Content-Type": "image/png", **(headers or {})}
+        return self.client.post(f"/v1/models/{model}/predict", params=query, content=content, headers=headers)
+
+    def predict_recording(self, **query: Any) -> httpx.Response:
+        """The answer to the recording of the README."""
+        content = (ROOT / "examples" / "recording.bin").read_bytes()
+        headers = {"Content-Type": "application/octet-stream"}
+        query = {"format": "nmnist", **query}
+        return self.client.post("/v1/models/nmnist-stl/predict", params=query, content=content, headers=headers)
 
 
 def free_port() -> int:

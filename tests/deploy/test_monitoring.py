@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,17 +61,14 @@ def prometheus(stack: Stack, image: str, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def used(stack: Stack, prometheus: str, examples: Path) -> None:
+def used(stack: Stack, prometheus: str) -> None:
     """Both shipped kinds of input were predicted, and a request was dropped, while Prometheus was looking."""
     until(lambda: query(prometheus, 'up{job="snn"} == 1'))
     for _ in range(2):
-        digit, recording = (examples / "digit.png").read_bytes(), (examples / "recording.bin").read_bytes()
-        kinds = {"Content-Type": "image/png"}, {"Content-Type": "application/octet-stream"}
-        stack.client.post("/v1/models/digits-stl/predict", content=digit, headers=kinds[0]).raise_for_status()
-        events = {"content": recording, "headers": kinds[1], "params": {"format": "nmnist"}}
-        stack.client.post("/v1/models/nmnist-stl/predict", **events).raise_for_status()
-        late = kinds[0] | {"X-Request-Timeout-Ms": "1"}
-        assert stack.client.post("/v1/models/mnist-stl/predict", content=digit, headers=late).status_code == 504
+        stack.predict_image().raise_for_status()
+        stack.predict_recording().raise_for_status()
+        assert stack.predict_image("mnist-stl", headers={"X-Request-Timeout-Ms": "1"}).status_code == 504
+        time.sleep(2)  # a rate is one between two looks
     until(lambda: query(prometheus, "sum(rate(snn_predictions_total[1m])) > 0"))
     until(lambda: query(prometheus, "sum(rate(snn_dropped_total[1m])) > 0"))
 

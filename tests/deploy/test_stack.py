@@ -3,7 +3,6 @@
 import io
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,13 +10,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
-from tests.deploy.containers import Stack, until
+from tests.deploy.containers import ROOT, Stack, until
 
 pytestmark = pytest.mark.deploy
 
 JOBS = "/v1/fine_tuning/jobs"
-IMAGES = "/v1/models/digits-stl/predict"
-RECORDINGS = "/v1/models/nmnist-stl/predict"
 
 
 def upload(stack: Stack) -> str:
@@ -58,30 +55,16 @@ def trained(stack: Stack, identity: str, epochs: int) -> None:
     assert job(stack, identity)["status"] == "running"
 
 
-def predict(stack: Stack, examples: Path, **parameters: Any) -> Any:
-    return (
-        stack.client.post(
-            IMAGES,
-            params=parameters,
-            content=(examples / "digit.png").read_bytes(),
-            headers={"Content-Type": "image/png"},
-        )
-        .raise_for_status()
-        .json()
-    )
+def predict(stack: Stack, **query: Any) -> Any:
+    return stack.predict_image(**query).raise_for_status().json()
 
 
-def test_an_image_and_a_recording_are_predicted(stack: Stack, examples: Path) -> None:
-    image = predict(stack, examples)
+def test_an_image_and_a_recording_are_predicted(stack: Stack) -> None:
+    image = predict(stack)
     assert (image["model"], image["version"]) == ("digits-stl", 1)
     assert image["predictions"][0]["label"] == "0"
     assert image["predictions"][0]["spikes"]["total"] == 2641
-    recording = stack.client.post(
-        RECORDINGS,
-        params={"format": "nmnist"},
-        content=(examples / "recording.bin").read_bytes(),
-        headers={"Content-Type": "application/octet-stream"},
-    ).json()
+    recording = stack.predict_recording().raise_for_status().json()
     assert recording["predictions"][0]["label"] == "0"
     assert recording["predictions"][0]["spikes"]["total"] == 48213
 
@@ -100,19 +83,19 @@ def test_the_containers_have_no_more_rights_than_they_need(stack: Stack, service
     assert found["Seccomp"] == "2"
 
 
-def test_a_fine_tuned_version_is_served_and_promoted(stack: Stack, examples: Path) -> None:
+def test_a_fine_tuned_version_is_served_and_promoted(stack: Stack) -> None:
     found = ended(stack, submit(stack, promote="always"))
     name, version = found["fine_tuned_model"].split("/")
     assert name == "digits-stl"
     until(lambda: stack.get("/v1/models/digits-stl")["default_version"] == int(version), patience=10)
-    assert predict(stack, examples)["version"] == int(version)
-    assert predict(stack, examples, version=1)["version"] == 1
+    assert predict(stack)["version"] == int(version)
+    assert predict(stack, version=1)["version"] == 1
 
 
-def test_a_killed_api_comes_back(stack: Stack, examples: Path) -> None:
+def test_a_killed_api_comes_back(stack: Stack) -> None:
     before = stack.get("/v1/models")
     print(f"\nfrom `kill -9` of the api to healthy: {stack.kill('api'):.1f} s")
-    assert predict(stack, examples)["predictions"]
+    assert predict(stack)["predictions"]
     until(lambda: [one["default_version"] for one in stack.get("/v1/models")["data"]] == defaults(before))
 
 
@@ -135,10 +118,10 @@ def test_a_killed_worker_comes_back_and_goes_on_with_its_job(stack: Stack) -> No
     assert len(epochs) <= 31, "what was saved was trained once more"
 
 
-def test_down_and_up_lose_nothing(stack: Stack, examples: Path) -> None:
+def test_down_and_up_lose_nothing(stack: Stack) -> None:
     identity = submit(stack, n_epochs=30)
     trained(stack, identity, 2)
-    models, files, answer = stack.get("/v1/models"), stack.get("/v1/files"), predict(stack, examples)
+    models, files, answer = stack.get("/v1/models"), stack.get("/v1/files"), predict(stack)
     jobs = {each["id"]: each["status"] for each in stack.get(JOBS)["data"]}
     start = time.monotonic()
     stack.down()
@@ -148,20 +131,20 @@ def test_down_and_up_lose_nothing(stack: Stack, examples: Path) -> None:
     print(f"from `up` to healthy: {stack.up():.1f} s")
     assert stack.get("/v1/files") == files
     assert defaults(stack.get("/v1/models")) == defaults(models)
-    assert predict(stack, examples)["predictions"] == answer["predictions"]
+    assert predict(stack)["predictions"] == answer["predictions"]
     assert ended(stack, identity)["progress"]["epoch"] == 30
     after = {each["id"]: each["status"] for each in stack.get(JOBS)["data"]}
     assert after == jobs | {identity: "succeeded"}
 
 
-def test_what_was_accepted_is_answered_before_the_api_leaves(stack: Stack, examples: Path) -> None:
-    recording = (examples / "recording.bin").read_bytes()
+def test_what_was_accepted_is_answered_before_the_api_leaves(stack: Stack) -> None:
+    recording = (ROOT / "examples" / "recording.bin").read_bytes()
     files = [("file", (f"{number}.bin", recording)) for number in range(32)]
     accepted = 12
 
     def ask() -> int:
         with httpx.Client(base_url=stack.url, timeout=60) as client:
-            answer = client.post(RECORDINGS, params={"format": "nmnist"}, files=files)
+            answer = client.post("/v1/models/nmnist-stl/predict", params={"format": "nmnist"}, files=files)
         return len(answer.raise_for_status().json()["predictions"])
 
     with ThreadPoolExecutor(accepted) as pool:
@@ -181,7 +164,7 @@ def waiting(stack: Stack) -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith("snn_queue_depth "))
 
 
-def test_keys_come_from_a_file_that_only_the_containers_see(stack: Stack, examples: Path) -> None:
+def test_keys_come_from_a_file_that_only_the_containers_see(stack: Stack) -> None:
     """Last in this module: from here on the service wants a key."""
     (stack.folder / "deploy" / "secrets" / "api_keys").write_text("a-secret-key\n")
     port = stack.url.rpartition(":")[2]

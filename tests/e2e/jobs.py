@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from service.datasets import Limits, inspect
+from service.job import Job
 from service.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, Event, JobSpec, read_events
-from service.jobs import Job
 from service.jobs import Jobs as JobsClient
 from service.uploads import Uploads
 from tests.service.test_main import ROOT, environment

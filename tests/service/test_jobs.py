@@ -20,8 +20,9 @@ from service.errors import (
     JobsUnavailable,
     ServiceError,
 )
+from service.job import Job, Status
 from service.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS, append_event
-from service.jobs import Job, Jobs, Status, dbos_priority
+from service.jobs import Jobs, dbos_priority
 from tests.service.jobs_at_work import DATABASES, job_spec, new_database, working
 
 

@@ -37,6 +37,8 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("SNN_PORT", "70000", "65535"),
         ("SNN_MAX_BATCH_SIZE", "0", "greater than 0"),
+        ("SNN_DATABASE_URL", "sqlite://", "sqlite:///file"),
+        ("SNN_DATABASE_URL", "mysql://host/jobs", "postgresql://"),
         ("SNN_DEVICE", "tpu", "'auto', 'cpu', 'cuda' or 'cuda:N'"),
         ("SNN_PRELOAD", "Digits", "cannot preload 'Digits'"),
         ("SNN_ENERGY_PROFILE", "cmos-45", "not one of cmos-45nm"),
