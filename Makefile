@@ -4,7 +4,7 @@
 #   make service  start the service alone
 #   make worker   start a fine-tuning worker alone
 #   make test     run the tests
-#   make test-long  run those that take minutes: ten thousand requests, an overload
+#   make test-long  run those that take minutes: ten thousand requests, an overload, processes that are killed
 #   make test-postgres  run those of fine-tuning on a Postgres server of their own, where Postgres is installed
 #   make test-torchserve  run those with a TorchServe, which needs Java 17 or newer
 #   make test-deploy  build the container image and run the compose file, with docker or podman: minutes
@@ -24,6 +24,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 300
+export CONTAINER_TOOL BUILD_FLAGS
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -1,4 +1,4 @@
-"""Processes with all their descendants, as Linux tells of them: how much memory they hold, and stopping them a while."""
+"""Processes with all their descendants, as Linux tells of them: time, memory and signals."""
 
 import os
 import signal
@@ -42,3 +42,13 @@ def memory(processes: Iterable[int]) -> tuple[float, float]:
         resident += kilobytes["Rss"]
         proportional += kilobytes["Pss"]
     return resident / 1024, proportional / 1024
+
+
+def cpu_seconds(processes: Iterable[int]) -> float:
+    """Time that cores have spent on them so far, in the system too."""
+    ticks = 0
+    for process in processes:
+        # the second field, the name in brackets, may hold anything
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -24,6 +24,7 @@ APPLICATION_VERSION = "1"  # of what a job means; pinned, so that a new release 
 
 JOBS_FOLDER = "jobs"
 FILES_FOLDER = "files"
+LOCKS_FOLDER = "locks"
 SPEC_FILE = "job.json"
 EVENTS_FILE = "events.jsonl"
 LOG_FILE = "child.log"

@@ -22,10 +22,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.datasets import Summary
 from service.errors import FileNotFound, InsufficientStorage, ServiceError
-from service.job_spec import FILES_FOLDER
+from service.job_spec import FILES_FOLDER, LOCKS_FOLDER
 
 UPLOADS_FOLDER = "uploads"
-LOCKS_FOLDER = "locks"
 
 _INCOMING = ".incoming-"
 _UNFINISHED = ".unfinished-"

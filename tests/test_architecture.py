@@ -107,8 +107,8 @@ def test_http_ends_at_the_routes_and_the_application_around_them() -> None:
     assert users <= {f"service/{name}.py" for name in ("app", "failures", "middleware", "openapi", "waiting")}
 
 
-def test_the_jobs_engine_stays_in_two_files() -> None:
-    assert users_of(("dbos",)) <= {"service/jobs.py", "training/worker.py"}
+def test_the_jobs_engine_stays_in_three_files() -> None:
+    assert users_of(("dbos",)) <= {"service/jobs.py", "training/claims.py", "training/worker.py"}
 
 
 def test_no_module_unpickles_data() -> None:

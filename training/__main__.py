@@ -15,7 +15,7 @@ from service.errors import ServiceError
 from service.settings import InvalidSettings, load
 from service.store import Store
 from training.config import ConfigError, TrainingConfig, load_preset, preset_names
-from training.data import DataError
+from training.errors import DataError
 from training.structure import StructureError
 
 EXAMPLES = """
@@ -163,7 +163,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _fine_tune(options: argparse.Namespace) -> None:
-    from training.process import die_with_parent
+    from training.parent import die_with_parent
 
     die_with_parent()
     try:

@@ -7,13 +7,14 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from service.card import EventEncoder, ImageEncoder, InputSpec, ModelName, Neuron, Surrogate
-from training.neurons import ThresholdScope
 from training.structure import parse_structure
 
 
 class ConfigError(Exception):
     """A configuration that cannot be used; the message names the field and says what would be right."""
 
+
+ThresholdScope = Literal["neuron", "channel", "layer"]
 
 IMAGE_FIELDS = ("coding", "image_shape")
 EVENT_FIELDS = ("binning", "step_us", "bin_value", "event_drop")

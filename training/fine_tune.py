@@ -25,9 +25,10 @@ from service.job_spec import SPEC_FILE, JobSpec
 from service.settings import Settings
 from service.store import Store
 from training.base import HYPERPARAMETERS, Base, FineTuningModule, recipe_of, starting_network
-from training.data import DataError
+from training.child import BUSY
 from training.data.upload import VALIDATION_FRACTION, Samples, load_parts
 from training.encode import build_encoder
+from training.errors import DataError
 from training.evaluate import evaluate, metrics
 from training.export import DivergedError, load_scripted, publish, script
 from training.job_report import Report, ReportedStates
@@ -38,7 +39,7 @@ from training.run import replacing
 from training.train import provenance
 
 ATTEMPT_FILE, RUN_FOLDER = "attempt", "run"
-FAILED, BUSY = 1, 75
+FAILED = 1
 
 
 def main(folder: Path, settings: Settings) -> NoReturn:

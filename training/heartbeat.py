@@ -1,5 +1,6 @@
 """Small files by which a worker shows that it is alive: one of its own, and one in the folder of the job it runs."""
 
+import asyncio
 import json
 import logging
 import os
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from service.job_spec import LOST_AFTER_SECONDS
+from service.job_spec import HEARTBEAT_SECONDS, LOST_AFTER_SECONDS
 from service.settings import Settings
 
 WORKERS_FOLDER = "workers"
@@ -40,6 +41,13 @@ def beat(path: Path, worker: str) -> None:
         unfinished.replace(path)
     except OSError as error:
         log.warning("%s was not written: %s", path.name, error.strerror)
+
+
+async def keep_beating(path: Path, worker: str) -> None:
+    """Say so again and again, until it is cancelled."""
+    while True:
+        beat(path, worker)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 def is_healthy(settings: Settings) -> bool:

@@ -1,13 +1,12 @@
 """Leaky integrate-and-fire neurons with a trainable threshold."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from training.config import ThresholdScope
 from training.surrogate import arctan_slope
-
-ThresholdScope = Literal["neuron", "channel", "layer"]
 
 
 def threshold_shape(shape: tuple[int, ...], scope: ThresholdScope) -> tuple[int, ...]:

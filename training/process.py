@@ -1,9 +1,7 @@
-"""The child process of a job: it dies with its parent, stops when told to, and holds what only one may hold."""
+"""The child process of a job: it stops when told to, and holds what only one may hold."""
 
-import ctypes
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,29 +11,11 @@ import torch
 from filelock import FileLock, Timeout
 
 from service.cores import MOST_THREADS, available_cores
-from service.job_spec import PARENT_VARIABLE
+from service.job_spec import LOCKS_FOLDER
 from service.settings import Settings
 
-LOCKS_FOLDER = "locks"
 LOCK_FILE = ".lock"
 NICENESS = 10
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process once its parent is gone; leave at once where that has already happened.
-
-    The parent is the one that `PARENT_VARIABLE` names, without which it is the present one. Linux only; elsewhere this
-    does nothing.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    parent = int(os.environ.get(PARENT_VARIABLE) or os.getppid())
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() != parent:
-        raise SystemExit(128 + signal.SIGKILL)
 
 
 class Stop:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from service.datasets import Limits, inspect
 from service.job import Job
 from service.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, Event, JobSpec, read_events
@@ -118,6 +120,12 @@ class World:
         """Whether a version is being written at this moment."""
         return any((self.store.root / MODEL).glob(".publish-*"))
 
+    @contextmanager
+    def no_version_is_numbered(self) -> Iterator[None]:
+        """A version that is published stays at the last step, in which it is seen on a busy machine too."""
+        with FileLock(self.store.root / MODEL / ".lock"):
+            yield
+
     def given(self) -> dict[str, str]:
         """The settings of every process of this world."""
         given = {
@@ -202,6 +210,7 @@ def held_when(condition: Callable[[], bool], process: int) -> Iterator[None]:
     """Stop the process in a moment in which the condition holds; it goes on, if it is still there, at the end."""
     deadline = time.monotonic() + PATIENCE
     while True:
+        assert runs(process), "it ended before the moment came"
         assert time.monotonic() < deadline, "the moment never came"
         if condition():
             os.kill(process, signal.SIGSTOP)

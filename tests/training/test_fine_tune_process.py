@@ -8,10 +8,10 @@ import pytest
 import torch
 from filelock import FileLock
 
-from service.job_spec import PARENT_VARIABLE
+from service.job_spec import LOCKS_FOLDER, PARENT_VARIABLE
 from tests.training.jobs import Jobs, events, kinds, last, until
-from training.fine_tune import ATTEMPT_FILE, BUSY, RUN_FOLDER
-from training.process import LOCKS_FOLDER
+from training.child import BUSY
+from training.fine_tune import ATTEMPT_FILE, RUN_FOLDER
 from training.run import LAST
 
 AT_ONCE_S = 20  # well under a second where the processor is free

@@ -5,7 +5,8 @@ import pytest
 import snntorch  # type: ignore[import-untyped]
 import torch
 
-from training.neurons import LIF, ThresholdScope, threshold_shape
+from training.config import ThresholdScope
+from training.neurons import LIF, threshold_shape
 from training.surrogate import arctan_slope
 
 

@@ -9,10 +9,7 @@ from sklearn.model_selection import train_test_split  # type: ignore[import-unty
 from torch import Tensor
 
 from service.card import InputSpec
-
-
-class DataError(Exception):
-    """Data that is missing or not what it should be; the message names the file and says what would be right."""
+from training.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)

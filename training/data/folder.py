@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from service.card import InputSpec
 from service.datasets import read_image
 from service.errors import ServiceError
-from training.data.dataset import DataError, Dataset, Images
+from training.data.dataset import Dataset, Images
+from training.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 CHANNELS = (1, 3)

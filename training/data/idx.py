@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from service.card import InputSpec
-from training.data.dataset import DataError, Dataset, Images
+from training.data.dataset import Dataset, Images
+from training.errors import DataError
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 UNSIGNED_BYTE = 0x08

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from service.card import InputSpec
-from training.data.dataset import DataError, Dataset, Recordings
+from training.data.dataset import Dataset, Recordings
+from training.errors import DataError
 
 INPUT = InputSpec(kind="events", channels=2, height=34, width=34)
 LABELS = tuple("0123456789")

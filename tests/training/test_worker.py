@@ -1,0 +1,28 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHECK = "import sys, training.__main__, training.worker, training.parent; sys.exit('torch' in sys.modules)"
+
+
+def test_a_process_that_only_waits_for_jobs_does_without_torch() -> None:
+    subprocess.run([sys.executable, "-c", CHECK], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--preset", "nothing"], ["worker", "--health"]])
+def test_what_trains_nothing_does_not_wait_for_torch(arguments: list[str], tmp_path: Path) -> None:
+    settings = {"SNN_DATA_DIR": str(tmp_path), "SNN_DEVICE": "cuda:1"}
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "training", *arguments],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("SNN_")} | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "service.settings" in ended.stderr
+    assert "torch" not in {line.split()[-1] for line in ended.stderr.splitlines() if line}

@@ -1,0 +1,26 @@
+"""A child process does not outlive its parent. It says so before anything else, while torch is not imported yet."""
+
+import ctypes
+import os
+import signal
+import sys
+
+from service.job_spec import PARENT_VARIABLE
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process once its parent is gone; leave at once where that has already happened.
+
+    The parent is the one that `PARENT_VARIABLE` names, without which it is the present one. Linux only; elsewhere this
+    does nothing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    parent = int(os.environ.get(PARENT_VARIABLE) or os.getppid())
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:
+        raise SystemExit(128 + signal.SIGKILL)
