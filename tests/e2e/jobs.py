@@ -23,7 +23,7 @@ from tests.training.jobs import Jobs as TrainingJobs
 from training.fine_tune import RUN_FOLDER
 from training.run import LAST
 
-PATIENCE = 120.0
+PATIENCE = 300.0  # a training has a low priority on a machine that may have much else to do
 MODEL = "tiny-image"  # of which the tiny store has versions 1 and 2
 
 

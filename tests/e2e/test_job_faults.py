@@ -25,13 +25,13 @@ BEFORE = [1, 2]
 DIVERGING = 1e30
 
 
-def check_whole(world: World, job: str, *, epochs: int = EPOCHS) -> None:
+def check_whole(world: World, job: str) -> None:
     """The job has succeeded with one new version, each epoch was told, and no attempt told after a later one."""
     done = world.ended(job)
     assert (done.status, done.error) == ("succeeded", None), (world.data / "worker.log").read_text()
     assert done.fine_tuned_model == f"{MODEL}/3"
     assert world.store.versions(MODEL) == [*BEFORE, 3]
-    assert world.epochs(job) == list(range(1, epochs + 1))
+    assert world.epochs(job) == list(range(1, EPOCHS + 1))
     assert world.attempts(job) == sorted(world.attempts(job))
     assert len(world.told(job, "published")) == 1
 
@@ -183,7 +183,7 @@ def test_a_queued_job_that_is_cancelled_never_runs(world: World) -> None:
 
 @pytest.mark.long
 def test_cancel_and_resume_ten_times_in_a_row(world: World) -> None:
-    job = world.submit(n_epochs=100)
+    job = world.submit(n_epochs=EPOCHS)
     with world.worker() as worker:
         until(lambda: world.epochs(job))
         for turn in range(10):
@@ -191,7 +191,7 @@ def test_cancel_and_resume_ten_times_in_a_row(world: World) -> None:
             time.sleep(0.1 * turn)
             world.resume(job)
             time.sleep(0.1 * turn)
-        check_whole(world, job, epochs=100)
+        check_whole(world, job)
         assert leave(worker) == 0
 
 
