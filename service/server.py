@@ -36,10 +36,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start the application, then listen."""
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         # What is imported and built by now stays. Searched for garbage, it would hold every request up for 70 ms.
         gc.collect()
         gc.freeze()
-        self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to leave; called by the signal."""
