@@ -9,6 +9,7 @@ back.
 import asyncio
 import logging
 import os
+import select
 import signal
 import sys
 import threading
@@ -89,14 +90,14 @@ class Worker:
 
     def run(self) -> None:
         """Work until a signal; a second Ctrl-C ends the process at once, and its child with it."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        signals = _heard_signals()
         launch = threading.Thread(target=self._launch, daemon=True)  # which may wait for the database
         launch.start()
         threading.Thread(target=self._claims.take_up_left_jobs, args=(self._jobs, self._told), daemon=True).start()
         while not self._told.is_set():
             beat(health_file(self._settings), self._name)
-            self._told.wait(HEARTBEAT_SECONDS)
+            if select.select([signals], [], [], HEARTBEAT_SECONDS)[0]:
+                self._told.set()
         self._leaving.set()
         log.info("told to leave%s", "" if self._childless.is_set() else ": the running job is being stopped")
         self._childless.wait(self._settings.worker_grace_seconds + 5)
@@ -105,11 +106,6 @@ class Worker:
             _within(5, self._claims.give_back)
         health_file(self._settings).unlink(missing_ok=True)
         log.info("left")
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        if number == signal.SIGINT:
-            signal.signal(number, signal.SIG_DFL)
-        self._told.set()
 
     def _launch(self) -> None:
         DBOS.workflow(
@@ -188,6 +184,19 @@ class Worker:
 
 def _failure(failed: JobFailed) -> PortableWorkflowError:
     return PortableWorkflowError(failed.message, name="JobFailed", code=failed.code, data={"param": failed.param})
+
+
+def _heard_signals() -> int:
+    """A pipe to which SIGTERM and SIGINT write a byte; a second SIGINT ends the process.
+
+    A handler that set an event could run while its own lock is held, by a signal just before it, and wait for ever.
+    """
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    return read
 
 
 def _within(seconds: float, call: Callable[[], None]) -> None:

@@ -1,6 +1,8 @@
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,21 @@ def test_what_trains_nothing_does_not_wait_for_torch(arguments: list[str], tmp_p
     )
     assert "service.settings" in ended.stderr
     assert "torch" not in {line.split()[-1] for line in ended.stderr.splitlines() if line}
+
+
+def test_many_signals_at_once_end_the_worker_as_one_does(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as errors:
+        command = [sys.executable, "-m", "training", "worker"]
+        environment = os.environ | {"SNN_DATA_DIR": str(tmp_path / "data")}
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=errors)
+    try:
+        while "waits for jobs" not in log.read_text():
+            assert worker.poll() is None
+            time.sleep(0.05)
+        for _ in range(100):
+            worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+    finally:
+        worker.kill()
+        worker.wait()
