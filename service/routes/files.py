@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from service import errors
 from service.datasets import Limits
 from service.file_schemas import FileBody, FileDeleted, FileForm, FileList
+from service.routes.pages import cut_page
 from service.routes.parameters import RuntimeOf
 from service.routes.responses import answer, failures
 from service.routes.upload_form import read_upload
@@ -94,17 +95,13 @@ async def list_files(
     found = [upload for upload in found if purpose in (None, upload.purpose)]
     if order == "asc":
         found.reverse()
-    start = 0
-    if after is not None:
-        start = next((index for index, upload in enumerate(found, 1) if upload.id == after), 0)
-        if not start:
-            raise errors.FileNotFound(f"there is no file {after!r} on this list", param="after")
-    page = found[start : start + limit]
+    unknown = errors.FileNotFound(f"there is no file {after!r} on this list", param="after")
+    page, has_more = cut_page(found, after, limit, unknown)
     return answer(
         FileList(
             object="list",
             data=[FileBody.of(upload) for upload in page],
-            has_more=len(found) > start + limit,
+            has_more=has_more,
             first_id=page[0].id if page else None,
             last_id=page[-1].id if page else None,
         )

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import errors
+from service.routes.pages import cut_page
 from service.routes.parameters import Name, RuntimeOf
 from service.routes.responses import answer, failures
 from service.store import Action
@@ -70,17 +71,13 @@ async def list_model_history(
         )
         for number, change in enumerate(changes, 1)
     ][::-1]
-    start = 0
-    if after is not None:
-        start = next((index for index, change in enumerate(found, 1) if change.id == after), 0)
-        if not start:
-            raise errors.InvalidParameter(f"{after!r} is no change of model {name!r}", param="after")
-    page = found[start : start + limit]
+    unknown = errors.InvalidParameter(f"{after!r} is no change of model {name!r}", param="after")
+    page, has_more = cut_page(found, after, limit, unknown)
     return answer(
         ChangeList(
             object="list",
-            data=page,
-            has_more=len(found) > start + limit,
+            data=list(page),
+            has_more=has_more,
             first_id=page[0].id if page else None,
             last_id=page[-1].id if page else None,
         )
