@@ -1,5 +1,7 @@
 """One tree of errors, and one table that turns them into HTTP."""
 
+import errno
+
 
 class ServiceError(Exception):
     """A failure that a caller is told about.
@@ -222,6 +224,9 @@ class ShuttingDown(Unavailable):
     """The service is leaving."""
 
     code = "shutting_down"
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # what the system says of a full disk
 
 
 class InsufficientStorage(ServiceError):

@@ -5,7 +5,6 @@ when it is first needed, so that a service whose database cannot be reached answ
 """
 
 import asyncio
-import errno
 import logging
 import sqlite3
 import time
@@ -28,6 +27,7 @@ from dbos import error as dbos_error
 from pydantic import ValidationError
 
 from service.errors import (
+    NO_ROOM,
     IdempotencyConflict,
     InsufficientStorage,
     JobNotCancellable,
@@ -334,7 +334,7 @@ def _seconds(milliseconds: int | None) -> float | None:
 
 def _is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return error.errno in NO_ROOM
     text = str(error)
     return "database or disk is full" in text or "No space left on device" in text
 

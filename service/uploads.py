@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.datasets import Summary
-from service.errors import FileNotFound, InsufficientStorage, ServiceError
+from service.errors import NO_ROOM, FileNotFound, InsufficientStorage, ServiceError
 from service.job_spec import FILES_FOLDER, LOCKS_FOLDER
 
 UPLOADS_FOLDER = "uploads"
@@ -29,7 +29,6 @@ UPLOADS_FOLDER = "uploads"
 _INCOMING = ".incoming-"
 _UNFINISHED = ".unfinished-"
 _LOCK_TIMEOUT_S = 10.0
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 log = logging.getLogger(__name__)
 
@@ -232,7 +231,7 @@ def _explained() -> Iterator[None]:
     except Timeout as error:
         raise ServiceError(f"another process has held the uploads for {_LOCK_TIMEOUT_S:.0f} s") from error
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in (*NO_ROOM, errno.EFBIG):
             raise InsufficientStorage("the service's disk is full") from error
         raise ServiceError(f"the uploads cannot be read or written: {error.strerror}") from error
 

@@ -5,13 +5,13 @@ again without getting anywhere fails.
 """
 
 import asyncio
-import errno
 import logging
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from service.errors import NO_ROOM
 from service.job_spec import SPEC_FILE, JobSpec, append_event
 from training.child import BUSY, Child, published
 
@@ -107,7 +107,7 @@ class Attempts:
 
 
 def _unusable(error: OSError) -> JobFailed:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in NO_ROOM
     code = "insufficient_storage" if full else "internal_error"
     return JobFailed(f"the job's folder cannot be used: {error.strerror}", code=code)
 

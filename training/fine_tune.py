@@ -5,7 +5,6 @@ promotes once. The exit status is 0 once the version is published; `BUSY` where 
 signal where it was told to stop; 1 for a failure, of which the last event of kind `failed` tells.
 """
 
-import errno
 import os
 import shutil
 import sys
@@ -20,7 +19,7 @@ import torch
 
 from service.card import Card, CardError, Learning, read_card
 from service.datasets import Limits
-from service.errors import InsufficientStorage, ServiceError
+from service.errors import NO_ROOM, InsufficientStorage, ServiceError
 from service.job_spec import SPEC_FILE, JobSpec
 from service.settings import Settings
 from service.store import Store
@@ -193,7 +192,7 @@ def published_by(store: Store, name: str, job: str) -> int | None:
 
 def explained(error: Exception) -> tuple[str, str, str | None]:
     """Code, message and parameter of a failure, as its `failed` event and the job's error tell them."""
-    if any(isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in _chain(error)):
+    if any(isinstance(each, OSError) and each.errno in NO_ROOM for each in _chain(error)):
         return InsufficientStorage.code, "the disk is full; the job can be resumed once there is room", None
     if isinstance(error, DivergedError):
         return (
