@@ -35,6 +35,7 @@ RUN python3 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
+COPY contract contract
 COPY service service
 COPY training training
 RUN pip install --no-deps --target /opt/stl-snn .

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from benchmarks.load import SERVER_CORE, free_port, pin, server, service
 from benchmarks.processes import children, descendants, tell
-from service.store import Store
+from contract.store import Store
 from tests.torchserve.server import TorchServe, write_archive
 
 OURS = "service"

@@ -39,9 +39,9 @@ from benchmarks.machine import (
 )
 from benchmarks.peers import Peer, plain_loop, snntorch_network, spikes_of, spikingjelly_network
 from benchmarks.subjects import CLASSES, Subject, fresh, shipped
-from service.card import CARD_FILE, Card, Learning, Metrics, read_card
+from contract.card import CARD_FILE, Card, Learning, Metrics, read_card
+from contract.store import CHECKPOINT_FILE, Store
 from service.checkpoint import Checkpoint, ImageSample
-from service.store import CHECKPOINT_FILE, Store
 from training.encode import build_encoder
 from training.export import inference_form, script
 from training.network import SpikingNetwork

@@ -15,8 +15,8 @@ from fastapi import Body, Response
 from pydantic_core import to_json
 
 from benchmarks.plain import answer_of
+from contract.images import read_image
 from service.checkpoint import Activity, Checkpoint, ImageSample
-from service.images import read_image
 
 MAX_BATCH_SIZE = 32
 BATCH_SECONDS = 0.001

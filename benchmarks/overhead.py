@@ -18,7 +18,7 @@ from statistics import median
 
 from benchmarks.load import ROOT, closed_loop, free_port, server, service
 from benchmarks.machine import describe_machine, print_header, print_row, times_faster
-from service.store import Store
+from contract.store import Store
 
 CLIENTS = 16
 ROUNDS = 3

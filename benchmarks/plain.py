@@ -12,11 +12,11 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from pydantic_core import to_json
 
+from contract.card import Card
+from contract.energy import PROFILES
+from contract.images import read_image
 from service.answer import prediction
-from service.card import Card
 from service.checkpoint import Activity, Checkpoint, ImageSample
-from service.energy import PROFILES
-from service.images import read_image
 from service.schemas import PredictAnswer, Timing
 
 TIMING: Timing = {"queue_ms": 0.0, "compute_ms": 0.0, "total_ms": 0.0, "batch_size": 1}

@@ -34,9 +34,9 @@ from benchmarks.contestants import OTHERS, OURS, Contest, Contestant, left_out
 from benchmarks.load import ROOT, Result, closed_loop
 from benchmarks.machine import describe_machine, positive, print_header, print_row, times_faster
 from benchmarks.processes import cpu_seconds, memory
-from service.card import InputSpec
+from contract.card import InputSpec
+from contract.store import Store
 from service.checkpoint import Checkpoint
-from service.store import Store
 
 
 def pictures(shape: InputSpec) -> list[bytes]:

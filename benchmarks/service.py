@@ -21,8 +21,8 @@ from PIL import Image
 
 from benchmarks.load import ROOT, SERVER_CORE, Result, closed_loop, open_loop, pin, service
 from benchmarks.machine import describe_machine, print_header, print_row, use_one_thread
+from contract.store import Store
 from service.checkpoint import Checkpoint, ImageSample
-from service.store import Store
 
 CLIENTS = (1, 8, 64)
 SHARES = (0.5, 1.0, 2.0)

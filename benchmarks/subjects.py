@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from service.card import Card, ImageEncoder, InputSpec, Layer, Neuron
-from service.store import Store
+from contract.card import Card, ImageEncoder, InputSpec, Layer, Neuron
+from contract.store import Store
 from training.builder import build_network
 from training.config import TrainingConfig, load_preset
 from training.encode import ImageInput

@@ -10,15 +10,15 @@ from contextlib import suppress
 
 import uvicorn
 
+from contract.errors import ServiceError
+from contract.settings import InvalidSettings, Settings, describe, load
 from service import logs
 from service.allocator import keep_freed_memory
 from service.app import create_app
-from service.errors import ServiceError
 from service.openapi import build_openapi, render
 from service.protocol import BoundedProtocol
 from service.runtime import choose_device
 from service.server import Server
-from service.settings import InvalidSettings, Settings, describe, load
 
 log = logging.getLogger("service")
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Literal
 
-from service.errors import DeadlineExceeded, Overloaded, RequestTimeout, ServiceError, ShuttingDown, Unavailable
+from contract.errors import DeadlineExceeded, Overloaded, RequestTimeout, ServiceError, ShuttingDown, Unavailable
 
 Stage = Literal["load", "body", "decode", "queue", "device"]
 Reason = Literal["deadline", "client_left", "shutting_down"]

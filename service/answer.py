@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from service.card import Card
+from contract.card import Card
+from contract.energy import Profile, estimate
 from service.checkpoint import Activity
-from service.energy import Profile, estimate
 from service.schemas import (
     ClassScore,
     Detail,

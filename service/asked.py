@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service import events
+from contract import events
+from contract.card import Card
+from contract.energy import Profile
+from contract.errors import InvalidParameter
+from contract.settings import Settings
 from service.answer import prediction
-from service.card import Card
 from service.decode import Decoded, Options
-from service.energy import Profile
-from service.errors import InvalidParameter
 from service.failures import unknown_name
 from service.request import Answer
 from service.schemas import Detail, Prediction
-from service.settings import Settings
 
 DEFAULT_TOP_K = 5
 

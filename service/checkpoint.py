@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.card import Card, CardError, card_of
-from service.errors import ModelError
+from contract.card import Card, CardError, card_of
+from contract.errors import ModelError
 
 _METHODS = ["encode_image", "encode_events", "initial_state", "step"]
 _WARM_UP_BATCHES = (1, 2)

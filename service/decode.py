@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.card import Card, EventEncoder
+from contract.card import Card, EventEncoder
+from contract.errors import InvalidEvents, InvalidImage, ServiceError, WrongInputKind
+from contract.events import check_events, events_from_lists, read_events
+from contract.events.read import NAMES_WITHOUT_HEADER, format_of
+from contract.images import Fitted, looks_like_image, pixel_count, read_image, read_pixels
 from service.checkpoint import EventSample, ImageSample, Sample
-from service.errors import InvalidEvents, InvalidImage, ServiceError, WrongInputKind
-from service.events import check_events, events_from_lists, read_events
-from service.events.read import NAMES_WITHOUT_HEADER, format_of
-from service.images import Fitted, looks_like_image, pixel_count, read_image, read_pixels
 from service.schemas import (
     EventsInput,
     EventsPreprocessing,

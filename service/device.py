@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from contract.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
 from service.checkpoint import Activity, Checkpoint, Sample
-from service.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
 from service.power import EnergyMeter
 
 # What fails a batch for a reason that is none of its samples: the server that runs the network elsewhere is away.

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.errors import (
+from contract.errors import (
     HTTP_STATUS,
     BadRequest,
     InvalidParameter,

@@ -5,8 +5,8 @@ A small data set gets more epochs, so that the network sees a few thousand sampl
 
 from math import ceil
 
-from service.card import Card
-from service.job_spec import Mode
+from contract.card import Card
+from contract.job_spec import Mode
 
 N_EPOCHS = range(1, 1001)
 BATCH_SIZE = range(1, 1025)

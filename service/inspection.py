@@ -16,8 +16,8 @@ from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
-from service.datasets import Limits, Summary, inspect
-from service.errors import ArchiveTooLarge, InvalidDataset, Overloaded, ServiceError
+from contract.datasets.inspect import Limits, Summary, inspect
+from contract.errors import ArchiveTooLarge, InvalidDataset, Overloaded, ServiceError
 
 _ROOT = Path(__file__).parents[1]
 _ERRORS: dict[str, type[ServiceError]] = {error.code: error for error in (InvalidDataset, ArchiveTooLarge)}

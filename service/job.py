@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from contract.job_spec import JobSpec
 from service.job_history import History
-from service.job_spec import JobSpec
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -24,7 +24,7 @@ ENDED: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
 
 @dataclass(frozen=True)
 class JobError:
-    """Why a job failed: a code of `service.errors` or of its own, and what the caller may read."""
+    """Why a job failed: a code of `contract.errors` or of its own, and what the caller may read."""
 
     code: str
     message: str

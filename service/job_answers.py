@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from contract.job_spec import Event
 from service.job import Job
 from service.job_history import event_id
 from service.job_schemas import (
@@ -14,7 +15,6 @@ from service.job_schemas import (
     Resolved,
     SupervisedBody,
 )
-from service.job_spec import Event
 
 OWNER = "stl-snn"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.errors import JobsUnavailable
+from contract.errors import JobsUnavailable
 
 PATIENCE_SECONDS = 2
 CONNECTIONS = 4

@@ -1,6 +1,6 @@
 """What a job's events say of it so far: when it started, how far it is, how well it does, what it published.
 
-The events are in the job's folder (`service.job_spec`), written by its worker and its child. An event's id is the
+The events are in the job's folder (`contract.job_spec`), written by its worker and its child. An event's id is the
 place in that file at which the next one begins.
 """
 
@@ -13,8 +13,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from service.errors import InvalidParameter
-from service.job_spec import EVENTS_FILE, HEARTBEAT_FILE, Event, Kind, Level, append_event, read_events
+from contract.errors import InvalidParameter
+from contract.job_spec import EVENTS_FILE, HEARTBEAT_FILE, Event, Kind, Level, append_event, read_events
 
 _NOT_METRICS = ("attempt", "epoch", "epochs", "step", "steps")
 _REMEMBERED = 1000

@@ -9,15 +9,15 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from service.card import NAME_PATTERN, Card
-from service.datasets import check_fits
-from service.errors import InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
+from contract.card import NAME_PATTERN, Card
+from contract.datasets.inspect import check_fits
+from contract.errors import InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
+from contract.job_spec import DataFile, JobSpec
+from contract.store import Store
 from service.failures import unknown_name
 from service.hyperparameters import LEARNING_RATE_MULTIPLIER, auto_batch_size, auto_epochs, base_learning_rate
 from service.job_schemas import CreateJobBody
-from service.job_spec import DataFile, JobSpec
 from service.registry import Registry, Version
-from service.store import Store
 from service.uploads import Upload, Uploads
 
 STATE_FILE = "training_state.safetensors"

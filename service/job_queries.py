@@ -4,9 +4,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.errors import JobNotFound
+from contract.errors import JobNotFound
+from contract.job_spec import WORKFLOW
 from service.job import STATUSES, Status
-from service.job_spec import WORKFLOW
 
 WAITING = ("ENQUEUED", "DELAYED")
 

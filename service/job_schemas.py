@@ -14,11 +14,11 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from service.errors import InvalidParameter
+from contract.errors import InvalidParameter
+from contract.job_spec import Kind, Level, Mode, Promote
 from service.failures import explain, unknown_name
 from service.hyperparameters import BATCH_SIZE, MAX_LEARNING_RATE_MULTIPLIER, N_EPOCHS
 from service.job import Status
-from service.job_spec import Kind, Level, Mode, Promote
 from service.schemas import Body
 
 MAX_LABELS = 10_000

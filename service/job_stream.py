@@ -10,7 +10,7 @@ from time import monotonic
 
 from pydantic import BaseModel
 
-from service.errors import JobNotFound, JobsUnavailable
+from contract.errors import JobNotFound, JobsUnavailable
 from service.job import Job
 from service.job_answers import event_body, job_body
 from service.jobs import Jobs

@@ -26,7 +26,7 @@ from dbos import (
 from dbos import error as dbos_error
 from pydantic import ValidationError
 
-from service.errors import (
+from contract.errors import (
     NO_ROOM,
     IdempotencyConflict,
     InsufficientStorage,
@@ -36,11 +36,11 @@ from service.errors import (
     JobsUnavailable,
     ServiceError,
 )
+from contract.job_spec import APPLICATION, APPLICATION_VERSION, LOST_AFTER_SECONDS, QUEUE, WORKFLOW, JobSpec
 from service.job import ENDED, STATUSES, Job, JobError, Status
 from service.job_engine import CONNECTIONS, make_engine, sqlite_file, try_to_write, url_for_migration
 from service.job_history import Histories
 from service.job_queries import WAITING, JobQueries, no_jobs
-from service.job_spec import APPLICATION, APPLICATION_VERSION, LOST_AFTER_SECONDS, QUEUE, WORKFLOW, JobSpec
 
 T = TypeVar("T")
 

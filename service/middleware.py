@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import ServiceError, TooLarge, Unauthorized
+from contract.errors import ServiceError, TooLarge, Unauthorized
 from service.failures import error_response
 from service.logs import new_id, request_id
 from service.runtime import Runtime

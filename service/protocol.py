@@ -7,7 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.errors import BadRequest, RequestTimeout, ServiceError
+from contract.errors import BadRequest, RequestTimeout, ServiceError
 from service.failures import error_response
 
 HEAD_SECONDS = 10.0

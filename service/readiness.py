@@ -4,9 +4,9 @@ import asyncio
 import logging
 from time import monotonic
 
+from contract.errors import ShuttingDown, Unavailable
 from service.batcher import Batcher
 from service.checkpoint import Checkpoint, blank_sample
-from service.errors import ShuttingDown, Unavailable
 from service.registry import Registry
 from service.request import Answer
 

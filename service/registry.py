@@ -15,8 +15,7 @@ from typing import TypeVar
 
 import torch
 
-from service.checkpoint import Checkpoint, CheckpointError
-from service.errors import (
+from contract.errors import (
     ModelFailedToLoad,
     ModelNotFound,
     Unavailable,
@@ -24,8 +23,9 @@ from service.errors import (
     VersionNotFound,
     VersionNotReady,
 )
-from service.settings import check_preload
-from service.store import Change, Store, StoreError
+from contract.settings import check_preload
+from contract.store import Change, Store, StoreError
+from service.checkpoint import Checkpoint, CheckpointError
 from service.versions import Model, Seen, State, Version, look, stamp
 
 __all__ = ["Registry", "State", "Version"]

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 import torch
 
+from contract.cores import available_cores, choose_threads
+from contract.energy import Profile, profiles_with
+from contract.errors import InvalidParameter
+from contract.job_spec import JOBS_FOLDER
+from contract.settings import Settings
+from contract.store import Store
 from service.admission import Admission
 from service.batcher import Batcher
-from service.cores import available_cores, choose_threads
 from service.device import Device
-from service.energy import Profile, profiles_with
-from service.errors import InvalidParameter
 from service.inspection import Inspection
-from service.job_spec import JOBS_FOLDER
 from service.jobs import Jobs
 from service.metrics import Metrics
 from service.power import energy_meter
 from service.readiness import Readiness
 from service.registry import Registry
-from service.settings import Settings
-from service.store import Store
 from service.torchserve_backend import TorchServe
 from service.uploads import Uploads
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, NonNegativeInt, PositiveInt, Tag, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic takes the standard library's from Python 3.12 on
 
-from service.card import Card, InputSpec
-from service.card import Metrics as CardMetrics
+from contract.card import Card, InputSpec
+from contract.card import Metrics as CardMetrics
 
 Detail = Literal["summary", "layers", "timesteps"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

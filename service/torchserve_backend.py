@@ -8,9 +8,8 @@ from pathlib import Path
 import httpx
 import torch
 
-from service.card import Card, CardError, read_card
-from service.checkpoint import Activity, Checkpoint, CheckpointError, Sample
-from service.errors import (
+from contract.card import Card, CardError, read_card
+from contract.errors import (
     BadRequest,
     DeadlineExceeded,
     ModelError,
@@ -19,6 +18,7 @@ from service.errors import (
     ShuttingDown,
     Unavailable,
 )
+from service.checkpoint import Activity, Checkpoint, CheckpointError, Sample
 from service.torchserve_wire import (
     CARD_HEADER,
     MEDIA_TYPE,

@@ -17,20 +17,20 @@ import torch
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from contract.cores import available_cores, choose_threads
+from contract.energy import profiles_with
+from contract.errors import Conflict, ServiceError, TooLarge, UnsupportedMediaType
+from contract.settings import load
 from service.admission import Admission
 from service.asked import Asked, check_asked, predictions
 from service.batcher import Batcher
 from service.checkpoint import Checkpoint
-from service.cores import available_cores, choose_threads
 from service.decode import decode_all
 from service.device import Device
-from service.energy import profiles_with
-from service.errors import Conflict, ServiceError, TooLarge, UnsupportedMediaType
 from service.failures import error_response, explain, unknown_name
 from service.logs import new_id
 from service.power import energy_meter
 from service.routes.bodies import MEDIA_TYPES, read_inputs
-from service.settings import load
 from service.torchserve_wire import CARD_HEADER, card_digest, pack_activities, unpack_samples
 from service.torchserve_wire import MEDIA_TYPE as BATCH_TYPE
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from service.card import Card
+from contract.card import Card
+from contract.errors import BadRequest
+from contract.events import check_events
+from contract.events.checks import events_array
 from service.checkpoint import Activity, EventSample, ImageSample, Sample
-from service.errors import BadRequest
-from service.events import check_events
-from service.events.checks import events_array
 
 MEDIA_TYPE = "application/vnd.stl-snn.samples"
 CARD_HEADER = "X-SNN-Card"

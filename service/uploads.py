@@ -20,9 +20,9 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.datasets import Summary
-from service.errors import NO_ROOM, FileNotFound, InsufficientStorage, ServiceError
-from service.job_spec import FILES_FOLDER, LOCKS_FOLDER
+from contract.datasets.inspect import Summary
+from contract.errors import NO_ROOM, FileNotFound, InsufficientStorage, ServiceError
+from contract.job_spec import FILES_FOLDER, LOCKS_FOLDER
 
 UPLOADS_FOLDER = "uploads"
 

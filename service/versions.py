@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from service.card import Card, CardError, read_card
+from contract.card import Card, CardError, read_card
+from contract.store import Pointer, Store, StoreError
 from service.checkpoint import Checkpoint
-from service.store import Pointer, Store, StoreError
 
 State = Literal["available", "loading", "ready", "failed"]
 Stamp = tuple[int, int, int]

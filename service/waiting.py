@@ -11,12 +11,12 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contract.errors import ServiceError
+from contract.settings import Settings
 from service.admission import ClientLeft, Ticket
-from service.errors import ServiceError
 from service.failures import error_response
 from service.middleware import is_upload
 from service.runtime import Runtime
-from service.settings import Settings
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 

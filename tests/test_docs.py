@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.errors import HTTP_STATUS
+from contract.settings import PREFIX, Settings
 from service.app import create_app
-from service.errors import HTTP_STATUS
 from service.openapi import build_openapi
-from service.settings import PREFIX, Settings
 from training.config import TrainingConfig, preset_names
 
 ROOT = Path(__file__).parents[1]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from service.card import InputSpec
-from service.store import Store
+from contract.card import InputSpec
+from contract.store import Store
 from training.config import TrainingConfig
 from training.data import Dataset, Recordings, load_dataset
 from training.train import train

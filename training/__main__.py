@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.card import Card, CardError, read_card
-from service.errors import ServiceError
-from service.settings import InvalidSettings, load
-from service.store import Store
+from contract.card import Card, CardError, read_card
+from contract.errors import ServiceError
+from contract.settings import InvalidSettings, load
+from contract.store import Store
 from training.config import ConfigError, TrainingConfig, load_preset, preset_names
 from training.errors import DataError
 from training.structure import StructureError

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from service.card import read_card
+from contract.card import read_card
 from training.config import ConfigError
 
 HANDLER = "torchserve_handler.py"

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from service.errors import NO_ROOM
-from service.job_spec import SPEC_FILE, JobSpec, append_event
+from contract.errors import NO_ROOM
+from contract.job_spec import SPEC_FILE, JobSpec, append_event
 from training.child import BUSY, Child, published
 
 DEATHS_WITHOUT_PROGRESS = 3
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class JobFailed(Exception):
-    """The job's outcome is a failure: why in words, as one of the codes of `service.errors`, and the field at fault."""
+    """The job failed: why in words, one of the codes of `contract.errors`, and the field at fault."""
 
     def __init__(self, message: str, *, code: str = "internal_error", param: str | None = None) -> None:
         super().__init__(message)

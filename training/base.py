@@ -8,10 +8,10 @@ from typing import Self
 import safetensors.torch
 import torch
 
-from service.card import Card, CardError, Layer, read_card
-from service.errors import InvalidParameter, ModelNotFound, VersionNotFound
-from service.job_spec import JobSpec
-from service.store import Store
+from contract.card import Card, CardError, Layer, read_card
+from contract.errors import InvalidParameter, ModelNotFound, VersionNotFound
+from contract.job_spec import JobSpec
+from contract.store import Store
 from training.builder import build_network
 from training.config import Recipe
 from training.encode import EventInput, ImageInput

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from service.card import EventEncoder, ImageEncoder, InputSpec, Layer, Neuron
+from contract.card import EventEncoder, ImageEncoder, InputSpec, Layer, Neuron
 from training.encode import max_input
 from training.layers import MaxPool, ResidualBlock, SpikingLayer, Stateless, StepNorm, conv_fan_out
 from training.network import SpikingNetwork

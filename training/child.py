@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from service.job_spec import EVENTS_FILE, LOG_FILE, Event, read_events
+from contract.job_spec import EVENTS_FILE, LOG_FILE, Event, read_events
 
 BUSY = 75  # the exit status of a child that finds its job running in another process
 

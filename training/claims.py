@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dbos import DBOSClient, DBOSPortableJSONSerializer, WorkflowStatus
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.job_spec import APPLICATION, LOST_AFTER_SECONDS, QUEUE
+from contract.job_spec import APPLICATION, LOST_AFTER_SECONDS, QUEUE
 
 WATCH_SECONDS = 0.5
 

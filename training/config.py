@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from service.card import EventEncoder, ImageEncoder, InputSpec, ModelName, Neuron, Surrogate
+from contract.card import EventEncoder, ImageEncoder, InputSpec, ModelName, Neuron, Surrogate
 from training.structure import parse_structure
 
 

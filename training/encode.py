@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from service.card import EventEncoder, ImageEncoder, InputSpec
+from contract.card import EventEncoder, ImageEncoder, InputSpec
 from training.philox import philox
 
 MAX_PIXEL = 255

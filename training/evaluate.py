@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from service.card import Layer, Metrics
-from service.energy import PROFILES, operations_nj
+from contract.card import Layer, Metrics
+from contract.energy import PROFILES, operations_nj
 from training.batches import ordered_batches
 from training.data import Images, Recordings
 

@@ -8,8 +8,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from service.card import CARD_FILE, Card
-from service.store import CHECKPOINT_FILE, Store
+from contract.card import CARD_FILE, Card
+from contract.store import CHECKPOINT_FILE, Store
 from training.builder import build_network
 from training.encode import EventInput, ImageInput
 from training.grid import grid_exponent, to_grid

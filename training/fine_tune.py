@@ -17,12 +17,12 @@ from typing import NoReturn
 
 import torch
 
-from service.card import Card, CardError, Learning, read_card
-from service.datasets import Limits
-from service.errors import NO_ROOM, InsufficientStorage, ServiceError
-from service.job_spec import SPEC_FILE, JobSpec
-from service.settings import Settings
-from service.store import Store
+from contract.card import Card, CardError, Learning, read_card
+from contract.datasets.inspect import Limits
+from contract.errors import NO_ROOM, InsufficientStorage, ServiceError
+from contract.job_spec import SPEC_FILE, JobSpec
+from contract.settings import Settings
+from contract.store import Store
 from training.base import HYPERPARAMETERS, Base, FineTuningModule, recipe_of, starting_network
 from training.child import BUSY
 from training.data.upload import VALIDATION_FRACTION, Samples, load_parts

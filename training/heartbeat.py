@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from service.job_spec import HEARTBEAT_SECONDS, LOST_AFTER_SECONDS
-from service.settings import Settings
+from contract.job_spec import HEARTBEAT_SECONDS, LOST_AFTER_SECONDS
+from contract.settings import Settings
 
 WORKERS_FOLDER = "workers"
 

@@ -9,7 +9,7 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor
 
-from service.job_spec import Level, append_event, read_events
+from contract.job_spec import Level, append_event, read_events
 from training.batches import Batch
 from training.export import DivergedError
 from training.process import Stop

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from service.job_spec import PARENT_VARIABLE
+from contract.job_spec import PARENT_VARIABLE
 
 _PR_SET_PDEATHSIG = 1
 

@@ -10,9 +10,9 @@ from types import FrameType
 import torch
 from filelock import FileLock, Timeout
 
-from service.cores import MOST_THREADS, available_cores
-from service.job_spec import LOCKS_FOLDER
-from service.settings import Settings
+from contract.cores import MOST_THREADS, available_cores
+from contract.job_spec import LOCKS_FOLDER
+from contract.settings import Settings
 
 LOCK_FILE = ".lock"
 NICENESS = 10

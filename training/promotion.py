@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from service.card import Card, CardError, read_card
-from service.errors import ServiceError
-from service.job_spec import JobSpec
-from service.store import Store
+from contract.card import Card, CardError, read_card
+from contract.errors import ServiceError
+from contract.job_spec import JobSpec
+from contract.store import Store
 from training.data.upload import Samples
 from training.evaluate import evaluate
 from training.export import load_scripted

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.card import Card, Metrics
+from contract.card import Card, Metrics
 
 
 def accuracy_table(card: Card, metrics: Metrics) -> str:

@@ -11,8 +11,8 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 
-from service.card import Card, Layer, Learning, Provenance, read_card
-from service.store import Store
+from contract.card import Card, Layer, Learning, Provenance, read_card
+from contract.store import Store
 from training.builder import build_network
 from training.config import TrainingConfig
 from training.data import Dataset, Images, Recordings, split_train

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.job_spec import (
+from contract.job_spec import (
     APPLICATION,
     APPLICATION_VERSION,
     HEARTBEAT_FILE,
@@ -38,7 +38,7 @@ from service.job_spec import (
     WORKFLOW,
     JobSpec,
 )
-from service.settings import Settings
+from contract.settings import Settings
 from training.attempts import Attempts, JobFailed
 from training.claims import Claims, first_line
 from training.heartbeat import beat, file_name, health_file, keep_beating, worker_id

@@ -8,9 +8,8 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from service import images
-from service.decode import File, Given
-from service.errors import (
+from contract import images
+from contract.errors import (
     BadRequest,
     InvalidJson,
     InvalidParameter,
@@ -18,6 +17,7 @@ from service.errors import (
     TooManyInputs,
     UnsupportedMediaType,
 )
+from service.decode import File, Given
 from service.failures import explain, unknown_name
 from service.schemas import PredictBody
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from service import errors
-from service.datasets import Limits
+from contract import errors
+from contract.datasets.inspect import Limits
 from service.file_schemas import FileBody, FileDeleted, FileForm, FileList
 from service.routes.pages import cut_page
 from service.routes.parameters import RuntimeOf

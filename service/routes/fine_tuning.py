@@ -7,7 +7,8 @@ from fastapi import APIRouter, Header, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from service import errors
+from contract import errors
+from contract.store import Store
 from service.job import Status
 from service.job_answers import checkpoint_bodies, event_body, job_body
 from service.job_history import place_of
@@ -17,7 +18,6 @@ from service.job_stream import follow
 from service.routes.bodies import read_json_value
 from service.routes.parameters import RuntimeOf
 from service.routes.responses import answer, failures
-from service.store import Store
 
 router = APIRouter(tags=["fine-tuning"])
 

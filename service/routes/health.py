@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from service import errors
+from contract import errors
 from service.routes.parameters import RuntimeOf
 from service.routes.responses import answer, failures
 from service.schemas import Health

@@ -7,11 +7,11 @@ from pydantic import BaseModel, Field, PositiveInt
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import errors
+from contract import errors
+from contract.store import Action
 from service.routes.pages import cut_page
 from service.routes.parameters import Name, RuntimeOf
 from service.routes.responses import answer, failures
-from service.store import Action
 
 router = APIRouter(tags=["models"])
 

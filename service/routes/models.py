@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import errors
+from contract import errors
 from service.registry import Registry, Version
 from service.routes.bodies import read_json
 from service.routes.parameters import Name, RuntimeOf, TimeoutHeader, VersionNumber, ticket_of

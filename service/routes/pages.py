@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from service.errors import ServiceError
+from contract.errors import ServiceError
 
 
 class Named(Protocol):

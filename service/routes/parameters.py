@@ -8,8 +8,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, PositiveInt, TypeAdapter, ValidationError
 from starlette.requests import Request
 
+from contract.errors import InvalidParameter
 from service.admission import Ticket
-from service.errors import InvalidParameter
 from service.failures import explain, unknown_name
 from service.runtime import Runtime
 from service.waiting import TIMEOUT_HEADER

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service import errors, images
+from contract import errors, images
+from contract.card import Card
 from service.asked import Asked, check_asked, predictions
-from service.card import Card
 from service.decode import QUICK_BYTES, Decoded, Given, Options, decode_all, is_quick
 from service.logs import new_id
 from service.metrics import Metrics

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from service.errors import HTTP_STATUS, InvalidParameter, ServiceError, Unauthorized
+from contract.errors import HTTP_STATUS, InvalidParameter, ServiceError, Unauthorized
 from service.schemas import ErrorBody
 
 

@@ -8,7 +8,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from service.errors import BadRequest, InvalidParameter, UnsupportedMediaType
+from contract.errors import BadRequest, InvalidParameter, UnsupportedMediaType
 from service.failures import unknown_name
 from service.routes.bodies import media_type
 

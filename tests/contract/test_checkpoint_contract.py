@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from service.card import Card
+from contract.card import Card
 
 MODELS = ["tiny-image", "tiny-direct", "tiny-events"]
 SHIPPED = Path(__file__).parents[2] / "model_store"

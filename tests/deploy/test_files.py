@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import PREFIX, Settings, load
+from contract.settings import PREFIX, Settings, load
 from tests.deploy.containers import ROOT
 
 EXAMPLE = (ROOT / ".env.example").read_text()

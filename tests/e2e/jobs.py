@@ -13,9 +13,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from service.datasets import Limits, inspect
+from contract.datasets.inspect import Limits, inspect
+from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, Event, JobSpec, read_events
 from service.job import Job
-from service.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, Event, JobSpec, read_events
 from service.jobs import Jobs as JobsClient
 from service.uploads import Uploads
 from tests.service.test_main import ROOT, environment

@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS
-from service.store import Store
+from contract.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS
+from contract.store import Store
 from tests.e2e.jobs import MODEL, World, child, child_of, held_when, leave, runs, until
 from tests.service.test_main import ROOT, started
 

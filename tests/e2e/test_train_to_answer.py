@@ -14,7 +14,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from service.settings import PREFIX
+from contract.settings import PREFIX
 from training.data import Images, load_dataset
 
 ROOT = Path(__file__).parents[2]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["service.events"]):
-    from tests.service.events.test_hostile_recordings import CASES, read_or_refuse
+with atheris.instrument_imports(include=["contract.events"]):
+    from tests.contract.events.test_hostile_recordings import CASES, read_or_refuse
 
-from service.events import CAMERAS, FORMATS
+from contract.events import CAMERAS, FORMATS
 
 CHOICES = [None, *FORMATS]
 CAMERA_CHOICES = [None, *CAMERAS]

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from service.card import CARD_FILE, CardError, read_card
+from contract.card import CARD_FILE, CardError, read_card
 from service.checkpoint import Checkpoint, CheckpointError, ImageSample
 from tests.hostile.refusals import check_shows_no_inside
 from tests.tiny import rewritten

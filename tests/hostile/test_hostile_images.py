@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.card import InputSpec
-from service.errors import ImageTooLarge, InvalidImage
-from service.images import FORMATS, read_image
+from contract.card import InputSpec
+from contract.errors import ImageTooLarge, InvalidImage
+from contract.images import FORMATS, read_image
 from tests.hostile.refusals import IMAGE, JSON, OCTETS, check_shows_no_inside, check_still_answers, png, refused
 from tests.hostile.server import Server, code_of, head
 from tests.service.serving import Client

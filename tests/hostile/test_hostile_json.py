@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import BadRequest, InvalidParameter, TooManyInputs
+from contract.errors import BadRequest, InvalidParameter, TooManyInputs
 from service.routes.bodies import read_inputs
 from tests.hostile.refusals import EVENTS, IMAGE, JSON, check_shows_no_inside, refused
 from tests.hostile.server import Server, code_of, head

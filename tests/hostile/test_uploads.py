@@ -14,10 +14,10 @@ import httpx
 import numpy as np
 import pytest
 
-from service import archives
+from contract.datasets import zip_archive
+from tests.contract.datasets.test_inspect import IMAGES, image, packed
 from tests.hostile.refusals import check_refused
 from tests.hostile.server import Server, code_of, head, started
-from tests.service.test_datasets import IMAGES, image, packed
 
 FILES = "/v1/files"
 MB = 1024 * 1024
@@ -230,5 +230,5 @@ def test_the_service_answers_quickly_while_a_large_data_set_is_checked(own: Serv
 
 def test_the_bounds_are_those_of_the_documentation() -> None:
     page = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
-    assert f"{archives.MAX_MEMBERS:,} members" in page
-    assert f"{archives.MAX_RATIO} times the packed size" in page
+    assert f"{zip_archive.MAX_MEMBERS:,} members" in page
+    assert f"{zip_archive.MAX_RATIO} times the packed size" in page

@@ -13,7 +13,7 @@ from typing import Any
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, PortableWorkflowError
 
-from service.job_spec import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, DataFile, JobSpec
+from contract.job_spec import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, DataFile, JobSpec
 
 ROOT = Path(__file__).parents[2]
 # A Postgres server that tests may make databases on, as postgresql://user:password@host:port

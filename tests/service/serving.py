@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 import httpx
 
+from contract.settings import Settings
 from service.app import create_app
 from service.runtime import Runtime
-from service.settings import Settings
 
 
 class Client(httpx.AsyncClient):

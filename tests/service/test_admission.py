@@ -3,8 +3,7 @@ from typing import Any
 
 import pytest
 
-from service.admission import Admission, ClientLeft, Reason, Stage, Ticket
-from service.errors import (
+from contract.errors import (
     DeadlineExceeded,
     Overloaded,
     RequestTimeout,
@@ -12,6 +11,7 @@ from service.errors import (
     ShuttingDown,
     Unavailable,
 )
+from service.admission import Admission, ClientLeft, Reason, Stage, Ticket
 
 ENDLESS = 60.0
 

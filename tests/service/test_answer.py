@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from contract.card import Card
+from contract.energy import PROFILES
 from service.answer import prediction
-from service.card import Card
 from service.checkpoint import Activity, Checkpoint, ImageSample
-from service.energy import PROFILES
 from service.schemas import Detail, Prediction
 
 CMOS = PROFILES["cmos-45nm"]

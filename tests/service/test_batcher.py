@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from contract.errors import DeadlineExceeded, Overloaded, ShuttingDown
+from contract.store import Store
 from service.admission import Admission
 from service.batcher import Batcher, BatchReport
 from service.checkpoint import Activity, Checkpoint, EventSample, ImageSample, Sample
 from service.device import Device
-from service.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from service.power import EnergyMeter
 from service.request import Answer
-from service.store import Store
 from tests.service.troubled import ROOM, SLOW, add_troubled
 from tests.tiny import moving_bar
 

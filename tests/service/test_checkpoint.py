@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from service.card import CARD_FILE, FORMAT_VERSION, Card, read_card
+from contract.card import CARD_FILE, FORMAT_VERSION, Card, read_card
+from contract.errors import ModelError
+from contract.store import Store
 from service.checkpoint import Activity, Checkpoint, CheckpointError, EventSample, ImageSample, Sample
-from service.errors import ModelError
-from service.store import Store
 from tests.tiny import moving_bars, rewritten
 from training.data import load_dataset
 from training.export import STATE_FILE, inference_form, rebuild

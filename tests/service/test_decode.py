@@ -9,10 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from service.card import Card
-from service.checkpoint import Checkpoint, EventSample, ImageSample
-from service.decode import Decoded, File, Given, Options, decode, decode_all, is_quick
-from service.errors import (
+from contract.card import Card
+from contract.errors import (
     ImageTooLarge,
     InvalidEvents,
     InvalidImage,
@@ -20,6 +18,8 @@ from service.errors import (
     TooManyEvents,
     WrongInputKind,
 )
+from service.checkpoint import Checkpoint, EventSample, ImageSample
+from service.decode import Decoded, File, Given, Options, decode, decode_all, is_quick
 from service.schemas import EventColumns, EventsInput, ImageInput, PixelsInput, RecordingInput
 
 OPTIONS = Options(max_image_pixels=10_000, max_events=1000, seed=7)

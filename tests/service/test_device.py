@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from contract.errors import ModelError, ServiceError
 from service import device as device_module
 from service.checkpoint import Checkpoint, ImageSample
 from service.device import Device, Outcome, is_out_of_memory
-from service.errors import ModelError, ServiceError
 from tests.service.troubled import NOT_A_NUMBER, RAISES, ROOM, TOO_LARGE, add_troubled
 
 Samples = list[ImageSample]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets import inspect
-from service.errors import ArchiveTooLarge, InvalidDataset, Overloaded, ServiceError
+from contract.datasets.inspect import inspect
+from contract.errors import ArchiveTooLarge, InvalidDataset, Overloaded, ServiceError
 from service.inspection import Inspection, inspect_aside
-from tests.service.test_datasets import IMAGES, LIMITS, image, packed
+from tests.contract.datasets.test_inspect import IMAGES, LIMITS, image, packed
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import InvalidParameter
+from contract.errors import InvalidParameter
+from contract.job_spec import EVENTS_FILE, Event, append_event
 from service.job_history import Histories, History, event_id, place_of
-from service.job_spec import EVENTS_FILE, Event, append_event
 
 JOB = "ftjob-0123456789abcdef01234567"
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from service.errors import (
+from contract.errors import (
     IdempotencyConflict,
     JobNotCancellable,
     JobNotFound,
@@ -20,8 +20,8 @@ from service.errors import (
     JobsUnavailable,
     ServiceError,
 )
+from contract.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS, append_event
 from service.job import Job, Status
-from service.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS, append_event
 from service.jobs import Jobs, dbos_priority
 from tests.service.jobs_at_work import DATABASES, job_spec, new_database, working
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
+from contract.errors import HTTP_STATUS
+from contract.settings import Settings
 from service.app import create_app
-from service.errors import HTTP_STATUS
 from service.openapi import build_openapi, render
-from service.settings import Settings
 
 COMMITTED = Path(__file__).parents[2] / "openapi.json"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from service.errors import (
+from contract.errors import (
     DefaultChanged,
     ModelFailedToLoad,
     ModelNotFound,
@@ -19,8 +19,8 @@ from service.errors import (
     VersionNotFound,
     VersionNotReady,
 )
+from contract.store import Store
 from service.registry import Registry
-from service.store import Store
 
 POLL_SECONDS = 0.05
 NEVER = 3600.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings
+from contract.settings import Settings
 from tests.service.serving import Client, check, serving
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from service.card import Card, read_card
+from contract.card import Card, read_card
+from contract.errors import BadRequest, InvalidEvents
 from service.checkpoint import Checkpoint, EventSample, ImageSample, Sample
-from service.errors import BadRequest, InvalidEvents
 from service.torchserve_wire import card_digest, pack_activities, pack_samples, unpack_activities, unpack_samples
 from tests.tiny import moving_bar
 

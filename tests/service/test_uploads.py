@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets import Summary
-from service.errors import FileNotFound, InsufficientStorage
+from contract.datasets.inspect import Summary
+from contract.errors import FileNotFound, InsufficientStorage
 from service.uploads import Upload, Uploads
 from tests.disk import small_disk
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from contract.settings import Settings
 from service.app import create_app
 from service.runtime import Runtime
-from service.settings import Settings
 from tests.service.exchange import Exchange
 from tests.service.test_metrics import read
 from tests.service.troubled import NAME, SLOW, add_troubled

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from service.card import CARD_FILE, read_card
-from service.store import Store
+from contract.card import CARD_FILE, read_card
+from contract.store import Store
 
 NAME = "troubled"
 RAISES, NOT_A_NUMBER, SLOW, TOO_LARGE = 666, 777, 555, 444

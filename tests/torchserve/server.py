@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from service.settings import PREFIX
-from service.store import Store
+from contract.settings import PREFIX
+from contract.store import Store
 from training.archive import WorkerConfig, archive
 
 ROOT = Path(__file__).parents[2]

@@ -16,11 +16,11 @@ import safetensors.torch
 import torch
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
-from service.card import Card, read_card
-from service.datasets import Limits
-from service.job_spec import FILES_FOLDER, JOBS_FOLDER, SPEC_FILE, DataFile, Event, JobSpec, read_events
-from service.settings import Settings
-from service.store import Store
+from contract.card import Card, read_card
+from contract.datasets.inspect import Limits
+from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, SPEC_FILE, DataFile, Event, JobSpec, read_events
+from contract.settings import Settings
+from contract.store import Store
 from tests.tiny import moving_bars
 from training.data.upload import Samples, load_parts
 from training.export import STATE_FILE, load_scripted

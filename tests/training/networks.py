@@ -2,7 +2,7 @@
 
 import torch
 
-from service.card import EventEncoder, ImageEncoder, InputSpec, Layer, Neuron
+from contract.card import EventEncoder, ImageEncoder, InputSpec, Layer, Neuron
 from training.builder import build_network
 from training.network import SpikingNetwork
 

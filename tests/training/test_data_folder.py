@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.card import InputSpec
-from service.images import read_image
+from contract.card import InputSpec
+from contract.images import read_image
 from training.data import DataError, Images, load_dataset
 
 

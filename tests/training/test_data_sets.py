@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from service.card import InputSpec
+from contract.card import InputSpec
 from training.data import DataError, Dataset, Images, Recordings, load_dataset, split_train
 
 

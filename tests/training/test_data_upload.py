@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import FileNotFound, InvalidDataset
+from contract.errors import FileNotFound, InvalidDataset
 from tests.training.jobs import Jobs
 from training.data.upload import split_by_class
 

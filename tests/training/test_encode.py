@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from service.card import EventEncoder, ImageEncoder, InputSpec
+from contract.card import EventEncoder, ImageEncoder, InputSpec
 from training.encode import EventInput, ImageInput
 
 IMAGE = InputSpec(kind="image", channels=1, height=6, width=7)

@@ -6,8 +6,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from service.card import ImageEncoder, InputSpec, read_card
-from service.store import CHECKPOINT_FILE, Store
+from contract.card import ImageEncoder, InputSpec, read_card
+from contract.store import CHECKPOINT_FILE, Store
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
 from training.encode import build_encoder
 from training.export import STATE_FILE, folded, inference_form, rebuild, script

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from service.card import Card, read_card
-from service.job_spec import EVENTS_FILE
+from contract.card import Card, read_card
+from contract.job_spec import EVENTS_FILE
 from tests.training.jobs import Jobs, events, kinds, last
 from training.base import Base, starting_network
 from training.evaluate import evaluate

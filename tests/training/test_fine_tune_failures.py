@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.job_spec import Event
+from contract.job_spec import Event
 from tests.training.jobs import Jobs, kinds, last
 from training.export import STATE_FILE
 from training.fine_tune import FAILED, RUN_FOLDER

@@ -8,7 +8,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from service.job_spec import LOCKS_FOLDER, PARENT_VARIABLE
+from contract.job_spec import LOCKS_FOLDER, PARENT_VARIABLE
 from tests.training.jobs import Jobs, events, kinds, last, until
 from training.child import BUSY
 from training.fine_tune import ATTEMPT_FILE, RUN_FOLDER

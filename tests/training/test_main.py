@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.card import read_card
+from contract.card import read_card
 from training.__main__ import main
 from training.config import TrainingConfig, load_preset, preset_names
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from service.card import InputSpec
+from contract.card import InputSpec
 from tests.tiny import SENSOR, tiny_event_config, tiny_image_config
 from training.builder import build_network
 from training.config import TrainingConfig, load_preset

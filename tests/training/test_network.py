@@ -6,7 +6,7 @@ from neurobench.metrics.workload import SynapticOperations  # type: ignore[impor
 from neurobench.models import TorchModel  # type: ignore[import-untyped]
 from torch import nn
 
-from service.card import InputSpec, Neuron
+from contract.card import InputSpec, Neuron
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
 from training.builder import build_network
 from training.export import inference_form

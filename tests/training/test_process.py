@@ -7,7 +7,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from service.settings import Settings
+from contract.settings import Settings
 from training.process import LOCK_FILE, Stop, choose_training_threads, hold_device, hold_job, training_device
 
 

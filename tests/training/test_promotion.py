@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import ServiceError
+from contract.errors import ServiceError
 from tests.training.jobs import Jobs, kinds, last
 from training.data.upload import Samples
 from training.job_report import Report

@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from service.card import Card, read_card
-from service.store import Store
+from contract.card import Card, read_card
+from contract.store import Store
 from tests.tiny import tiny_event_config, tiny_events_dataset, tiny_image_config
 from training.config import ConfigError, TrainingConfig
 from training.data import DataError, load_dataset
@@ -136,7 +136,7 @@ KILLED_RUN = """
 import sys
 from pathlib import Path
 import torch
-from service.store import Store
+from contract.store import Store
 from training.config import TrainingConfig
 from training.data import load_dataset
 from training.train import train

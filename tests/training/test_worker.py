@@ -26,7 +26,7 @@ def test_what_trains_nothing_does_not_wait_for_torch(arguments: list[str], tmp_p
         text=True,
         check=False,
     )
-    assert "service.settings" in ended.stderr
+    assert "contract.settings" in ended.stderr
     assert "torch" not in {line.split()[-1] for line in ended.stderr.splitlines() if line}
 
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
 from torch import Tensor
 
-from service.card import InputSpec
+from contract.card import InputSpec
 from training.errors import DataError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits as load_from_scikit_learn  # type: ignore[import-untyped]
 
-from service.card import InputSpec
+from contract.card import InputSpec
 from training.data.dataset import Dataset, Images, split_train
 
 TEST_SAMPLES = 360

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.card import InputSpec
-from service.datasets import read_image
-from service.errors import ServiceError
+from contract.card import InputSpec
+from contract.datasets.inspect import read_image
+from contract.errors import ServiceError
 from training.data.dataset import Dataset, Images
 from training.errors import DataError
 

@@ -20,7 +20,7 @@ import pooch  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 
-from service.card import InputSpec
+from contract.card import InputSpec
 from training.data.dataset import Dataset, Images
 from training.errors import DataError
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.card import InputSpec
+from contract.card import InputSpec
 from training.data.dataset import Dataset, Recordings
 from training.errors import DataError
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from service.card import InputSpec
-from service.datasets import Limits, load_images, load_recordings
-from service.errors import FileNotFound, InvalidDataset, ServiceError
-from service.job_spec import FILES_FOLDER, DataFile
+from contract.card import InputSpec
+from contract.datasets.inspect import Limits, load_images, load_recordings
+from contract.errors import FileNotFound, InvalidDataset, ServiceError
+from contract.job_spec import FILES_FOLDER, DataFile
 from training.data.dataset import Images, Recordings
 
 VALIDATION_FRACTION = 0.2  # of each class, where no validation file is given

@@ -5,9 +5,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.settings import Settings
 from service.app import create_app
 from service.logs import RequestIdFilter
-from service.settings import Settings
 from tests.service.serving import Client, Serve, check
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from contract.settings import Settings
 from service.app import create_app
-from service.settings import Settings
+from tests.contract.datasets.test_inspect import IMAGES, RECORDINGS, packed
 from tests.disk import small_disk
 from tests.service.exchange import Exchange
 from tests.service.serving import Client, Serve, check
-from tests.service.test_datasets import IMAGES, RECORDINGS, packed
 
 FILES = "/v1/files"
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}

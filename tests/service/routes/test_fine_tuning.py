@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
+from contract.job_spec import append_event
 from service.job_history import event_id
 from service.job_plan import STATE_FILE
-from service.job_spec import append_event
 from tests.service.exchange import Exchange
 from tests.service.serving import Client, Serve, check
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.settings import Settings
 from service.app import create_app
-from service.settings import Settings
 from tests.service.serving import Client, Serve
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract.errors import Overloaded
 from service.checkpoint import EventSample, ImageSample
-from service.errors import Overloaded
 from tests.service.serving import Client, Serve
 from tests.tiny import moving_bar
 

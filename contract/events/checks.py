@@ -1,0 +1,128 @@
+"""The rules that every recording obeys, whatever format it came in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from contract.errors import InvalidEvents, TooManyEvents
+
+TIME_LIMIT = 2**62
+COLUMNS = ("t", "x", "y", "p")
+MAX_PACKETS = 100_000
+
+
+def check_count(count: int, max_events: int) -> None:
+    """Refuse a recording by its number of events, before they are unpacked.
+
+    Raises `InvalidEvents` for none and `TooManyEvents` for more than `max_events`.
+    """
+    if count == 0:
+        raise InvalidEvents("the recording holds no events")
+    if count > max_events:
+        raise TooManyEvents(f"the recording holds more than the {max_events} events that are allowed")
+
+
+def check_packets(packets: int) -> None:
+    """Refuse a recording cut into so many packets that taking them up one by one would take minutes.
+
+    Raises `TooManyEvents`.
+    """
+    if packets > MAX_PACKETS:
+        raise TooManyEvents(f"the recording has more than the {MAX_PACKETS} packets that are allowed")
+
+
+def events_array(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> NDArray[np.int64]:
+    """Join four integer columns of equal length to int64 `[N, 4]` (t in µs, x, y, p) and check them.
+
+    Raises `InvalidEvents`, naming the first offending event, for no events, a time that is negative, at least 2^62 or
+    before the event ahead of it, a negative coordinate, and a polarity other than 0 and 1.
+    """
+    columns = [np.asarray(column) for column in (t, x, y, p)]
+    if columns[0].size == 0:
+        raise InvalidEvents("the recording holds no events")
+    for name, column, limit in zip(COLUMNS, columns, (TIME_LIMIT, TIME_LIMIT, TIME_LIMIT, 2), strict=True):
+        _check_range(column, name, limit)
+    events = np.empty((columns[0].size, 4), np.int64)
+    for index, column in enumerate(columns):
+        events[:, index] = column
+    falls = events[1:, 0] < events[:-1, 0]
+    if falls.any():
+        at = int(falls.argmax()) + 1
+        raise InvalidEvents(
+            f"event {at}: its time {events[at, 0]} µs is before that of event {at - 1}, "
+            f"{events[at - 1, 0]} µs; times must not fall"
+        )
+    return events
+
+
+def check_events(events: NDArray[np.int64], width: int, height: int, channels: int) -> NDArray[np.int64]:
+    """Check `events` int64 `[N, 4]` against a sensor and return them as a model of `channels` takes them.
+
+    A model of one channel does not tell polarities apart: p becomes 0 in all events. Raises `InvalidEvents` naming the
+    first event outside `width` x `height`, or with a polarity that is not one of the `channels`.
+    """
+    outside = (events[:, 1] >= width) | (events[:, 2] >= height) | (events[:, 1:3] < 0).any(axis=1)
+    if outside.any():
+        at = int(outside.argmax())
+        raise InvalidEvents(
+            f"event {at} is at x {events[at, 1]}, y {events[at, 2]}, outside the model's sensor: "
+            f"x must be 0 to {width - 1} and y 0 to {height - 1}"
+        )
+    if channels == 1:
+        events = events.copy()
+        events[:, 3] = 0
+    _check_range(events[:, 3], "p", channels)
+    return events
+
+
+def events_from_lists(
+    t: object, x: object, y: object, p: object, *, max_events: int | None = None
+) -> NDArray[np.int64]:
+    """Make events int64 `[N, 4]` from four lists of plain integers, as JSON holds them.
+
+    Raises `InvalidEvents` for anything but lists of one length, for values that are not integers (true, 1.0 and "1"
+    are not), and as `events_array`; `TooManyEvents` for more than `max_events`, where given.
+    """
+    lists = {name: _a_list(values, name) for name, values in zip(COLUMNS, (t, x, y, p), strict=True)}
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1:
+        raise InvalidEvents(
+            "t, x, y and p must be of one length, they are "
+            + ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        )
+    if max_events is not None:
+        check_count(lengths["t"], max_events)
+    return events_array(*(_integers(values, name) for name, values in lists.items()))
+
+
+def _a_list(values: object, name: str) -> Sequence[Any]:
+    if not isinstance(values, list | tuple):
+        raise InvalidEvents(f"{name} must be a list of integers")
+    return values
+
+
+def _integers(values: Sequence[Any], name: str) -> NDArray[np.int64]:
+    if set(map(type, values)) - {int}:
+        at = next(index for index, value in enumerate(values) if type(value) is not int)
+        raise InvalidEvents(f"event {at}: {name} must be an integer, it is {_shown(values[at])}")
+    try:
+        return np.array(values, dtype=np.int64)
+    except OverflowError:
+        at = next(index for index, value in enumerate(values) if not -(2**63) <= value < 2**63)
+        raise InvalidEvents(f"event {at}: {name} is beyond 64 bits") from None
+
+
+def _shown(value: object) -> str:
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def _check_range(column: NDArray[Any], name: str, limit: int) -> None:
+    """Name the first value of an integer or boolean column outside 0 <= value < `limit`."""
+    if int(column.min()) >= 0 and int(column.max()) < limit:
+        return
+    at = int(((column < 0) | (column >= limit)).argmax())
+    allowed = "at least 0 and below 2^62" if limit == TIME_LIMIT else f"0 to {limit - 1}"
+    raise InvalidEvents(f"event {at}: {name} is {column[at]}, it must be {allowed}")

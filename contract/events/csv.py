@@ -1,0 +1,42 @@
+"""Text: a first line that names the columns t, x, y and p in any order, then a line of four integers for each event."""
+
+import io
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import InvalidEvents
+from contract.events.checks import COLUMNS, check_count, events_array
+
+HEADER_BYTES = 100
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+VALUE = rb"[ \t]*+-?[0-9]{1,19}+[ \t]*+"
+LINES = re.compile(rb"(?:" + VALUE + rb"(?:," + VALUE + rb"){3}\r?(?:\n|\Z))*+")
+
+
+def columns(data: bytes) -> list[str] | None:
+    """The names in the first line, where they are t, x, y and p."""
+    line = data[:HEADER_BYTES].removeprefix(BYTE_ORDER_MARK).partition(b"\n")[0]
+    names = [name.strip().strip('"').lower() for name in line.decode("latin-1").split(",")]
+    return names if sorted(names) == sorted(COLUMNS) else None
+
+
+def read(data: bytes, max_events: int) -> NDArray[np.int64]:
+    """Events int64 `[N, 4]`; `InvalidEvents` names the line that is not four integers."""
+    names = columns(data)
+    if names is None:
+        raise InvalidEvents("the first line must name the columns: t,x,y,p")
+    body = data.partition(b"\n")[2].rstrip()
+    check_count(body.count(b"\n") + 1 if body else 0, max_events)
+    good = LINES.match(body)
+    end = good.end() if good else 0
+    if end < len(body):
+        line = body[end : end + 40].partition(b"\n")[0].decode("latin-1").rstrip()
+        number = body.count(b"\n", 0, end) + 2
+        raise InvalidEvents(f"line {number} is not four integers: {line!r}")
+    try:
+        table = np.loadtxt(io.BytesIO(body), np.int64, comments=None, delimiter=",", ndmin=2)
+    except ValueError as problem:
+        raise InvalidEvents("a number is beyond 64 bits") from problem
+    return events_array(*(table[:, names.index(name)] for name in COLUMNS))

@@ -1,0 +1,107 @@
+"""Event Stream 2, type 1 (DVS): a header of 20 bytes, then events of five bytes among single bytes of time overflow.
+
+An event's first byte is its time since the last event, seven bits, and its polarity; x and y follow, little-endian. A
+byte 0xFF in its place adds 127 µs, 0xFE is a reset that means nothing. Specification:
+https://github.com/neuromorphic-paris/event_stream
+"""
+
+import struct
+from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import InvalidEvents
+from contract.events.checks import check_count, check_events, events_array
+
+MAGIC = b"Event Stream"
+HEADER = struct.Struct("<12s3BBHH")
+DVS = 1
+EVENT_BYTES = 5
+RESET, OVERFLOW = 0xFE, 0xFF
+OVERFLOW_US = 127
+
+
+def read(data: bytes, max_events: int) -> NDArray[np.int64]:
+    """Events int64 `[N, 4]`, time 0 being the start of the recording.
+
+    Raises `InvalidEvents` for other versions and stream types, a cut-off event, and one outside the header's sensor.
+    """
+    if len(data) < HEADER.size:
+        raise InvalidEvents(f"an Event Stream header is {HEADER.size} bytes, the recording has {len(data)}")
+    _, major, minor, patch, kind, width, height = HEADER.unpack_from(data)
+    if major != 2:
+        raise InvalidEvents(f"only version 2 of Event Stream is read, this is {major}.{minor}.{patch}")
+    if kind != DVS:
+        raise InvalidEvents(f"only Event Stream type {DVS} (DVS) is read, this is type {kind}")
+    stream = np.frombuffer(data, np.uint8, offset=HEADER.size)
+    # All other bytes belong to events, at most five to each: a lower bound before the stream is taken apart.
+    if (least := int(np.count_nonzero(stream < RESET)) // EVENT_BYTES) > max_events:
+        check_count(least, max_events)
+    starts, ends = _idle_runs(stream)
+    idle = np.zeros(len(stream) + 1, np.int8)
+    idle[starts] += 1
+    idle[ends] -= 1
+    content = stream[np.cumsum(idle[:-1], dtype=np.int8) == 0]
+    if len(content) % EVENT_BYTES:
+        raise InvalidEvents(f"the recording ends inside event {len(content) // EVENT_BYTES}")
+    check_count(len(content) // EVENT_BYTES, max_events)
+    events = content.reshape(-1, EVENT_BYTES)
+
+    steps = (events[:, 0] >> 1).astype(np.int64)
+    lengths = ends - starts
+    event = (starts - (np.cumsum(lengths) - lengths)) // EVENT_BYTES  # the event that follows each run
+    overflows = _count_in_runs(stream == OVERFLOW, starts, ends)
+    np.add.at(steps, event[event < len(steps)], overflows[event < len(steps)] * OVERFLOW_US)
+    places = events[:, 1:].copy().view("<u2")
+    return check_events(events_array(np.cumsum(steps), places[:, 0], places[:, 1], events[:, 0] & 1), width, height, 2)
+
+
+def _idle_runs(stream: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Start and end of each run of reset and overflow bytes that stand where an event could begin.
+
+    The same bytes inside an event are coordinates. Where an event can begin shifts by one with each byte of such a run,
+    and by nothing else, modulo the five bytes of an event: so only runs of these two values need a look, in order.
+    """
+    edges = np.flatnonzero(np.diff(stream >= RESET, prepend=False, append=False)).astype(np.int32).reshape(-1, 2)
+    starts, ends = edges[:, 0], edges[:, 1]
+    begins = starts + (_phases(starts, ends) - starts) % EVENT_BYTES
+    idle = begins < ends
+    return begins[idle], ends[idle]
+
+
+def _phases(starts: NDArray[np.int32], ends: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Where events begin ahead of each run, modulo the bytes of an event; ahead of the first they begin at 0.
+
+    Millions of runs are followed in about sqrt(N) pieces side by side: first from every phase there is, then from the
+    one in which the piece ahead ends.
+    """
+    pieces = isqrt(len(starts)) + 1
+    steps = -(-len(starts) // pieces)
+    runs = np.zeros((2, pieces * steps), np.int32)  # an empty run changes nothing
+    runs[:, : len(starts)] = starts, ends
+    columns = runs.reshape(2, pieces, steps).transpose(2, 0, 1).copy()
+    outcomes = np.tile(np.arange(EVENT_BYTES, dtype=np.int32), (pieces, 1))
+    for start, end in columns:
+        outcomes = _after(outcomes, start[:, np.newaxis], end[:, np.newaxis])
+    phase = np.zeros(pieces, np.int32)
+    for piece in range(1, pieces):
+        phase[piece] = outcomes[piece - 1, phase[piece - 1]]
+    found = np.empty((steps, pieces), np.int32)
+    for step, (start, end) in enumerate(columns):
+        found[step] = phase
+        phase = _after(phase, start, end)
+    return found.T.ravel()[: len(starts)]
+
+
+def _after(phase: NDArray[np.int32], start: NDArray[np.int32], end: NDArray[np.int32]) -> NDArray[np.int32]:
+    """An event that could begin inside the run begins where it ends; any other phase stays."""
+    return np.where((phase - start) % EVENT_BYTES < end - start, end % EVENT_BYTES, phase)
+
+
+def _count_in_runs(marks: NDArray[np.bool_], starts: NDArray[np.int32], ends: NDArray[np.int32]) -> NDArray[np.int32]:
+    """How many marks each run holds."""
+    if not len(starts):
+        return starts
+    bounds = np.stack([starts, ends], axis=1).ravel()
+    return np.add.reduceat(np.append(marks, False), bounds, dtype=np.int32)[::2]

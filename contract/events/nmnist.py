@@ -1,0 +1,32 @@
+"""N-MNIST and other ATIS recordings of 40-bit events, `.bin` or `.bs2`.
+
+An event is five bytes: x; y; one bit of polarity and 23 bits of time in µs, big-endian. There is no header. y = 240
+marks an overflow of the timer, which adds 2^13 µs to the times after it (N-MNIST: Orchard et al., Frontiers in
+Neuroscience 2015, and the reader that its authors publish).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import InvalidEvents
+from contract.events.checks import check_count, events_array
+
+EVENT_BYTES = 5
+OVERFLOW_Y = 240
+OVERFLOW_US = 2**13
+
+
+def read(data: bytes, max_events: int) -> NDArray[np.int64]:
+    """Events int64 `[N, 4]`; `InvalidEvents` for a size that five does not divide."""
+    if len(data) % EVENT_BYTES:
+        raise InvalidEvents(
+            f"an nmnist recording is 5 bytes an event, {len(data)} bytes end inside event {len(data) // EVENT_BYTES}"
+        )
+    rows = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES)
+    overflow = rows[:, 1] == OVERFLOW_Y
+    check_count(len(rows) - int(np.count_nonzero(overflow)), max_events)
+    overflows = np.cumsum(overflow, dtype=np.int32)[~overflow]
+    rows = rows[~overflow]
+    fields = rows[:, 2:].astype(np.int64)
+    time = (fields[:, 0] & 0x7F) << 16 | fields[:, 1] << 8 | fields[:, 2]
+    return events_array(time + overflows * np.int64(OVERFLOW_US), rows[:, 0], rows[:, 1], rows[:, 2] >> 7)

@@ -1,0 +1,94 @@
+"""Reading a recording: which format it is in, and the reader for it."""
+
+from collections.abc import Callable
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import InvalidEvents, InvalidParameter
+from contract.events import aedat2, aedat3, aedat4, csv, dat, es, evt2, evt3, nmnist, npy, npz, prophesee
+
+AEDAT2 = b"#!AER-DAT2.0"
+AEDAT3 = b"#!AER-DAT3.1"
+ANY_AEDAT = b"#!AER-DAT"
+
+READERS: dict[str, Callable[[bytes, int], NDArray[np.int64]]] = {
+    "nmnist": nmnist.read,
+    "aedat4": aedat4.read,
+    "dat": dat.read,
+    "evt2": evt2.read,
+    "evt3": evt3.read,
+    "npy": npy.read,
+    "npz": npz.read,
+    "csv": csv.read,
+    "es": es.read,
+}
+FORMATS = ("nmnist", "aedat", *list(READERS)[1:])
+NAMES_WITHOUT_HEADER = {".bin": "nmnist", ".bs2": "nmnist", ".dat": "dat", ".csv": "csv"}
+NEEDS_MAGIC = ("aedat", "aedat4", "npy", "npz", "es")
+
+
+def read_events(
+    data: bytes,
+    format: str | None = None,
+    *,
+    filename: str | None = None,
+    camera: str | None = None,
+    max_events: int,
+) -> NDArray[np.int64]:
+    """Read one recording to events int64 `[N, 4]`: t in µs, never falling; x; y; p, 0 or 1.
+
+    The format is told by the header. `format`, one of `FORMATS`, and the ending of `filename` decide only where there
+    is no header; a `format` that the header contradicts is an error. `camera` is needed for AEDAT 2.0 alone.
+
+    Raises `InvalidEvents` for whatever is wrong with the data, `TooManyEvents` above `max_events`, and
+    `InvalidParameter` for an unknown `format`.
+    """
+    if format is not None and format not in FORMATS:
+        raise InvalidParameter(f"{format!r} is not a format of event recordings: {', '.join(FORMATS)}", param="format")
+    if not data:
+        raise InvalidEvents("the recording is empty")
+    found = format_of(data)
+    if format is not None and found is not None and found != format:
+        raise InvalidEvents(f"the header is that of {found}, the format asked for is {format}", param="format")
+    chosen = found or format or NAMES_WITHOUT_HEADER.get(PurePath(filename or "").suffix.lower())
+    if chosen is None:
+        raise InvalidEvents(
+            "the recording has no header that tells its format: name it by 'format', one of " + ", ".join(FORMATS),
+            param="format",
+        )
+    if found is None and chosen in NEEDS_MAGIC:
+        raise InvalidEvents(f"the recording does not begin as {chosen} does")
+    if chosen != "aedat":
+        return READERS[chosen](data, max_events)
+    return aedat3.read(data, max_events) if data.startswith(AEDAT3) else aedat2.read(data, max_events, camera)
+
+
+def format_of(data: bytes) -> str | None:
+    """The format that the first bytes tell, or None; `InvalidEvents` for a known header of an unknown version."""
+    if data.startswith(aedat4.MAGIC):
+        return "aedat4"
+    if data.startswith((AEDAT2, AEDAT3)):
+        return "aedat"
+    if data.startswith(ANY_AEDAT):
+        raise InvalidEvents(f"AEDAT 2.0, 3.1 and 4.0 are read, the header says {data[9:12].decode('latin-1')!r}")
+    if data.startswith(es.MAGIC):
+        return "es"
+    if data.startswith(npy.MAGIC):
+        return "npy"
+    if data.startswith(npz.MAGICS):
+        return "npz"
+    if csv.columns(data):
+        return "csv"
+    return _prophesee(data)
+
+
+def _prophesee(data: bytes) -> str | None:
+    lines = prophesee.header(data)
+    encoding = prophesee.encoding(lines)
+    if encoding is None:
+        return "dat" if prophesee.DAT_HEADER.search(lines) else None
+    if encoding not in READERS:
+        raise InvalidEvents(f"EVT 2.0 and EVT 3.0 are read, the header says {encoding}")
+    return encoding

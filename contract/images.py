@@ -1,0 +1,183 @@
+"""Image files and lists of pixels -> `uint8 [C, H, W]` in the shape that a model takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from pydantic import FailFast, Field, TypeAdapter, ValidationError
+
+from contract.card import InputSpec
+from contract.errors import ImageTooLarge, InvalidImage
+
+# Pillow's own limit warns about images that ours, checked before anything is decoded, refuses.
+Image.MAX_IMAGE_PIXELS = None
+
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")
+MEDIA_TYPES = ("image/png", "image/jpeg", "image/bmp", "image/webp", "image/tiff", "image/gif")
+
+MAX_SIDE = 65_535  # a resize takes memory by the side as well, whatever the other one
+
+_MODES = {1: "L", 3: "RGB"}
+_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+_UNKNOWN_RANGE = ("I", "F")
+_BILINEAR = Image.Resampling.BILINEAR
+
+Pixels = NDArray[np.uint8]
+# The first bad pixel is enough: an error for each of millions would fill the memory.
+_Row = Annotated[list[Annotated[int, Field(strict=True, ge=0, le=255)]], FailFast()]
+_Plane = Annotated[list[_Row], FailFast()]
+_PLANE: TypeAdapter[_Plane] = TypeAdapter(_Plane)
+_PLANES: TypeAdapter[list[_Plane]] = TypeAdapter(Annotated[list[_Plane], FailFast()])
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Pixels in the model's shape, and what had to be done for it.
+
+    `resized_from` is the given (height, width) where it was not the model's, `converted_from` the given colour mode
+    (Pillow's name of it, such as `RGB`, `L`, `I;16`) where it was not the model's.
+    """
+
+    pixels: Pixels
+    resized_from: tuple[int, int] | None = None
+    converted_from: str | None = None
+
+
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+
+
+def looks_like_image(data: bytes) -> bool:
+    """Whether the first bytes are those of an image format that is read here."""
+    starts = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
+    return data.startswith(starts) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+
+
+def pixel_count(data: bytes) -> int:
+    """Width times height by the file's header, without decoding it; 0 for what is no image."""
+    if data.startswith(_PNG_HEAD) and len(data) >= 24:  # for the most frequent format, without Pillow's 40 µs
+        return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
+    try:
+        image = _open(data)
+    except InvalidImage:
+        return 0
+    return image.width * image.height
+
+
+def read_image(data: bytes, spec: InputSpec, *, max_pixels: int) -> Fitted:
+    """Decode an image file and fit it to the model's input.
+
+    The orientation that EXIF gives is applied, transparency lies over black, 16 bits become 8 by dividing by 257, CMYK
+    and palettes go through RGB, and the size becomes the model's by a bilinear, antialiased resize that does not keep
+    the aspect. Of several frames the first counts. Raises `InvalidImage`, or `ImageTooLarge` before decoding.
+    """
+    mode = _MODES.get(spec.channels)
+    if mode is None:
+        raise InvalidImage(f"the model takes {spec.channels} channels, which no image file has: send pixels")
+    image = _open(data)
+    _check_size(image.width, image.height, max_pixels)
+    if image.mode in _UNKNOWN_RANGE:
+        raise InvalidImage("pixels of 32 bits have no range that could be scaled to 0..255: send 8 or 16 bits")
+    try:
+        image.load()
+        if image.info:  # where EXIF would be
+            ImageOps.exif_transpose(image, in_place=True)
+        is_as_wanted = image.mode == mode and not image.has_transparency_data
+        planes = _planes(image if is_as_wanted else _opaque(image).convert(mode))
+    except Exception as error:  # Pillow's decoders raise nearly anything on broken files
+        raise InvalidImage(f"the {image.format} image is truncated or broken and cannot be decoded") from error
+    return _resized(planes, spec, None if is_as_wanted else image.mode)
+
+
+def read_pixels(pixels: Any, spec: InputSpec, *, max_pixels: int) -> Fitted:
+    """Check nested lists of integers 0..255, `[C][H][W]` or `[H][W]`, and fit them to the model's input.
+
+    One channel and three are converted to each other like an image file's, any other number of channels must be the
+    model's. Raises `InvalidImage` for anything else, `ImageTooLarge`.
+    """
+    return fit_pixels(_array(pixels), spec, max_pixels=max_pixels)
+
+
+def fit_pixels(planes: Pixels, spec: InputSpec, *, max_pixels: int) -> Fitted:
+    """Fit uint8 `[C, H, W]` to the model's input, as `read_pixels` does with lists."""
+    channels, height, width = planes.shape
+    _check_size(width, height, max_pixels)
+    if channels == spec.channels:
+        return _resized(planes, spec, None)
+    if channels not in _MODES or spec.channels not in _MODES:
+        raise InvalidImage(f"the pixels have {channels} channels, the model takes {spec.channels}")
+    image = Image.fromarray(planes[0] if channels == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0)))
+    return _resized(_planes(image.convert(_MODES[spec.channels])), spec, image.mode)
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        return Image.open(BytesIO(data), formats=FORMATS)
+    except Exception as error:  # as above
+        raise InvalidImage(
+            f"not an image in one of the formats {', '.join(FORMATS)}, or its header is broken"
+        ) from error
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageTooLarge(f"the image has {width} x {height} pixels, more than the {max_pixels} that are taken")
+    if max(width, height) > MAX_SIDE:
+        raise ImageTooLarge(f"the image has {width} x {height} pixels, and no side may have more than {MAX_SIDE}")
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """The image with 8 bits a channel and without transparency, in any colour mode."""
+    if image.mode in _SIXTEEN_BIT:
+        return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "black"), rgba).convert("RGB")
+    if image.mode in _MODES.values() or image.mode == "1":
+        return image
+    return image.convert("RGB")
+
+
+def _planes(image: Image.Image) -> Pixels:
+    """An image of 8 bits a channel as `[C, H, W]`."""
+    array = np.asarray(image)
+    return array[np.newaxis] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def _array(pixels: Any) -> Pixels:
+    """Nested lists -> uint8 `[C, H, W]`."""
+    has_channels = _is_list(pixels) and _is_list(pixels[0]) and _is_list(pixels[0][0])
+    try:
+        checked = _PLANES.validate_python(pixels) if has_channels else [_PLANE.validate_python(pixels)]
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = "".join(f"[{index}]" for index in problem["loc"])
+        raise InvalidImage(
+            f"pixels{where}: {problem['msg']}; pixels are whole numbers from 0 to 255, [C][H][W] or [H][W]"
+        ) from error
+    try:
+        array = np.array(checked, dtype=np.uint8)
+    except ValueError as error:
+        raise InvalidImage("pixels: all rows must have the same length, and all channels the same rows") from error
+    if array.size == 0:
+        raise InvalidImage("pixels: the image has no pixels")
+    return array
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0
+
+
+def _resized(planes: Pixels, spec: InputSpec, converted_from: str | None) -> Fitted:
+    """Uint8 `[C, H, W]` of any size -> the model's size."""
+    height, width = planes.shape[1:]
+    if (height, width) == (spec.height, spec.width):
+        return Fitted(np.ascontiguousarray(planes), None, converted_from)
+    channels: Sequence[Pixels] = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize((spec.width, spec.height), _BILINEAR))
+        for plane in planes
+    ]
+    return Fitted(np.stack(channels), (height, width), converted_from)

@@ -1,0 +1,279 @@
+"""The service's settings: environment variables with the prefix `SNN_`, read once at start."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote
+
+from pydantic import (
+    Field,
+    FilePath,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from contract.card import NAME_PATTERN
+from contract.energy import ProfileSetting, profiles_with
+
+PREFIX = "SNN_"
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. The environment variable is `SNN_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every IPv4 interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    model_store: Path = Field(Path("model_store"), description="Folder of the models: <name>/<version>/model.pt.")
+    preload: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",),
+        description="Models to load at start, separated by commas: 'name' (its default version) or 'name/version'; "
+        "'*' is the default version of every model; empty loads on demand only.",
+    )
+    data_dir: Path = Field(Path("data"), description="Folder of uploads, fine-tuning jobs and their database.")
+    database_url: SecretStr | None = Field(
+        None,
+        description="Jobs database, as postgresql://user:password@host/name; by default SQLite in the data folder.",
+    )
+    database_password_file: FilePath | None = Field(
+        None, description="A file of the password that SNN_DATABASE_URL then leaves out."
+    )
+    poll_seconds: PositiveFloat = Field(1.0, description="Seconds between two looks at the model store.")
+    device: str = Field("auto", description="'auto' (CUDA if there is one, else the CPU), 'cpu', 'cuda' or 'cuda:N'.")
+    threads: Literal["auto"] | PositiveInt = Field(
+        "auto",
+        description="Threads that one operation of the network may use on the CPU; 'auto' is one less than the cores "
+        "that the process or its container has, from 1 to 8.",
+    )
+    backend: Literal["local", "torchserve"] = Field(
+        "local", description="What runs the networks: 'local', this process, or 'torchserve', a TorchServe."
+    )
+    torchserve_url: str = Field("http://127.0.0.1:8080", description="TorchServe's inference address.")
+    torchserve_token_file: Path | None = Field(
+        None, description="TorchServe's key_file.json, or a file of its inference token; none: no authorization."
+    )
+    torchserve_timeout_ms: PositiveInt = Field(30_000, description="Time in which TorchServe must answer a batch.")
+    max_batch_size: PositiveInt = Field(32, description="Inputs that run together at most.")
+    max_batch_wait_ms: NonNegativeFloat = Field(0.0, description="Milliseconds to wait for a batch to fill.")
+    max_batch_cost: PositiveInt = Field(
+        50_000_000, description="Largest batch in numbers fed to the network: inputs x T x C x H x W."
+    )
+    max_queue_size: PositiveInt = Field(256, description="Requests that may wait; one more is refused with 429.")
+    max_queue_bytes: PositiveInt = Field(
+        256 * 1024 * 1024,
+        description="Bytes that requests may hold together, in their bodies and while they wait; more is refused with "
+        "429.",
+    )
+    max_inputs: PositiveInt = Field(256, description="Inputs in one request.")
+    max_body_bytes: PositiveInt = Field(32 * 1024 * 1024, description="Largest body of a request.")
+    max_upload_bytes: PositiveInt = Field(1024 * 1024 * 1024, description="Largest uploaded data set.")
+    max_image_pixels: PositiveInt = Field(4096 * 4096, description="Largest image, width x height, before resizing.")
+    max_events: PositiveInt = Field(5_000_000, description="Events in one recording.")
+    request_timeout_ms: PositiveInt = Field(30_000, description="Time of a request without X-Request-Timeout-Ms.")
+    max_request_timeout_ms: PositiveInt = Field(300_000, description="Longest time that X-Request-Timeout-Ms can ask.")
+    ready_seconds: PositiveFloat = Field(
+        5.0, description="Seconds within which the device must have run something for /health/ready to say so."
+    )
+    drain_seconds: NonNegativeFloat = Field(
+        1.0, description="Seconds from SIGTERM, when /health/ready turns 503, until the port closes."
+    )
+    shutdown_grace_seconds: PositiveFloat = Field(
+        25.0, description="Seconds from SIGTERM until what is still not answered gets 503."
+    )
+    training_threads: Literal["auto"] | PositiveInt = Field(
+        "auto",
+        description="Threads that a fine-tuning may use on the CPU; 'auto' is half of the cores that the process or "
+        "its container has, from 1 to 8.",
+    )
+    worker_id: str | None = Field(
+        None,
+        min_length=1,
+        description="The fine-tuning worker's name, by which it finds its jobs again; by default host and device.",
+    )
+    worker_grace_seconds: PositiveFloat = Field(
+        20.0, description="Seconds that a fine-tuning has to stop when its worker is told to, before it is killed."
+    )
+    energy_profile: str = Field("cmos-45nm", description="Energy profile of a request that names none.")
+    energy_profiles: dict[str, ProfileSetting] = Field(
+        {},
+        description="Further energy profiles, as JSON: "
+        '{"name": {"ac_pj": 0.9, "mac_pj": 4.6, "source": "where the numbers are from"}}; ann_mac_pj is optional.',
+    )
+    api_keys: SecretStr | None = Field(None, description="Keys that may call, separated by commas; none: open.")
+    api_keys_file: FilePath | None = Field(None, description="A file of keys, one a line, beside or in place of these.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @field_validator("preload", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, value: str) -> str:
+        kind, _, index = value.partition(":")
+        if value not in ("auto", "cpu", "cuda") and not (kind == "cuda" and index.isdecimal()):
+            raise ValueError("must be 'auto', 'cpu', 'cuda' or 'cuda:N'")
+        return value
+
+    @field_validator("torchserve_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#]+/?", value):
+            raise ValueError("must be like http://127.0.0.1:8080, without a path")
+        return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"(sqlite:/|postgresql:)//.", value.get_secret_value()):
+            raise ValueError("must be postgresql://user:password@host/name or sqlite:///file")
+        return value
+
+    @field_validator("preload")
+    @classmethod
+    def _can_be_preloaded(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        check_preload(value)
+        return value
+
+    @model_validator(mode="after")
+    def _profile_exists(self) -> Self:
+        profiles = profiles_with(self.energy_profiles)
+        if self.energy_profile not in profiles:
+            raise ValueError(f"SNN_ENERGY_PROFILE is {self.energy_profile!r}, not one of {', '.join(profiles)}")
+        return self
+
+    @model_validator(mode="after")
+    def _default_timeout_is_allowed(self) -> Self:
+        if self.request_timeout_ms > self.max_request_timeout_ms:
+            raise ValueError(
+                f"SNN_REQUEST_TIMEOUT_MS ({self.request_timeout_ms}) must not exceed "
+                f"SNN_MAX_REQUEST_TIMEOUT_MS ({self.max_request_timeout_ms})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _drain_ends_before_the_grace(self) -> Self:
+        if self.drain_seconds >= self.shutdown_grace_seconds:
+            raise ValueError(
+                f"SNN_DRAIN_SECONDS ({self.drain_seconds:g}) must be less than "
+                f"SNN_SHUTDOWN_GRACE_SECONDS ({self.shutdown_grace_seconds:g})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _password_has_a_place(self) -> Self:
+        url = self.database_url.get_secret_value() if self.database_url is not None else ""
+        if self.database_password_file is not None and not re.fullmatch(r"[^:/@]+://[^:/@]+@.+", url):
+            raise ValueError(
+                "SNN_DATABASE_PASSWORD_FILE needs an SNN_DATABASE_URL like postgresql://user@host/name, "
+                "without a password"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_can_be_sent(self) -> Self:
+        for number, key in enumerate(self.keys(), start=1):
+            if not key.isascii() or not key.isprintable() or " " in key:
+                raise ValueError(f"API key number {number} must be printable ASCII without spaces")
+        if (self.api_keys is not None or self.api_keys_file is not None) and not self.keys():
+            raise ValueError(
+                "SNN_API_KEYS or SNN_API_KEYS_FILE is set and holds no key: unset it to leave the API open"
+            )
+        return self
+
+    def keys(self) -> tuple[str, ...]:
+        """The API keys of both settings, in plain text; empty when the API is open."""
+        found = self.api_keys.get_secret_value().split(",") if self.api_keys is not None else []
+        if self.api_keys_file is not None:
+            found += self.api_keys_file.read_text("utf-8").splitlines()
+        return tuple(filter(None, map(str.strip, found)))
+
+    @property
+    def jobs_database(self) -> str:
+        """The URL of the jobs database, a password included: not for logs."""
+        if self.database_url is not None:
+            url = self.database_url.get_secret_value()
+            if self.database_password_file is None:
+                return url
+            password = self.database_password_file.read_text("utf-8").rstrip("\n")
+            return url.replace("@", f":{quote(password, safe='')}@", 1)
+        return f"sqlite:///{self.data_dir.absolute() / 'jobs.sqlite'}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this computer can reach the address."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def check_preload(entries: Sequence[str]) -> None:
+    """Refuse, with a `ValueError`, what is neither `*` nor a model's name nor `name/version`."""
+    for entry in entries:
+        if not re.fullmatch(rf"\*|{NAME_PATTERN}(/[1-9][0-9]*)?", entry):
+            raise ValueError(f"cannot preload {entry!r}: write '*', a model's name, or name/version")
+
+
+class InvalidSettings(Exception):
+    """The environment holds settings that cannot be used; `problems` are one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load() -> Settings:
+    """The settings of the environment; `InvalidSettings` tells everything that is wrong with it."""
+    problems = list(unknown_names())
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [_problem(each["loc"], each["msg"]) for each in error.errors(include_input=False)]
+    except SettingsError as error:
+        problems += [str(error)]
+    if problems:
+        raise InvalidSettings(problems)
+    return settings
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    name = f"{PREFIX}{str(location[0]).upper()}: " if location else ""
+    inside = "".join(f"{part}: " for part in location[1:])
+    return f"{name}{inside}{message.removeprefix('Value error, ')}"
+
+
+def unknown_names(environment: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """Say of each `SNN_` variable that is no setting what was probably meant."""
+    known = [PREFIX + field.upper() for field in Settings.model_fields]
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            yield f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def describe() -> str:
+    """All settings as text: name, default and description, for `--help`."""
+    lines = []
+    for name, field in Settings.model_fields.items():
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        shown = "" if field.default in (None, {}) else f" [{default}]"
+        lines.append(f"  {PREFIX}{name.upper()}{shown}\n      {field.description}")
+    return "\n".join(lines)
