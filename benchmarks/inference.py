@@ -41,7 +41,7 @@ from benchmarks.peers import Peer, plain_loop, snntorch_network, spikes_of, spik
 from benchmarks.subjects import CLASSES, Subject, fresh, shipped
 from contract.card import CARD_FILE, Card, Learning, Metrics, read_card
 from contract.store import CHECKPOINT_FILE, Store
-from service.checkpoint import Checkpoint, ImageSample
+from service.engine.torchscript import Checkpoint, ImageSample
 from training.encode import build_encoder
 from training.export import inference_form, script
 from training.network import SpikingNetwork

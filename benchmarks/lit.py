@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from benchmarks.plain import answer_of
 from contract.images import read_image
-from service.checkpoint import Activity, Checkpoint, ImageSample
+from service.engine.torchscript import Activity, Checkpoint, ImageSample
 
 MAX_BATCH_SIZE = 32
 BATCH_SECONDS = 0.001

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from service.allocator import keep_freed_memory
+from service.engine.allocator import keep_freed_memory
 
 Runner = Callable[[], object]
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.thread_time}

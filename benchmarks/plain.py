@@ -16,7 +16,7 @@ from contract.card import Card
 from contract.energy import PROFILES
 from contract.images import read_image
 from service.answer import prediction
-from service.checkpoint import Activity, Checkpoint, ImageSample
+from service.engine.torchscript import Activity, Checkpoint, ImageSample
 from service.schemas import PredictAnswer, Timing
 
 TIMING: Timing = {"queue_ms": 0.0, "compute_ms": 0.0, "total_ms": 0.0, "batch_size": 1}

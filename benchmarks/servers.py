@@ -36,7 +36,7 @@ from benchmarks.machine import describe_machine, positive, print_header, print_r
 from benchmarks.processes import cpu_seconds, memory
 from contract.card import InputSpec
 from contract.store import Store
-from service.checkpoint import Checkpoint
+from service.engine.torchscript import Checkpoint
 
 
 def pictures(shape: InputSpec) -> list[bytes]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from contract.card import Card
 from contract.energy import Profile, estimate
-from service.checkpoint import Activity
+from service.engine.torchscript import Activity
 from service.schemas import (
     ClassScore,
     Detail,

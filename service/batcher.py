@@ -14,8 +14,8 @@ from time import monotonic, perf_counter
 
 from contract.errors import ShuttingDown
 from service.admission import Admission, Ticket
-from service.checkpoint import Checkpoint, ImageSample, Sample
 from service.device import Device
+from service.engine.torchscript import Checkpoint, ImageSample, Sample
 from service.request import Answer, Request, runs_of
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from contract.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
-from service.checkpoint import Activity, Checkpoint, Sample
+from service.engine.torchscript import Activity, Checkpoint, Sample
 from service.power import EnergyMeter
 
 # What fails a batch for a reason that is none of its samples: the server that runs the network elsewhere is away.

@@ -25,7 +25,7 @@ from contract.errors import (
 )
 from contract.settings import check_preload
 from contract.store import Change, Store, StoreError
-from service.checkpoint import Checkpoint, CheckpointError
+from service.engine.torchscript import Checkpoint, CheckpointError
 from service.versions import Model, Seen, State, Version, look, stamp
 
 __all__ = ["Registry", "State", "Version"]

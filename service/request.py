@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from service.admission import Ticket
-from service.checkpoint import Activity, Checkpoint, Sample
 from service.device import Outcome, Run
+from service.engine.torchscript import Activity, Checkpoint, Sample
 
 
 @dataclass(frozen=True, slots=True)

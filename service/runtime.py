@@ -15,13 +15,13 @@ from contract.store import Store
 from service.admission import Admission
 from service.batcher import Batcher
 from service.device import Device
+from service.engine.torchserve import TorchServe
 from service.inspection import Inspection
 from service.jobs import Jobs
 from service.metrics import Metrics
 from service.power import energy_meter
 from service.readiness import Readiness
 from service.registry import Registry
-from service.torchserve_backend import TorchServe
 from service.uploads import Uploads
 
 LAST_BATCH_SECONDS = 5.0

@@ -24,15 +24,15 @@ from contract.settings import load
 from service.admission import Admission
 from service.asked import Asked, check_asked, predictions
 from service.batcher import Batcher
-from service.checkpoint import Checkpoint
 from service.decode import decode_all
 from service.device import Device
+from service.engine.torchscript import Checkpoint
+from service.engine.torchserve_wire import CARD_HEADER, card_digest, pack_activities, unpack_samples
+from service.engine.torchserve_wire import MEDIA_TYPE as BATCH_TYPE
 from service.failures import error_response, explain, unknown_name
 from service.logs import new_id
 from service.power import energy_meter
 from service.routes.bodies import MEDIA_TYPES, read_inputs
-from service.torchserve_wire import CARD_HEADER, card_digest, pack_activities, unpack_samples
-from service.torchserve_wire import MEDIA_TYPE as BATCH_TYPE
 
 # Besides options, TorchServe hands over the body and, from `/invocations`, what it chose the model by.
 _NOT_OPTIONS = ("body", "model_name", "model_version")

@@ -9,7 +9,7 @@ from typing import Literal
 
 from contract.card import Card, CardError, read_card
 from contract.store import Pointer, Store, StoreError
-from service.checkpoint import Checkpoint
+from service.engine.torchscript import Checkpoint
 
 State = Literal["available", "loading", "ready", "failed"]
 Stamp = tuple[int, int, int]

@@ -15,7 +15,7 @@ from contract.energy import (
     operations_nj,
     profiles_with,
 )
-from service.checkpoint import Checkpoint
+from service.engine.torchscript import Checkpoint
 
 CMOS = PROFILES["cmos-45nm"]
 

@@ -8,7 +8,7 @@ import torch
 from contract.card import Card
 from contract.energy import PROFILES
 from service.answer import prediction
-from service.checkpoint import Activity, Checkpoint, ImageSample
+from service.engine.torchscript import Activity, Checkpoint, ImageSample
 from service.schemas import Detail, Prediction
 
 CMOS = PROFILES["cmos-45nm"]

@@ -15,8 +15,8 @@ from contract.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from contract.store import Store
 from service.admission import Admission
 from service.batcher import Batcher, BatchReport
-from service.checkpoint import Activity, Checkpoint, EventSample, ImageSample, Sample
 from service.device import Device
+from service.engine.torchscript import Activity, Checkpoint, EventSample, ImageSample, Sample
 from service.power import EnergyMeter
 from service.request import Answer
 from tests.service.troubled import ROOM, SLOW, add_troubled

@@ -18,8 +18,8 @@ from contract.errors import (
     TooManyEvents,
     WrongInputKind,
 )
-from service.checkpoint import Checkpoint, EventSample, ImageSample
 from service.decode import Decoded, File, Given, Options, decode, decode_all, is_quick
+from service.engine.torchscript import Checkpoint, EventSample, ImageSample
 from service.schemas import EventColumns, EventsInput, ImageInput, PixelsInput, RecordingInput
 
 OPTIONS = Options(max_image_pixels=10_000, max_events=1000, seed=7)

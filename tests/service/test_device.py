@@ -10,8 +10,8 @@ import torch
 
 from contract.errors import ModelError, ServiceError
 from service import device as device_module
-from service.checkpoint import Checkpoint, ImageSample
 from service.device import Device, Outcome, is_out_of_memory
+from service.engine.torchscript import Checkpoint, ImageSample
 from tests.service.troubled import NOT_A_NUMBER, RAISES, ROOM, TOO_LARGE, add_troubled
 
 Samples = list[ImageSample]

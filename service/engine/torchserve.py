@@ -18,8 +18,8 @@ from contract.errors import (
     ShuttingDown,
     Unavailable,
 )
-from service.checkpoint import Activity, Checkpoint, CheckpointError, Sample
-from service.torchserve_wire import (
+from service.engine.torchscript import Activity, Checkpoint, CheckpointError, Sample
+from service.engine.torchserve_wire import (
     CARD_HEADER,
     MEDIA_TYPE,
     card_digest,

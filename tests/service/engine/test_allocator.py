@@ -6,7 +6,7 @@ import pytest
 BATCHES = """
 import resource
 import torch
-from service.allocator import keep_freed_memory
+from service.engine.allocator import keep_freed_memory
 keep_freed_memory()
 torch.set_num_threads(1)
 faults = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
