@@ -17,7 +17,7 @@ from contract.store import Store
 from service.failures import unknown_name
 from service.hyperparameters import LEARNING_RATE_MULTIPLIER, auto_batch_size, auto_epochs, base_learning_rate
 from service.job_schemas import CreateJobBody
-from service.registry import Registry, Version
+from service.models.registry import Registry, Version
 from service.uploads import Upload, Uploads
 
 STATE_FILE = "training_state.safetensors"

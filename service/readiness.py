@@ -7,7 +7,7 @@ from time import monotonic
 from contract.errors import ShuttingDown, Unavailable
 from service.batcher import Batcher
 from service.engine.torchscript import Checkpoint, blank_sample
-from service.registry import Registry
+from service.models.registry import Registry
 from service.request import Answer
 
 log = logging.getLogger(__name__)

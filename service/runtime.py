@@ -19,9 +19,9 @@ from service.engine.torchserve import TorchServe
 from service.inspection import Inspection
 from service.jobs import Jobs
 from service.metrics import Metrics
+from service.models.registry import Registry
 from service.power import energy_meter
 from service.readiness import Readiness
-from service.registry import Registry
 from service.uploads import Uploads
 
 LAST_BATCH_SECONDS = 5.0

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contract import errors
-from service.registry import Registry, Version
+from service.models.registry import Registry, Version
 from service.routes.bodies import read_json
 from service.routes.parameters import Name, RuntimeOf, TimeoutHeader, VersionNumber, ticket_of
 from service.routes.responses import answer, failures

@@ -26,7 +26,7 @@ from contract.errors import (
 from contract.settings import check_preload
 from contract.store import Change, Store, StoreError
 from service.engine.torchscript import Checkpoint, CheckpointError
-from service.versions import Model, Seen, State, Version, look, stamp
+from service.models.version import Model, Seen, State, Version, look, stamp
 
 __all__ = ["Registry", "State", "Version"]
 
