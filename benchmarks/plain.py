@@ -15,9 +15,9 @@ from pydantic_core import to_json
 from contract.card import Card
 from contract.energy import PROFILES
 from contract.images import read_image
-from service.answer import prediction
 from service.engine.torchscript import Activity, Checkpoint, ImageSample
-from service.schemas import PredictAnswer, Timing
+from service.inference.bodies import PredictAnswer, Timing
+from service.inference.prediction import prediction
 
 TIMING: Timing = {"queue_ms": 0.0, "compute_ms": 0.0, "total_ms": 0.0, "batch_size": 1}
 

@@ -23,7 +23,7 @@ from contract.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from service.schemas import ErrorBody, ErrorDetail
+from service.inference.bodies import ErrorBody, ErrorDetail
 
 RETRY_AFTER_S = 1
 

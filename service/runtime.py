@@ -12,16 +12,16 @@ from contract.errors import InvalidParameter
 from contract.job_spec import JOBS_FOLDER
 from contract.settings import Settings
 from contract.store import Store
-from service.admission import Admission
-from service.batcher import Batcher
-from service.device import Device
 from service.engine.torchserve import TorchServe
+from service.inference.admission import Admission
+from service.inference.batcher import Batcher
+from service.inference.device_thread import Device
+from service.inference.readiness import Readiness
 from service.inspection import Inspection
 from service.jobs import Jobs
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.power import energy_meter
-from service.readiness import Readiness
 from service.uploads import Uploads
 
 LAST_BATCH_SECONDS = 5.0

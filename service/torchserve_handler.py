@@ -21,15 +21,15 @@ from contract.cores import available_cores, choose_threads
 from contract.energy import profiles_with
 from contract.errors import Conflict, ServiceError, TooLarge, UnsupportedMediaType
 from contract.settings import load
-from service.admission import Admission
-from service.asked import Asked, check_asked, predictions
-from service.batcher import Batcher
-from service.decode import decode_all
-from service.device import Device
 from service.engine.torchscript import Checkpoint
 from service.engine.torchserve_wire import CARD_HEADER, card_digest, pack_activities, unpack_samples
 from service.engine.torchserve_wire import MEDIA_TYPE as BATCH_TYPE
 from service.failures import error_response, explain, unknown_name
+from service.inference.admission import Admission
+from service.inference.batcher import Batcher
+from service.inference.decode import decode_all
+from service.inference.device_thread import Device
+from service.inference.options import Asked, check_asked, predictions
 from service.logs import new_id
 from service.power import energy_meter
 from service.routes.bodies import MEDIA_TYPES, read_inputs

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.errors import ServiceError
 from contract.settings import Settings
-from service.admission import ClientLeft, Ticket
 from service.failures import error_response
+from service.inference.admission import ClientLeft, Ticket
 from service.middleware import is_upload
 from service.runtime import Runtime
 

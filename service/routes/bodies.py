@@ -17,9 +17,9 @@ from contract.errors import (
     TooManyInputs,
     UnsupportedMediaType,
 )
-from service.decode import File, Given
 from service.failures import explain, unknown_name
-from service.schemas import PredictBody
+from service.inference.bodies import PredictBody
+from service.inference.decode import File, Given
 
 B = TypeVar("B", bound=BaseModel)
 

@@ -7,11 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contract import errors
-from service.models.registry import Registry, Version
-from service.routes.bodies import read_json
-from service.routes.parameters import Name, RuntimeOf, TimeoutHeader, VersionNumber, ticket_of
-from service.routes.responses import answer, failures
-from service.schemas import (
+from service.inference.bodies import (
     DefaultBody,
     Deleted,
     ModelBody,
@@ -20,6 +16,10 @@ from service.schemas import (
     VersionBody,
     VersionWithCard,
 )
+from service.models.registry import Registry, Version
+from service.routes.bodies import read_json
+from service.routes.parameters import Name, RuntimeOf, TimeoutHeader, VersionNumber, ticket_of
+from service.routes.responses import answer, failures
 
 router = APIRouter(tags=["models"])
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, PositiveInt, TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from contract.errors import InvalidParameter
-from service.admission import Ticket
 from service.failures import explain, unknown_name
+from service.inference.admission import Ticket
 from service.runtime import Runtime
 from service.waiting import TIMEOUT_HEADER
 

@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from contract import errors, images
 from contract.card import Card
-from service.asked import Asked, check_asked, predictions
-from service.decode import QUICK_BYTES, Decoded, Given, Options, decode_all, is_quick
+from service.inference.bodies import PredictAnswer, PredictBody, Prediction
+from service.inference.decode import QUICK_BYTES, Decoded, Given, Options, decode_all, is_quick
+from service.inference.options import Asked, check_asked, predictions
 from service.logs import new_id
 from service.metrics import Metrics
 from service.routes.bodies import media_type, read_body, read_inputs, read_multipart
@@ -28,7 +29,6 @@ from service.routes.parameters import (
     ticket_of,
 )
 from service.routes.responses import failures
-from service.schemas import PredictAnswer, PredictBody, Prediction
 
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {

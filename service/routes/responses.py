@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from contract.errors import HTTP_STATUS, InvalidParameter, ServiceError, Unauthorized
-from service.schemas import ErrorBody
+from service.inference.bodies import ErrorBody
 
 
 def answer(body: BaseModel, status: int = 200) -> Response:

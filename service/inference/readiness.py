@@ -5,10 +5,10 @@ import logging
 from time import monotonic
 
 from contract.errors import ShuttingDown, Unavailable
-from service.batcher import Batcher
 from service.engine.torchscript import Checkpoint, blank_sample
+from service.inference.batcher import Batcher
+from service.inference.pending import Answer
 from service.models.registry import Registry
-from service.request import Answer
 
 log = logging.getLogger(__name__)
 

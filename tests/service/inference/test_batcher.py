@@ -13,12 +13,12 @@ import torch
 
 from contract.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from contract.store import Store
-from service.admission import Admission
-from service.batcher import Batcher, BatchReport
-from service.device import Device
 from service.engine.torchscript import Activity, Checkpoint, EventSample, ImageSample, Sample
+from service.inference.admission import Admission
+from service.inference.batcher import Batcher, BatchReport
+from service.inference.device_thread import Device
+from service.inference.pending import Answer
 from service.power import EnergyMeter
-from service.request import Answer
 from tests.service.troubled import ROOM, SLOW, add_troubled
 from tests.tiny import moving_bar
 

@@ -18,9 +18,9 @@ from contract.errors import (
     TooManyEvents,
     WrongInputKind,
 )
-from service.decode import Decoded, File, Given, Options, decode, decode_all, is_quick
 from service.engine.torchscript import Checkpoint, EventSample, ImageSample
-from service.schemas import EventColumns, EventsInput, ImageInput, PixelsInput, RecordingInput
+from service.inference.bodies import EventColumns, EventsInput, ImageInput, PixelsInput, RecordingInput
+from service.inference.decode import Decoded, File, Given, Options, decode, decode_all, is_quick
 
 OPTIONS = Options(max_image_pixels=10_000, max_events=1000, seed=7)
 PLANE = np.arange(64, dtype=np.uint8).reshape(8, 8)

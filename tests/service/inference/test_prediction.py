@@ -7,9 +7,9 @@ import torch
 
 from contract.card import Card
 from contract.energy import PROFILES
-from service.answer import prediction
 from service.engine.torchscript import Activity, Checkpoint, ImageSample
-from service.schemas import Detail, Prediction
+from service.inference.bodies import Detail, Prediction
+from service.inference.prediction import prediction
 
 CMOS = PROFILES["cmos-45nm"]
 Predict = Callable[..., Prediction]

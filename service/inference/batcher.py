@@ -13,10 +13,10 @@ from math import prod
 from time import monotonic, perf_counter
 
 from contract.errors import ShuttingDown
-from service.admission import Admission, Ticket
-from service.device import Device
 from service.engine.torchscript import Checkpoint, ImageSample, Sample
-from service.request import Answer, Request, runs_of
+from service.inference.admission import Admission, Ticket
+from service.inference.device_thread import Device
+from service.inference.pending import Answer, Request, runs_of
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from service.admission import Ticket
-from service.device import Outcome, Run
 from service.engine.torchscript import Activity, Checkpoint, Sample
+from service.inference.admission import Ticket
+from service.inference.device_thread import Outcome, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from contract.errors import ModelError, ServiceError
-from service import device as device_module
-from service.device import Device, Outcome, is_out_of_memory
 from service.engine.torchscript import Checkpoint, ImageSample
+from service.inference import device_thread as device_module
+from service.inference.device_thread import Device, Outcome, is_out_of_memory
 from tests.service.troubled import NOT_A_NUMBER, RAISES, ROOM, TOO_LARGE, add_troubled
 
 Samples = list[ImageSample]

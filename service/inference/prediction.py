@@ -5,7 +5,7 @@ import numpy as np
 from contract.card import Card
 from contract.energy import Profile, estimate
 from service.engine.torchscript import Activity
-from service.schemas import (
+from service.inference.bodies import (
     ClassScore,
     Detail,
     Energy,

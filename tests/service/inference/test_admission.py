@@ -11,7 +11,7 @@ from contract.errors import (
     ShuttingDown,
     Unavailable,
 )
-from service.admission import Admission, ClientLeft, Reason, Stage, Ticket
+from service.inference.admission import Admission, ClientLeft, Reason, Stage, Ticket
 
 ENDLESS = 60.0
 

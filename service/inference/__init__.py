@@ -1,0 +1,1 @@
+"""One prediction, from inputs to numbers."""
