@@ -50,7 +50,7 @@ test-long: $(VENV)/.development
 
 test-postgres: $(VENV)/.development
 	PYTHON=$(BIN)/python sh tests/postgres.sh $(BIN)/python -m pytest -m '' -k postgres $(PYTEST_ARGS) \
-		tests/service/test_jobs.py tests/e2e/test_job_faults.py
+		tests/service/fine_tuning/test_queue.py tests/e2e/test_job_faults.py
 
 test-torchserve: $(VENV)/.torchserve
 	@java -version 2>&1 | awk -F'["._]' '/ version "/ { newest = $$2 } END { exit !(newest >= 17) }' || \

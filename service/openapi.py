@@ -8,8 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from service.file_schemas import FileForm
+from service.fine_tuning.create_job import CreateJobBody
 from service.inference.bodies import DefaultBody, PredictBody
-from service.job_schemas import CreateJobBody
 
 _OPEN = "/health/"
 _BODIES = (DefaultBody, PredictBody, CreateJobBody, FileForm)

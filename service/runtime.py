@@ -13,12 +13,12 @@ from contract.job_spec import JOBS_FOLDER
 from contract.settings import Settings
 from contract.store import Store
 from service.engine.torchserve import TorchServe
+from service.fine_tuning.queue import Jobs
 from service.inference.admission import Admission
 from service.inference.batcher import Batcher
 from service.inference.device_thread import Device
 from service.inference.readiness import Readiness
 from service.inspection import Inspection
-from service.jobs import Jobs
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.power import energy_meter

@@ -9,12 +9,12 @@ from starlette.responses import Response, StreamingResponse
 
 from contract import errors
 from contract.store import Store
-from service.job import Status
-from service.job_answers import checkpoint_bodies, event_body, job_body
-from service.job_history import place_of
-from service.job_plan import job_id, plan, request_hash
-from service.job_schemas import CheckpointList, CreateJobBody, EventList, JobBody, JobList, read_create_job
-from service.job_stream import follow
+from service.fine_tuning.bodies import checkpoint_bodies, event_body, job_body
+from service.fine_tuning.create_job import CheckpointList, CreateJobBody, EventList, JobBody, JobList, read_create_job
+from service.fine_tuning.history import place_of
+from service.fine_tuning.job import Status
+from service.fine_tuning.plan import job_id, plan, request_hash
+from service.fine_tuning.stream import follow
 from service.routes.bodies import read_json_value
 from service.routes.parameters import RuntimeOf
 from service.routes.responses import answer, failures

@@ -37,10 +37,10 @@ from contract.errors import (
     ServiceError,
 )
 from contract.job_spec import APPLICATION, APPLICATION_VERSION, LOST_AFTER_SECONDS, QUEUE, WORKFLOW, JobSpec
-from service.job import ENDED, STATUSES, Job, JobError, Status
-from service.job_engine import CONNECTIONS, make_engine, sqlite_file, try_to_write, url_for_migration
-from service.job_history import Histories
-from service.job_queries import WAITING, JobQueries, no_jobs
+from service.fine_tuning.database import CONNECTIONS, make_engine, sqlite_file, try_to_write, url_for_migration
+from service.fine_tuning.history import Histories
+from service.fine_tuning.job import ENDED, STATUSES, Job, JobError, Status
+from service.fine_tuning.queries import WAITING, JobQueries, no_jobs
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ from pydantic import (
 from contract.errors import InvalidParameter
 from contract.job_spec import Kind, Level, Mode, Promote
 from service.failures import explain, unknown_name
-from service.hyperparameters import BATCH_SIZE, MAX_LEARNING_RATE_MULTIPLIER, N_EPOCHS
+from service.fine_tuning.hyperparameters import BATCH_SIZE, MAX_LEARNING_RATE_MULTIPLIER, N_EPOCHS
+from service.fine_tuning.job import Status
 from service.inference.bodies import Body
-from service.job import Status
 
 MAX_LABELS = 10_000
 MAX_LAYERS = 1_000

@@ -15,8 +15,13 @@ from contract.errors import InvalidParameter, ModelNotFound, ServiceError, Versi
 from contract.job_spec import DataFile, JobSpec
 from contract.store import Store
 from service.failures import unknown_name
-from service.hyperparameters import LEARNING_RATE_MULTIPLIER, auto_batch_size, auto_epochs, base_learning_rate
-from service.job_schemas import CreateJobBody
+from service.fine_tuning.create_job import CreateJobBody
+from service.fine_tuning.hyperparameters import (
+    LEARNING_RATE_MULTIPLIER,
+    auto_batch_size,
+    auto_epochs,
+    base_learning_rate,
+)
 from service.models.registry import Registry, Version
 from service.uploads import Upload, Uploads
 

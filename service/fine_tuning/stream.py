@@ -11,9 +11,9 @@ from time import monotonic
 from pydantic import BaseModel
 
 from contract.errors import JobNotFound, JobsUnavailable
-from service.job import Job
-from service.job_answers import event_body, job_body
-from service.jobs import Jobs
+from service.fine_tuning.bodies import event_body, job_body
+from service.fine_tuning.job import Job
+from service.fine_tuning.queue import Jobs
 
 LOOK_SECONDS = 0.25  # at the events
 ASK_SECONDS = 0.5  # for the status

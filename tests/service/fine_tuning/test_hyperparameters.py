@@ -1,6 +1,6 @@
 import pytest
 
-from service.hyperparameters import BATCH_SIZE, N_EPOCHS, auto_batch_size, auto_epochs
+from service.fine_tuning.hyperparameters import BATCH_SIZE, N_EPOCHS, auto_batch_size, auto_epochs
 
 
 @pytest.mark.parametrize(("samples", "epochs"), [(4, 40), (750, 40), (1437, 21), (10_000, 3), (1_000_000, 3)])

@@ -21,8 +21,8 @@ from contract.errors import (
     ServiceError,
 )
 from contract.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS, append_event
-from service.job import Job, Status
-from service.jobs import Jobs, dbos_priority
+from service.fine_tuning.job import Job, Status
+from service.fine_tuning.queue import Jobs, dbos_priority
 from tests.service.jobs_at_work import DATABASES, job_spec, new_database, working
 
 
@@ -307,7 +307,7 @@ async def test_an_unreachable_database_fails_soon_and_is_logged_once(
                 await call
             assert "/proc" not in caught.value.message
     assert time.monotonic() - started < 10
-    assert len([record for record in caplog.records if record.name == "service.jobs"]) == 1
+    assert len([record for record in caplog.records if record.name == "service.fine_tuning.queue"]) == 1
     await jobs.close()
 
 

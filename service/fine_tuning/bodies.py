@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 from contract.job_spec import Event
-from service.job import Job
-from service.job_history import event_id
-from service.job_schemas import (
+from service.fine_tuning.create_job import (
     CheckpointBody,
     EventBody,
     JobBody,
@@ -15,6 +13,8 @@ from service.job_schemas import (
     Resolved,
     SupervisedBody,
 )
+from service.fine_tuning.history import event_id
+from service.fine_tuning.job import Job
 
 OWNER = "stl-snn"
 

@@ -5,7 +5,7 @@ import pytest
 
 from contract.errors import InvalidParameter
 from contract.job_spec import EVENTS_FILE, Event, append_event
-from service.job_history import Histories, History, event_id, place_of
+from service.fine_tuning.history import Histories, History, event_id, place_of
 
 JOB = "ftjob-0123456789abcdef01234567"
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from contract.errors import JobNotFound
 from contract.job_spec import WORKFLOW
-from service.job import STATUSES, Status
+from service.fine_tuning.job import STATUSES, Status
 
 WAITING = ("ENQUEUED", "DELAYED")
 

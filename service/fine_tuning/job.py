@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contract.job_spec import JobSpec
-from service.job_history import History
+from service.fine_tuning.history import History
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
