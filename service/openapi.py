@@ -7,9 +7,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service.file_schemas import FileForm
 from service.fine_tuning.create_job import CreateJobBody
 from service.inference.bodies import DefaultBody, PredictBody
+from service.uploads.bodies import FileForm
 
 _OPEN = "/health/"
 _BODIES = (DefaultBody, PredictBody, CreateJobBody, FileForm)

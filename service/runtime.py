@@ -18,11 +18,11 @@ from service.inference.admission import Admission
 from service.inference.batcher import Batcher
 from service.inference.device_thread import Device
 from service.inference.readiness import Readiness
-from service.inspection import Inspection
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.power import energy_meter
-from service.uploads import Uploads
+from service.uploads.inspection import Inspection
+from service.uploads.storage import Uploads
 
 LAST_BATCH_SECONDS = 5.0
 

@@ -23,7 +23,7 @@ from service.fine_tuning.hyperparameters import (
     base_learning_rate,
 )
 from service.models.registry import Registry, Version
-from service.uploads import Upload, Uploads
+from service.uploads.storage import Upload, Uploads
 
 STATE_FILE = "training_state.safetensors"
 

@@ -17,7 +17,7 @@ from contract.datasets.inspect import Limits, inspect
 from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, Event, JobSpec, read_events
 from service.fine_tuning.job import Job
 from service.fine_tuning.queue import Jobs as JobsClient
-from service.uploads import Uploads
+from service.uploads.storage import Uploads
 from tests.service.test_main import ROOT, environment
 from tests.training.jobs import Jobs as TrainingJobs
 from training.fine_tune import RUN_FOLDER

@@ -14,11 +14,11 @@ import pytest
 
 from contract.datasets.inspect import Summary
 from contract.errors import FileNotFound, InsufficientStorage
-from service.uploads import Upload, Uploads
+from service.uploads.storage import Upload, Uploads
 from tests.disk import small_disk
 
 DATASET = Summary(kind="image", samples=4, classes={"a": 2, "b": 2})
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def put(uploads: Uploads, content: bytes = b"content", filename: str = "set.zip") -> Upload:
@@ -188,7 +188,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from service import uploads as module
-from tests.service.test_uploads import put
+from tests.service.uploads.test_storage import put
 
 place, count = sys.argv[2], 0
 

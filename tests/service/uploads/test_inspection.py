@@ -10,10 +10,10 @@ import pytest
 
 from contract.datasets.inspect import inspect
 from contract.errors import ArchiveTooLarge, InvalidDataset, Overloaded, ServiceError
-from service.inspection import Inspection, inspect_aside
+from service.uploads.inspection import Inspection, inspect_aside
 from tests.contract.datasets.test_inspect import IMAGES, LIMITS, image, packed
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
@@ -34,7 +34,7 @@ def checkers(parent: int) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             is_child = f"\nPPid:\t{parent}\n" in (folder / "status").read_text()
-            if is_child and b"service.inspection" in (folder / "cmdline").read_bytes():
+            if is_child and b"service.uploads.inspection" in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
         except (FileNotFoundError, ProcessLookupError):
             continue
@@ -95,7 +95,7 @@ async def test_a_check_that_was_killed_is_not_the_files_fault(long: Path) -> Non
 async def test_a_check_ends_with_a_service_that_is_killed(long: Path) -> None:
     code = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from service.inspection import inspect_aside; from tests.service.test_inspection import LONG\n"
+        "from service.uploads.inspection import inspect_aside; from tests.service.uploads.test_inspection import LONG\n"
         "asyncio.run(inspect_aside(Path(sys.argv[1]), 'long.zip', LONG))"
     )
     service = subprocess.Popen([sys.executable, "-c", code, str(long)], cwd=ROOT)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from contract.datasets.inspect import Limits, Summary, inspect
 from contract.errors import ArchiveTooLarge, InvalidDataset, Overloaded, ServiceError
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 _ERRORS: dict[str, type[ServiceError]] = {error.code: error for error in (InvalidDataset, ArchiveTooLarge)}
 _NICENESS = 10
 _SENT_FROM_OUTSIDE = (-2, -9, -15)
@@ -75,7 +75,7 @@ async def inspect_aside(path: Path, filename: str, limits: Limits) -> Summary:
     task = _Task(path=path.absolute(), filename=filename, **asdict(limits))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "service.inspection"),
+        *("-m", "service.uploads.inspection"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=_ROOT,

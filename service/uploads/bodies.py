@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
-from service.uploads import Upload
+from service.uploads.storage import Upload
 
 
 class DatasetBody(BaseModel):
