@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.errors import ServiceError, TooLarge, Unauthorized
 from service.failures import error_response
-from service.logs import new_id, request_id
 from service.runtime import Runtime
+from service.telemetry.logs import new_id, request_id
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CLIENT_LEFT = 499

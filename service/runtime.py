@@ -18,9 +18,9 @@ from service.inference.admission import Admission
 from service.inference.batcher import Batcher
 from service.inference.device_thread import Device
 from service.inference.readiness import Readiness
-from service.metrics import Metrics
 from service.models.registry import Registry
-from service.power import energy_meter
+from service.telemetry.energy_meter import energy_meter
+from service.telemetry.metrics import Metrics
 from service.uploads.inspection import Inspection
 from service.uploads.storage import Uploads
 

@@ -30,9 +30,9 @@ from service.inference.batcher import Batcher
 from service.inference.decode import decode_all
 from service.inference.device_thread import Device
 from service.inference.options import Asked, check_asked, predictions
-from service.logs import new_id
-from service.power import energy_meter
 from service.routes.bodies import MEDIA_TYPES, read_inputs
+from service.telemetry.energy_meter import energy_meter
+from service.telemetry.logs import new_id
 
 # Besides options, TorchServe hands over the body and, from `/invocations`, what it chose the model by.
 _NOT_OPTIONS = ("body", "model_name", "model_version")

@@ -12,7 +12,7 @@ import torch
 
 from contract.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
 from service.engine.torchscript import Activity, Checkpoint, Sample
-from service.power import EnergyMeter
+from service.telemetry.energy_meter import EnergyMeter
 
 # What fails a batch for a reason that is none of its samples: the server that runs the network elsewhere is away.
 _OF_NO_SAMPLE = (DeadlineExceeded, Overloaded, Unavailable)

@@ -16,8 +16,6 @@ from contract.card import Card
 from service.inference.bodies import PredictAnswer, PredictBody, Prediction
 from service.inference.decode import QUICK_BYTES, Decoded, Given, Options, decode_all, is_quick
 from service.inference.options import Asked, check_asked, predictions
-from service.logs import new_id
-from service.metrics import Metrics
 from service.routes.bodies import media_type, read_body, read_inputs, read_multipart
 from service.routes.parameters import (
     Name,
@@ -29,6 +27,8 @@ from service.routes.parameters import (
     ticket_of,
 )
 from service.routes.responses import failures
+from service.telemetry.logs import new_id
+from service.telemetry.metrics import Metrics
 
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {

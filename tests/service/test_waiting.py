@@ -14,7 +14,7 @@ from contract.settings import Settings
 from service.app import create_app
 from service.runtime import Runtime
 from tests.service.exchange import Exchange
-from tests.service.test_metrics import read
+from tests.service.telemetry.test_metrics import read
 from tests.service.troubled import NAME, SLOW, add_troubled
 
 PREDICT = f"/v1/models/{NAME}/predict"

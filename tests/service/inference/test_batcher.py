@@ -18,7 +18,7 @@ from service.inference.admission import Admission
 from service.inference.batcher import Batcher, BatchReport
 from service.inference.device_thread import Device
 from service.inference.pending import Answer
-from service.power import EnergyMeter
+from service.telemetry.energy_meter import EnergyMeter
 from tests.service.troubled import ROOM, SLOW, add_troubled
 from tests.tiny import moving_bar
 

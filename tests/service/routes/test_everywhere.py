@@ -7,7 +7,7 @@ import pytest
 
 from contract.settings import Settings
 from service.app import create_app
-from service.logs import RequestIdFilter
+from service.telemetry.logs import RequestIdFilter
 from tests.service.serving import Client, Serve, check
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -187,7 +187,7 @@ def test_while_an_upload_cannot_be_read_no_content_is_removed(tmp_path: Path) ->
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from service import uploads as module
+from service.uploads import storage as module
 from tests.service.uploads.test_storage import put
 
 place, count = sys.argv[2], 0

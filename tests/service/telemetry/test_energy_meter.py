@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from service.power import NvmlMeter, RaplMeter, energy_meter
+from service.telemetry.energy_meter import NvmlMeter, RaplMeter, energy_meter
 
 
 def zone(powercap: Path, entry: str, name: str, energy_uj: int, range_uj: int = 1_000_000) -> Path:
