@@ -15,13 +15,13 @@ from starlette.middleware import Middleware
 
 from contract.errors import ServiceError
 from contract.settings import Settings
-from service.failures import answer_http_exception, answer_service_error, answer_validation_error
-from service.middleware import Authentication, BodyLimit, RequestContext
-from service.openapi import build_openapi
+from service.http.failures import answer_http_exception, answer_service_error, answer_validation_error
+from service.http.middleware.admission import Waiting
+from service.http.middleware.context import Authentication, BodyLimit, RequestContext
+from service.http.openapi import build_openapi
+from service.http.parameters import refuse_unknown_query
 from service.routes import files, fine_tuning, health, history, metrics, models, predict
-from service.routes.parameters import refuse_unknown_query
 from service.runtime import Runtime, build_runtime
-from service.waiting import Waiting
 
 ROUTES = (predict, models, history, files, fine_tuning, health, metrics)
 

@@ -17,7 +17,7 @@ import pytest
 from contract.errors import HTTP_STATUS
 from contract.settings import PREFIX, Settings
 from service.app import create_app
-from service.openapi import build_openapi
+from service.http.openapi import build_openapi
 from training.config import TrainingConfig, preset_names
 
 ROOT = Path(__file__).parents[1]

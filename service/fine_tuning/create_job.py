@@ -16,9 +16,9 @@ from pydantic import (
 
 from contract.errors import InvalidParameter
 from contract.job_spec import Kind, Level, Mode, Promote
-from service.failures import explain, unknown_name
 from service.fine_tuning.hyperparameters import BATCH_SIZE, MAX_LEARNING_RATE_MULTIPLIER, N_EPOCHS
 from service.fine_tuning.job import Status
+from service.http.failures import explain, unknown_name
 from service.inference.bodies import Body
 
 MAX_LABELS = 10_000

@@ -14,7 +14,6 @@ from contract.datasets.inspect import check_fits
 from contract.errors import InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
 from contract.job_spec import DataFile, JobSpec
 from contract.store import Store
-from service.failures import unknown_name
 from service.fine_tuning.create_job import CreateJobBody
 from service.fine_tuning.hyperparameters import (
     LEARNING_RATE_MULTIPLIER,
@@ -22,6 +21,7 @@ from service.fine_tuning.hyperparameters import (
     auto_epochs,
     base_learning_rate,
 )
+from service.http.failures import unknown_name
 from service.models.registry import Registry, Version
 from service.uploads.storage import Upload, Uploads
 

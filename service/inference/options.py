@@ -10,7 +10,7 @@ from contract.card import Card
 from contract.energy import Profile
 from contract.errors import InvalidParameter
 from contract.settings import Settings
-from service.failures import unknown_name
+from service.http.failures import unknown_name
 from service.inference.bodies import Detail, Prediction
 from service.inference.decode import Decoded, Options
 from service.inference.pending import Answer

@@ -11,10 +11,10 @@ from starlette.responses import Response, StreamingResponse
 
 from contract import errors
 from contract.datasets.inspect import Limits
-from service.routes.pages import cut_page
-from service.routes.parameters import RuntimeOf
-from service.routes.responses import answer, failures
-from service.routes.upload_form import read_upload
+from service.http.pages import cut_page
+from service.http.parameters import RuntimeOf
+from service.http.responses import answer, failures
+from service.http.upload_form import read_upload
 from service.uploads.bodies import FileBody, FileDeleted, FileForm, FileList
 
 router = APIRouter(tags=["files"])

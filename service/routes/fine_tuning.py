@@ -15,9 +15,9 @@ from service.fine_tuning.history import place_of
 from service.fine_tuning.job import Status
 from service.fine_tuning.plan import job_id, plan, request_hash
 from service.fine_tuning.stream import follow
-from service.routes.bodies import read_json_value
-from service.routes.parameters import RuntimeOf
-from service.routes.responses import answer, failures
+from service.http.parameters import RuntimeOf
+from service.http.request_body import read_json_value
+from service.http.responses import answer, failures
 
 router = APIRouter(tags=["fine-tuning"])
 

@@ -4,9 +4,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from contract import errors
+from service.http.parameters import RuntimeOf
+from service.http.responses import answer, failures
 from service.inference.bodies import Health
-from service.routes.parameters import RuntimeOf
-from service.routes.responses import answer, failures
 
 router = APIRouter(tags=["operations"])
 

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from contract import errors
 from contract.store import Action
-from service.routes.pages import cut_page
-from service.routes.parameters import Name, RuntimeOf
-from service.routes.responses import answer, failures
+from service.http.pages import cut_page
+from service.http.parameters import Name, RuntimeOf
+from service.http.responses import answer, failures
 
 router = APIRouter(tags=["models"])
 

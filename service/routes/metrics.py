@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from service.routes.parameters import RuntimeOf
-from service.routes.responses import failures
+from service.http.parameters import RuntimeOf
+from service.http.responses import failures
 
 router = APIRouter(tags=["operations"])
 

@@ -7,6 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contract import errors
+from service.http.parameters import Name, RuntimeOf, TimeoutHeader, VersionNumber, ticket_of
+from service.http.request_body import read_json
+from service.http.responses import answer, failures
 from service.inference.bodies import (
     DefaultBody,
     Deleted,
@@ -17,9 +20,6 @@ from service.inference.bodies import (
     VersionWithCard,
 )
 from service.models.registry import Registry, Version
-from service.routes.bodies import read_json
-from service.routes.parameters import Name, RuntimeOf, TimeoutHeader, VersionNumber, ticket_of
-from service.routes.responses import answer, failures
 
 router = APIRouter(tags=["models"])
 

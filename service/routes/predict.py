@@ -13,11 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from contract import errors, images
 from contract.card import Card
-from service.inference.bodies import PredictAnswer, PredictBody, Prediction
-from service.inference.decode import QUICK_BYTES, Decoded, Given, Options, decode_all, is_quick
-from service.inference.options import Asked, check_asked, predictions
-from service.routes.bodies import media_type, read_body, read_inputs, read_multipart
-from service.routes.parameters import (
+from service.http.parameters import (
     Name,
     TimeoutHeader,
     VersionQuery,
@@ -26,7 +22,11 @@ from service.routes.parameters import (
     runtime_of,
     ticket_of,
 )
-from service.routes.responses import failures
+from service.http.request_body import media_type, read_body, read_inputs, read_multipart
+from service.http.responses import failures
+from service.inference.bodies import PredictAnswer, PredictBody, Prediction
+from service.inference.decode import QUICK_BYTES, Decoded, Given, Options, decode_all, is_quick
+from service.inference.options import Asked, check_asked, predictions
 from service.telemetry.logs import new_id
 from service.telemetry.metrics import Metrics
 

@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 from starlette.requests import Request
 
-from service.routes.bodies import read_body
+from service.http.request_body import read_body
 from tests.hostile.refusals import GOOD, IMAGE, JSON, OCTETS, PNG, png, refused
 from tests.hostile.server import Server, answer_on, code_of, head
 from tests.service.serving import Client

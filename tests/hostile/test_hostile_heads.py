@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from service.protocol import HEAD_BYTES, HEAD_SECONDS
+from service.http.protocol import HEAD_BYTES, HEAD_SECONDS
 from tests.hostile.refusals import GOOD, IMAGE
 from tests.hostile.server import Server, answer_on, answers_on, code_of, head
 

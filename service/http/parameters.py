@@ -9,10 +9,10 @@ from pydantic import BaseModel, PositiveInt, TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from contract.errors import InvalidParameter
-from service.failures import explain, unknown_name
+from service.http.failures import explain, unknown_name
+from service.http.middleware.admission import TIMEOUT_HEADER
 from service.inference.admission import Ticket
 from service.runtime import Runtime
-from service.waiting import TIMEOUT_HEADER
 
 Q = TypeVar("Q", bound=BaseModel)
 

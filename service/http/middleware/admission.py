@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.errors import ServiceError
 from contract.settings import Settings
-from service.failures import error_response
+from service.http.failures import error_response
+from service.http.middleware.context import is_upload
 from service.inference.admission import ClientLeft, Ticket
-from service.middleware import is_upload
 from service.runtime import Runtime
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"

@@ -8,9 +8,9 @@ from openapi_spec_validator import validate
 from contract.errors import HTTP_STATUS
 from contract.settings import Settings
 from service.app import create_app
-from service.openapi import build_openapi, render
+from service.http.openapi import build_openapi, render
 
-COMMITTED = Path(__file__).parents[2] / "openapi.json"
+COMMITTED = Path(__file__).parents[3] / "openapi.json"
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from contract.errors import (
     TooManyInputs,
     UnsupportedMediaType,
 )
-from service.failures import explain, unknown_name
+from service.http.failures import explain, unknown_name
 from service.inference.bodies import PredictBody
 from service.inference.decode import File, Given
 

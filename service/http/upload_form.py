@@ -9,8 +9,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from contract.errors import BadRequest, InvalidParameter, UnsupportedMediaType
-from service.failures import unknown_name
-from service.routes.bodies import media_type
+from service.http.failures import unknown_name
+from service.http.request_body import media_type
 
 PURPOSE = "fine-tune"
 

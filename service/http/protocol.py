@@ -8,7 +8,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from contract.errors import BadRequest, RequestTimeout, ServiceError
-from service.failures import error_response
+from service.http.failures import error_response
 
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 64 * 1024

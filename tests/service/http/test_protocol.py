@@ -5,7 +5,7 @@ from typing import Any
 import pytest_asyncio
 import uvicorn
 
-from service.protocol import BoundedProtocol
+from service.http.protocol import BoundedProtocol
 
 SLOW = b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 QUICK = b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.errors import ServiceError, TooLarge, Unauthorized
-from service.failures import error_response
+from service.http.failures import error_response
 from service.runtime import Runtime
 from service.telemetry.logs import new_id, request_id
 
