@@ -12,9 +12,9 @@ import torch
 from spikingjelly.activation_based import functional, layer, neuron, surrogate  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from training.layers import MaxPool, SpikingLayer, Stateless, StepNorm
-from training.network import SpikingNetwork
-from training.neurons import LIF
+from training.snn.layers import MaxPool, SpikingLayer, Stateless, StepNorm
+from training.snn.network import SpikingNetwork
+from training.snn.neurons import LIF
 
 
 class PlainLIF(nn.Module):

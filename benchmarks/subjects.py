@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from contract.card import Card, ImageEncoder, InputSpec, Layer, Neuron
 from contract.store import Store
-from training.builder import build_network
 from training.config import TrainingConfig, load_preset
-from training.encode import ImageInput
 from training.export import STATE_FILE, rebuild
-from training.network import SpikingNetwork
+from training.snn.builder import build_network
+from training.snn.encode import ImageInput
+from training.snn.network import SpikingNetwork
 
 CLASSES = 10
 MNIST = InputSpec(kind="image", channels=1, height=28, width=28)

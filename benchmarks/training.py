@@ -33,7 +33,7 @@ from benchmarks.machine import (
 )
 from benchmarks.peers import Peer, snntorch_network, spikes_of, spikingjelly_network
 from benchmarks.subjects import CLASSES, Subject, fresh, make_lively
-from training.network import SpikingNetwork
+from training.snn.network import SpikingNetwork
 
 BATCH_SIZES = {"mnist-stl": 100, "mnist-paper": 16}
 PEERS: dict[str, Callable[[SpikingNetwork], Peer]] = {

@@ -16,7 +16,7 @@ from contract.settings import InvalidSettings, load
 from contract.store import Store
 from training.config import ConfigError, TrainingConfig, load_preset, preset_names
 from training.errors import DataError
-from training.structure import StructureError
+from training.snn.structure import StructureError
 
 EXAMPLES = """
 examples:

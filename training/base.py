@@ -12,13 +12,13 @@ from contract.card import Card, CardError, Layer, read_card
 from contract.errors import InvalidParameter, ModelNotFound, VersionNotFound
 from contract.job_spec import JobSpec
 from contract.store import Store
-from training.builder import build_network
 from training.config import Recipe
-from training.encode import EventInput, ImageInput
 from training.export import STATE_FILE
-from training.layers import StepNorm
 from training.module import SpikingModule
-from training.network import SpikingNetwork
+from training.snn.builder import build_network
+from training.snn.encode import EventInput, ImageInput
+from training.snn.layers import StepNorm
+from training.snn.network import SpikingNetwork
 
 OUTPUT_LAYER = "vote"
 HYPERPARAMETERS = "method.supervised.hyperparameters"  # where a job's request has them

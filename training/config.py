@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from contract.card import EventEncoder, ImageEncoder, InputSpec, ModelName, Neuron, Surrogate
-from training.structure import parse_structure
+from training.snn.structure import parse_structure
 
 
 class ConfigError(Exception):

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from contract.card import CARD_FILE, Card
 from contract.store import CHECKPOINT_FILE, Store
-from training.builder import build_network
-from training.encode import EventInput, ImageInput
 from training.grid import grid_exponent, to_grid
-from training.layers import SpikingLayer, Stateless, StepNorm
-from training.network import SpikingNetwork
+from training.snn.builder import build_network
+from training.snn.encode import EventInput, ImageInput
+from training.snn.layers import SpikingLayer, Stateless, StepNorm
+from training.snn.network import SpikingNetwork
 
 STATE_FILE = "training_state.safetensors"
 

@@ -26,7 +26,6 @@ from contract.store import Store
 from training.base import HYPERPARAMETERS, Base, FineTuningModule, recipe_of, starting_network
 from training.child import BUSY
 from training.data.upload import VALIDATION_FRACTION, Samples, load_parts
-from training.encode import build_encoder
 from training.errors import DataError
 from training.evaluate import evaluate, metrics
 from training.export import DivergedError, load_scripted, publish, script
@@ -35,6 +34,7 @@ from training.loop import fit
 from training.process import Stop, be_modest, hold_device, hold_job, training_device
 from training.promotion import promote
 from training.run import replacing
+from training.snn.encode import build_encoder
 from training.train import provenance
 
 ATTEMPT_FILE, RUN_FOLDER = "attempt", "run"

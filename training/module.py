@@ -10,8 +10,8 @@ from torch.nn import functional
 from training.augment import drop_events, shift_events, shift_images
 from training.batches import Batch, step_seed
 from training.config import Recipe
-from training.encode import EventInput, ImageInput
-from training.network import SpikingNetwork
+from training.snn.encode import EventInput, ImageInput
+from training.snn.network import SpikingNetwork
 
 
 def choose_what_learns(network: SpikingNetwork, mode: str) -> None:

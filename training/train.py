@@ -13,17 +13,17 @@ from pytorch_lightning.loggers import CSVLogger
 
 from contract.card import Card, Layer, Learning, Provenance, read_card
 from contract.store import Store
-from training.builder import build_network
 from training.config import TrainingConfig
 from training.data import Dataset, Images, Recordings, split_train
-from training.encode import build_encoder
 from training.evaluate import evaluate, metrics
 from training.export import find_published, publish, script
 from training.loop import fit
 from training.module import SpikingModule
-from training.network import SpikingNetwork
 from training.progress import progress_display
 from training.run import LOG_FOLDER, SavedStates, entered, leave
+from training.snn.builder import build_network
+from training.snn.encode import build_encoder
+from training.snn.network import SpikingNetwork
 
 
 @dataclass(frozen=True)

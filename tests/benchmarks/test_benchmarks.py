@@ -17,7 +17,7 @@ from benchmarks.peers import Peer, plain_loop, snntorch_network, spikingjelly_ne
 from benchmarks.subjects import fresh
 from benchmarks.training import check as check_training
 from training.export import inference_form
-from training.network import SpikingNetwork
+from training.snn.network import SpikingNetwork
 
 ROOT = Path(__file__).parents[2]
 RATIO = re.compile(r"\d+\.\d\dx \(\d+\.\d\d\.\.\d+\.\d\d\)")

@@ -3,8 +3,8 @@
 import torch
 
 from contract.card import EventEncoder, ImageEncoder, InputSpec, Layer, Neuron
-from training.builder import build_network
-from training.network import SpikingNetwork
+from training.snn.builder import build_network
+from training.snn.network import SpikingNetwork
 
 POISSON = ImageEncoder(coding="poisson", timesteps=3)
 DIRECT = ImageEncoder(coding="direct", timesteps=3)

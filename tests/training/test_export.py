@@ -9,9 +9,9 @@ from torch import nn
 from contract.card import ImageEncoder, InputSpec, read_card
 from contract.store import CHECKPOINT_FILE, Store
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
-from training.encode import build_encoder
 from training.export import STATE_FILE, folded, inference_form, rebuild, script
-from training.layers import SpikingLayer
+from training.snn.encode import build_encoder
+from training.snn.layers import SpikingLayer
 
 STRUCTURES = ["4C3-MP2-FC8-VOTE2", "3R3-4R3-MP2-DP0.5-VOTE2", "3C5-AP2-VOTE2"]
 

@@ -17,7 +17,7 @@ from training.data import DataError, load_dataset
 from training.evaluate import evaluate
 from training.export import STATE_FILE, DivergedError, load_scripted
 from training.run import BEST, CONFIG_FILE, LAST, SavedStates
-from training.structure import StructureError
+from training.snn.structure import StructureError
 from training.train import initial_network, train
 
 State = dict[str, torch.Tensor]

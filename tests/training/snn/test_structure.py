@@ -1,6 +1,6 @@
 import pytest
 
-from training.structure import Conv, Dropout, Linear, Pool, Residual, StructureError, Vote, parse_structure
+from training.snn.structure import Conv, Dropout, Linear, Pool, Residual, StructureError, Vote, parse_structure
 
 
 def test_the_authors_structure_is_read() -> None:

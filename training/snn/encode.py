@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from contract.card import EventEncoder, ImageEncoder, InputSpec
-from training.philox import philox
+from training.snn.philox import philox
 
 MAX_PIXEL = 255
 MAX_COUNT = 255

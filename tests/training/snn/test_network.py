@@ -8,11 +8,11 @@ from torch import nn
 
 from contract.card import InputSpec, Neuron
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
-from training.builder import build_network
 from training.export import inference_form
-from training.layers import MaxPool, ResidualBlock, StepNorm
-from training.network import SpikingNetwork
-from training.structure import StructureError
+from training.snn.builder import build_network
+from training.snn.layers import MaxPool, ResidualBlock, StepNorm
+from training.snn.network import SpikingNetwork
+from training.snn.structure import StructureError
 
 STRUCTURES = [
     "FC8-VOTE2",

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from contract.card import EventEncoder, ImageEncoder, InputSpec
-from training.encode import EventInput, ImageInput
+from training.snn.encode import EventInput, ImageInput
 
 IMAGE = InputSpec(kind="image", channels=1, height=6, width=7)
 

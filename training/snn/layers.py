@@ -8,7 +8,7 @@ emitted `[T, B, l]` (a column for each layer of neurons inside it), the synaptic
 import torch
 from torch import Tensor, nn
 
-from training.neurons import LIF
+from training.snn.neurons import LIF
 
 Counted = tuple[Tensor, Tensor, Tensor, list[Tensor]]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from training.config import ThresholdScope
-from training.surrogate import arctan_slope
+from training.snn.surrogate import arctan_slope
 
 
 def threshold_shape(shape: tuple[int, ...], scope: ThresholdScope) -> tuple[int, ...]:

@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor, nn
 
-from training.layers import ResidualBlock, SpikingLayer
+from training.snn.layers import ResidualBlock, SpikingLayer
 
 
 class SpikingNetwork(nn.Module):

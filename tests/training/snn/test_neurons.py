@@ -6,8 +6,8 @@ import snntorch  # type: ignore[import-untyped]
 import torch
 
 from training.config import ThresholdScope
-from training.neurons import LIF, threshold_shape
-from training.surrogate import arctan_slope
+from training.snn.neurons import LIF, threshold_shape
+from training.snn.surrogate import arctan_slope
 
 
 def lif(threshold: float, *, tau: float = 0.5) -> LIF:

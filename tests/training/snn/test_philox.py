@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.philox import philox
+from training.snn.philox import philox
 
 # Known answers published with Random123 (kat_vectors, philox4x32 with 10 rounds): counter, key, result.
 KNOWN = [

@@ -1,0 +1,1 @@
+"""The spiking network: neurons, layers, encoders and structure strings, all scriptable."""
