@@ -7,8 +7,8 @@ from torch import Tensor
 
 from contract.card import Layer, Metrics
 from contract.energy import PROFILES, operations_nj
-from training.batches import ordered_batches
 from training.data import Images, Recordings
+from training.data.batches import ordered_batches
 
 PROFILE = PROFILES["cmos-45nm"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from contract.job_spec import Level, append_event, read_events
-from training.batches import Batch
+from training.data.batches import Batch
 from training.export import DivergedError
 from training.process import Stop
 from training.run import SavedStates

@@ -11,8 +11,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
-from training.batches import loader
 from training.data import Images, Recordings
+from training.data.batches import loader
 from training.module import SpikingModule
 from training.run import BEST, LAST, AtomicCheckpoints
 

@@ -8,7 +8,7 @@ import torch
 from training.data import DataError, Recordings, load_dataset
 from training.data.nmnist import decode
 
-REAL_DATA = Path(__file__).parents[3] / "shared" / "data" / "nmnist"
+REAL_DATA = Path(__file__).parents[4] / "shared" / "data" / "nmnist"
 
 
 def event(t: int, x: int, y: int, p: int) -> bytes:

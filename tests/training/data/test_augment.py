@@ -1,6 +1,6 @@
 import torch
 
-from training.augment import drop_events, shift_events, shift_images
+from training.data.augment import drop_events, shift_events, shift_images
 
 
 def test_images_move_within_reach_and_leave_zeros_behind() -> None:

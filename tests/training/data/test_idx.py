@@ -15,7 +15,7 @@ import torch
 from training.data import DataError, Images, load_dataset
 from training.data.idx import FASHION_MNIST, FILES, MNIST, Source, load_idx_dataset, read_idx
 
-REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
+REAL_DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 def idx(values: list[int], *shape: int) -> bytes:
