@@ -42,7 +42,7 @@ from benchmarks.subjects import CLASSES, Subject, fresh, shipped
 from contract.card import CARD_FILE, Card, Learning, Metrics, read_card
 from contract.store import CHECKPOINT_FILE, Store
 from service.engine.torchscript import Checkpoint, ImageSample
-from training.export import inference_form, script
+from training.export.checkpoint import inference_form, script
 from training.snn.encode import build_encoder
 from training.snn.network import SpikingNetwork
 from training.train import provenance

@@ -93,7 +93,7 @@ def test_the_contract_imports_neither_side_no_network_and_no_http() -> None:
 def test_one_file_on_each_side_loads_networks() -> None:
     loaders = {path.relative_to(ROOT).as_posix() for path in ALL if uses(path.read_text(), "torch.jit.load")}
 
-    assert loaders == {"service/engine/torchscript.py", "training/export.py"}
+    assert loaders == {"service/engine/torchscript.py", "training/export/checkpoint.py"}
 
 
 def test_http_ends_at_the_routes_and_the_application_around_them() -> None:

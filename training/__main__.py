@@ -143,8 +143,8 @@ def _train(options: argparse.Namespace) -> None:
     config = _config(options)
     # Torch and Lightning take seconds to import; --help and errors in options should not wait for them.
     from training.data import load_dataset
-    from training.export import DivergedError
-    from training.report import accuracy_table
+    from training.export.card_table import accuracy_table
+    from training.export.checkpoint import DivergedError
     from training.train import train
 
     dataset = load_dataset(config.dataset, options.data_dir, image_shape=config.image_shape)
@@ -177,9 +177,9 @@ def _fine_tune(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from training.data import load_dataset
-    from training.evaluate import evaluate, metrics
-    from training.export import load_scripted
-    from training.report import accuracy_table
+    from training.export.card_table import accuracy_table
+    from training.export.checkpoint import load_scripted
+    from training.export.evaluate import evaluate, metrics
 
     card, checkpoint = _find(options.model, options.store)
     dataset = load_dataset(card.learning.dataset, options.data_dir, image_shape=card.input.shape)
@@ -195,7 +195,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    from training.report import card_report
+    from training.export.card_table import card_report
 
     card, checkpoint = _find(options.model, options.store)
     print(card.model_dump_json(indent=2) if options.json else card_report(card, int(checkpoint.parent.name)))
@@ -216,7 +216,7 @@ def _worker(options: argparse.Namespace) -> None:
 
 
 def _archive(options: argparse.Namespace) -> None:
-    from training.archive import WorkerConfig, archive
+    from training.export.torchserve_archive import WorkerConfig, archive
 
     _, checkpoint = _find(options.model, options.store)
     config = WorkerConfig(

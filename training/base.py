@@ -13,7 +13,7 @@ from contract.errors import InvalidParameter, ModelNotFound, VersionNotFound
 from contract.job_spec import JobSpec
 from contract.store import Store
 from training.config import Recipe
-from training.export import STATE_FILE
+from training.export.checkpoint import STATE_FILE
 from training.module import SpikingModule
 from training.snn.builder import build_network
 from training.snn.encode import EventInput, ImageInput

@@ -27,8 +27,8 @@ from training.base import HYPERPARAMETERS, Base, FineTuningModule, recipe_of, st
 from training.child import BUSY
 from training.data.upload import VALIDATION_FRACTION, Samples, load_parts
 from training.errors import DataError
-from training.evaluate import evaluate, metrics
-from training.export import DivergedError, load_scripted, publish, script
+from training.export.checkpoint import DivergedError, load_scripted, publish, script
+from training.export.evaluate import evaluate, metrics
 from training.job_report import Report, ReportedStates
 from training.loop import fit
 from training.process import Stop, be_modest, hold_device, hold_job, training_device

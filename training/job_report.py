@@ -11,7 +11,7 @@ from torch import Tensor
 
 from contract.job_spec import Level, append_event, read_events
 from training.data.batches import Batch
-from training.export import DivergedError
+from training.export.checkpoint import DivergedError
 from training.process import Stop
 from training.run import SavedStates
 

@@ -7,8 +7,8 @@ from contract.errors import ServiceError
 from contract.job_spec import JobSpec
 from contract.store import Store
 from training.data.upload import Samples
-from training.evaluate import evaluate
-from training.export import load_scripted
+from training.export.checkpoint import load_scripted
+from training.export.evaluate import evaluate
 from training.job_report import Report
 
 

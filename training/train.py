@@ -15,8 +15,8 @@ from contract.card import Card, Layer, Learning, Provenance, read_card
 from contract.store import Store
 from training.config import TrainingConfig
 from training.data import Dataset, Images, Recordings, split_train
-from training.evaluate import evaluate, metrics
-from training.export import find_published, publish, script
+from training.export.checkpoint import find_published, publish, script
+from training.export.evaluate import evaluate, metrics
 from training.loop import fit
 from training.module import SpikingModule
 from training.progress import progress_display

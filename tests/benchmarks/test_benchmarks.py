@@ -16,7 +16,7 @@ from benchmarks.machine import interleaved, positive, times_faster
 from benchmarks.peers import Peer, plain_loop, snntorch_network, spikingjelly_network
 from benchmarks.subjects import fresh
 from benchmarks.training import check as check_training
-from training.export import inference_form
+from training.export.checkpoint import inference_form
 from training.snn.network import SpikingNetwork
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ import httpx
 
 from contract.settings import PREFIX
 from contract.store import Store
-from training.archive import WorkerConfig, archive
+from training.export.torchserve_archive import WorkerConfig, archive
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "deploy" / "torchserve" / "config.properties"

@@ -23,7 +23,7 @@ from contract.settings import Settings
 from contract.store import Store
 from tests.tiny import moving_bars
 from training.data.upload import Samples, load_parts
-from training.export import STATE_FILE, load_scripted
+from training.export.checkpoint import STATE_FILE, load_scripted
 from training.fine_tune import run_job
 from training.process import Stop
 

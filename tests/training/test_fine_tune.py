@@ -9,11 +9,11 @@ from contract.card import Card, read_card
 from contract.job_spec import EVENTS_FILE
 from tests.training.jobs import Jobs, events, kinds, last
 from training.base import Base, starting_network
-from training.evaluate import evaluate
-from training.export import load_scripted
+from training.export.card_table import card_report
+from training.export.checkpoint import load_scripted
+from training.export.evaluate import evaluate
 from training.fine_tune import RUN_FOLDER
 from training.job_report import ReportedStates
-from training.report import card_report
 
 
 @pytest.fixture

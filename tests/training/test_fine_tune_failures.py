@@ -8,7 +8,7 @@ import pytest
 
 from contract.job_spec import Event
 from tests.training.jobs import Jobs, kinds, last
-from training.export import STATE_FILE
+from training.export.checkpoint import STATE_FILE
 from training.fine_tune import FAILED, RUN_FOLDER
 from training.run import LAST
 

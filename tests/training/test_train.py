@@ -14,8 +14,8 @@ from contract.store import Store
 from tests.tiny import tiny_event_config, tiny_events_dataset, tiny_image_config
 from training.config import ConfigError, TrainingConfig
 from training.data import DataError, load_dataset
-from training.evaluate import evaluate
-from training.export import STATE_FILE, DivergedError, load_scripted
+from training.export.checkpoint import STATE_FILE, DivergedError, load_scripted
+from training.export.evaluate import evaluate
 from training.run import BEST, CONFIG_FILE, LAST, SavedStates
 from training.snn.structure import StructureError
 from training.train import initial_network, train

@@ -12,7 +12,7 @@ from contract.store import Store
 from service.engine.torchscript import Activity, Checkpoint, CheckpointError, EventSample, ImageSample, Sample
 from tests.tiny import moving_bars, rewritten
 from training.data import load_dataset
-from training.export import STATE_FILE, inference_form, rebuild
+from training.export.checkpoint import STATE_FILE, inference_form, rebuild
 
 CPU = torch.device("cpu")
 

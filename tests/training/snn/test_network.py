@@ -8,7 +8,7 @@ from torch import nn
 
 from contract.card import InputSpec, Neuron
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
-from training.export import inference_form
+from training.export.checkpoint import inference_form
 from training.snn.builder import build_network
 from training.snn.layers import MaxPool, ResidualBlock, StepNorm
 from training.snn.network import SpikingNetwork

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from contract.card import CARD_FILE, Card
 from contract.store import CHECKPOINT_FILE, Store
-from training.grid import grid_exponent, to_grid
+from training.export.grid import grid_exponent, to_grid
 from training.snn.builder import build_network
 from training.snn.encode import EventInput, ImageInput
 from training.snn.layers import SpikingLayer, Stateless, StepNorm

@@ -9,7 +9,7 @@ from torch import nn
 from contract.card import ImageEncoder, InputSpec, read_card
 from contract.store import CHECKPOINT_FILE, Store
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
-from training.export import STATE_FILE, folded, inference_form, rebuild, script
+from training.export.checkpoint import STATE_FILE, folded, inference_form, rebuild, script
 from training.snn.encode import build_encoder
 from training.snn.layers import SpikingLayer
 
@@ -125,7 +125,7 @@ def test_the_scripted_network_equals_the_eager_one(structure: str) -> None:
 
 
 def test_published_archives_equal_what_their_training_state_gives(tiny_store_root: Path) -> None:
-    shipped = Path(__file__).parents[2] / "model_store"
+    shipped = Path(__file__).parents[3] / "model_store"
     paths = [
         Store(root).checkpoint_path(name, 1) for root in (tiny_store_root, shipped) for name in Store(root).names()
     ]

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from training.grid import grid_exponent, to_grid
+from training.export.grid import grid_exponent, to_grid
 
 
 def test_values_go_to_the_nearest_multiple_with_ties_to_even() -> None:
