@@ -43,9 +43,9 @@ from contract.card import CARD_FILE, Card, Learning, Metrics, read_card
 from contract.store import CHECKPOINT_FILE, Store
 from service.engine.torchscript import Checkpoint, ImageSample
 from training.export.checkpoint import inference_form, script
+from training.learning.train import provenance
 from training.snn.encode import build_encoder
 from training.snn.network import SpikingNetwork
-from training.train import provenance
 
 STORE = Store(Path(__file__).parents[1] / "model_store")
 NETWORKS = ("mnist-stl", "mnist-paper")

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from contract.card import Card, ImageEncoder, InputSpec, Layer, Neuron
 from contract.store import Store
-from training.config import TrainingConfig, load_preset
 from training.export.checkpoint import STATE_FILE, rebuild
+from training.learning.config import TrainingConfig, load_preset
 from training.snn.builder import build_network
 from training.snn.encode import ImageInput
 from training.snn.network import SpikingNetwork

@@ -49,7 +49,7 @@ MOST_DIFFERENT_GRADIENT = 1e-2
 
 
 def backward(network: nn.Module, x: Tensor, labels: Tensor, voters: int) -> None:
-    """The loss of `training.module` (firing rates against the label) and its gradients, from scratch."""
+    """The loss of `training.learning.module` (firing rates against the label) and its gradients, from scratch."""
     network.zero_grad()
     output = network(x)
     votes = output if isinstance(output, Tensor) else output[0]

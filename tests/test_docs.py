@@ -18,7 +18,7 @@ from contract.errors import HTTP_STATUS
 from contract.settings import PREFIX, Settings
 from service.app import create_app
 from service.http.openapi import build_openapi
-from training.config import TrainingConfig, preset_names
+from training.learning.config import TrainingConfig, preset_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

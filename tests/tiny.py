@@ -10,9 +10,9 @@ import torch
 
 from contract.card import InputSpec
 from contract.store import Store
-from training.config import TrainingConfig
 from training.data import Dataset, Recordings, load_dataset
-from training.train import train
+from training.learning.config import TrainingConfig
+from training.learning.train import train
 
 SENSOR = InputSpec(kind="events", channels=2, height=8, width=8)
 EVENT_STEP_US = 1000

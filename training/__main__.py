@@ -14,8 +14,8 @@ from contract.card import Card, CardError, read_card
 from contract.errors import ServiceError
 from contract.settings import InvalidSettings, load
 from contract.store import Store
-from training.config import ConfigError, TrainingConfig, load_preset, preset_names
 from training.errors import DataError
+from training.learning.config import ConfigError, TrainingConfig, load_preset, preset_names
 from training.snn.structure import StructureError
 
 EXAMPLES = """
@@ -145,7 +145,7 @@ def _train(options: argparse.Namespace) -> None:
     from training.data import load_dataset
     from training.export.card_table import accuracy_table
     from training.export.checkpoint import DivergedError
-    from training.train import train
+    from training.learning.train import train
 
     dataset = load_dataset(config.dataset, options.data_dir, image_shape=config.image_shape)
     run_dir = options.run_dir or Path("runs") / config.name

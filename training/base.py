@@ -12,9 +12,9 @@ from contract.card import Card, CardError, Layer, read_card
 from contract.errors import InvalidParameter, ModelNotFound, VersionNotFound
 from contract.job_spec import JobSpec
 from contract.store import Store
-from training.config import Recipe
 from training.export.checkpoint import STATE_FILE
-from training.module import SpikingModule
+from training.learning.config import Recipe
+from training.learning.module import SpikingModule
 from training.snn.builder import build_network
 from training.snn.encode import EventInput, ImageInput
 from training.snn.layers import StepNorm

@@ -30,12 +30,12 @@ from training.errors import DataError
 from training.export.checkpoint import DivergedError, load_scripted, publish, script
 from training.export.evaluate import evaluate, metrics
 from training.job_report import Report, ReportedStates
-from training.loop import fit
+from training.learning.loop import fit
+from training.learning.run_folder import replacing
+from training.learning.train import provenance
 from training.process import Stop, be_modest, hold_device, hold_job, training_device
 from training.promotion import promote
-from training.run import replacing
 from training.snn.encode import build_encoder
-from training.train import provenance
 
 ATTEMPT_FILE, RUN_FOLDER = "attempt", "run"
 FAILED = 1

@@ -21,7 +21,7 @@ from service.uploads.storage import Uploads
 from tests.service.test_main import ROOT, environment
 from tests.training.jobs import Jobs as TrainingJobs
 from training.fine_tune import RUN_FOLDER
-from training.run import LAST
+from training.learning.run_folder import LAST
 
 PATIENCE = 300.0  # a training has a low priority on a machine that may have much else to do
 MODEL = "tiny-image"  # of which the tiny store has versions 1 and 2

@@ -10,7 +10,7 @@ from contract.job_spec import Event
 from tests.training.jobs import Jobs, kinds, last
 from training.export.checkpoint import STATE_FILE
 from training.fine_tune import FAILED, RUN_FOLDER
-from training.run import LAST
+from training.learning.run_folder import LAST
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from contract.job_spec import LOCKS_FOLDER, PARENT_VARIABLE
 from tests.training.jobs import Jobs, events, kinds, last, until
 from training.child import BUSY
 from training.fine_tune import ATTEMPT_FILE, RUN_FOLDER
-from training.run import LAST
+from training.learning.run_folder import LAST
 
 AT_ONCE_S = 20  # well under a second where the processor is free
 

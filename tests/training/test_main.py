@@ -7,7 +7,7 @@ import pytest
 
 from contract.card import read_card
 from training.__main__ import main
-from training.config import TrainingConfig, load_preset, preset_names
+from training.learning.config import TrainingConfig, load_preset, preset_names
 
 
 def test_help_explains_the_commands_and_every_preset_field() -> None:

@@ -1,1 +1,1 @@
-"""Presets: one TOML file each, with fields of `training.config.TrainingConfig`."""
+"""Presets: one TOML file each, with fields of `training.learning.config.TrainingConfig`."""

@@ -4,13 +4,13 @@ from torch import nn
 
 from contract.card import InputSpec
 from tests.tiny import SENSOR, tiny_event_config, tiny_image_config
-from training.config import TrainingConfig, load_preset
 from training.data import load_dataset
-from training.module import SpikingModule
+from training.learning.config import TrainingConfig, load_preset
+from training.learning.module import SpikingModule
+from training.learning.train import initial_network
 from training.snn.builder import build_network
 from training.snn.encode import build_encoder
 from training.snn.layers import SpikingLayer, Stateless
-from training.train import initial_network
 
 DIGIT = InputSpec(kind="image", channels=1, height=8, width=8)
 MNIST = InputSpec(kind="image", channels=1, height=28, width=28)

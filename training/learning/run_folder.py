@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from training.config import ConfigError, TrainingConfig
+from training.learning.config import ConfigError, TrainingConfig
 
 CONFIG_FILE, LOCK_FILE = "config.json", ".lock"
 LAST, BEST = "last.ckpt", "best.ckpt"

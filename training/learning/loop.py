@@ -13,8 +13,8 @@ from pytorch_lightning.loggers import Logger
 
 from training.data import Images, Recordings
 from training.data.batches import loader
-from training.module import SpikingModule
-from training.run import BEST, LAST, AtomicCheckpoints
+from training.learning.module import SpikingModule
+from training.learning.run_folder import BEST, LAST, AtomicCheckpoints
 
 
 def fit(

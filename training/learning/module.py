@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.config import Recipe
 from training.data.augment import drop_events, shift_events, shift_images
 from training.data.batches import Batch, step_seed
+from training.learning.config import Recipe
 from training.snn.encode import EventInput, ImageInput
 from training.snn.network import SpikingNetwork
 

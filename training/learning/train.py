@@ -13,14 +13,14 @@ from pytorch_lightning.loggers import CSVLogger
 
 from contract.card import Card, Layer, Learning, Provenance, read_card
 from contract.store import Store
-from training.config import TrainingConfig
 from training.data import Dataset, Images, Recordings, split_train
 from training.export.checkpoint import find_published, publish, script
 from training.export.evaluate import evaluate, metrics
-from training.loop import fit
-from training.module import SpikingModule
-from training.progress import progress_display
-from training.run import LOG_FOLDER, SavedStates, entered, leave
+from training.learning.config import TrainingConfig
+from training.learning.loop import fit
+from training.learning.module import SpikingModule
+from training.learning.progress import progress_display
+from training.learning.run_folder import LOG_FOLDER, SavedStates, entered, leave
 from training.snn.builder import build_network
 from training.snn.encode import build_encoder
 from training.snn.network import SpikingNetwork

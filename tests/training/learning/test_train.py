@@ -12,13 +12,13 @@ from pytorch_lightning import LightningModule, Trainer
 from contract.card import Card, read_card
 from contract.store import Store
 from tests.tiny import tiny_event_config, tiny_events_dataset, tiny_image_config
-from training.config import ConfigError, TrainingConfig
 from training.data import DataError, load_dataset
 from training.export.checkpoint import STATE_FILE, DivergedError, load_scripted
 from training.export.evaluate import evaluate
-from training.run import BEST, CONFIG_FILE, LAST, SavedStates
+from training.learning.config import ConfigError, TrainingConfig
+from training.learning.run_folder import BEST, CONFIG_FILE, LAST, SavedStates
+from training.learning.train import initial_network, train
 from training.snn.structure import StructureError
-from training.train import initial_network, train
 
 State = dict[str, torch.Tensor]
 
@@ -137,9 +137,9 @@ import sys
 from pathlib import Path
 import torch
 from contract.store import Store
-from training.config import TrainingConfig
+from training.learning.config import TrainingConfig
 from training.data import load_dataset
-from training.train import train
+from training.learning.train import train
 torch.set_num_threads(1)
 store, run, config = sys.argv[1:]
 config = TrainingConfig.model_validate_json(config)
@@ -160,7 +160,7 @@ def test_the_epoch_is_the_best_on_validation_and_not_the_last(tmp_path: Path) ->
 
     states: list[State] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.train.SavedStates", Watch)
+        patch.setattr("training.learning.train.SavedStates", Watch)
         published = train(config, load_dataset("digits"), Store(tmp_path / "store"), run, progress=False)
     best = accuracies.index(max(accuracies))
     assert best < config.epochs - 1, "choose another seed: the best epoch has to come before the last here"
@@ -179,7 +179,7 @@ def stopped_after(config: TrainingConfig, epochs: int, run: Path, store: Store) 
                 raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.train.SavedStates", Stop)
+        patch.setattr("training.learning.train.SavedStates", Stop)
         with pytest.raises(SystemExit):
             train(config, load_dataset("digits"), store, run, progress=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the trainer leaves it ignored
@@ -203,7 +203,7 @@ def test_a_run_resumes_to_the_same_weights_wherever_it_stopped_and_was_moved(tmp
 def test_a_run_that_was_stopped_after_publishing_is_not_published_again(tmp_path: Path) -> None:
     config, store, run = tiny_image_config(epochs=2), Store(tmp_path / "store"), tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.train.leave", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("training.learning.train.leave", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(config, load_dataset("digits"), store, run, progress=False)
     assert store.versions(config.name) == [1]

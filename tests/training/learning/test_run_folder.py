@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.tiny import tiny_image_config
-from training.config import ConfigError
-from training.run import CONFIG_FILE, LAST, LOG_FOLDER, AtomicCheckpoints, entered, leave
+from training.learning.config import ConfigError
+from training.learning.run_folder import CONFIG_FILE, LAST, LOG_FOLDER, AtomicCheckpoints, entered, leave
 
 CONFIG = tiny_image_config()
 
@@ -52,7 +52,7 @@ def test_a_running_run_is_not_called_a_stopped_one(tmp_path: Path) -> None:
 
 SAVE = """
 import sys, torch
-from training.run import AtomicCheckpoints
+from training.learning.run_folder import AtomicCheckpoints
 state = {"weights": torch.zeros(20_000_000), "number": 0}
 while True:
     state["number"] += 1

@@ -1,0 +1,1 @@
+"""Training from scratch: configuration, Lightning module, loop and run folder."""
