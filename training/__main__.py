@@ -163,14 +163,14 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _fine_tune(options: argparse.Namespace) -> None:
-    from training.parent import die_with_parent
+    from training.fine_tuning.die_with_parent import die_with_parent
 
     die_with_parent()
     try:
         settings = load()
     except InvalidSettings as error:
         raise ConfigError("; ".join(error.problems)) from error
-    from training.fine_tune import main as run
+    from training.fine_tuning.run_job import main as run
 
     run(options.job, settings)
 

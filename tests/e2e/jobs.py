@@ -20,7 +20,7 @@ from service.fine_tuning.queue import Jobs as JobsClient
 from service.uploads.storage import Uploads
 from tests.service.test_main import ROOT, environment
 from tests.training.jobs import Jobs as TrainingJobs
-from training.fine_tune import RUN_FOLDER
+from training.fine_tuning.run_job import RUN_FOLDER
 from training.learning.run_folder import LAST
 
 PATIENCE = 300.0  # a training has a low priority on a machine that may have much else to do

@@ -24,8 +24,8 @@ from contract.store import Store
 from tests.tiny import moving_bars
 from training.data.upload import Samples, load_parts
 from training.export.checkpoint import STATE_FILE, load_scripted
-from training.fine_tune import run_job
-from training.process import Stop
+from training.fine_tuning.process import Stop
+from training.fine_tuning.run_job import run_job
 
 CPU = torch.device("cpu")
 SAMPLES = 300

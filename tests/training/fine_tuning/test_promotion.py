@@ -7,8 +7,8 @@ import pytest
 from contract.errors import ServiceError
 from tests.training.jobs import Jobs, kinds, last
 from training.data.upload import Samples
-from training.job_report import Report
-from training.promotion import default_version, promote
+from training.fine_tuning.promotion import default_version, promote
+from training.fine_tuning.reporting import Report
 
 GARBAGE: dict[str, Any] = {"learning_rate": 5.0, "n_epochs": 1}  # moves the weights far from anything useful
 

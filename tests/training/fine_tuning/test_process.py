@@ -8,7 +8,14 @@ import torch
 from filelock import FileLock
 
 from contract.settings import Settings
-from training.process import LOCK_FILE, Stop, choose_training_threads, hold_device, hold_job, training_device
+from training.fine_tuning.process import (
+    LOCK_FILE,
+    Stop,
+    choose_training_threads,
+    hold_device,
+    hold_job,
+    training_device,
+)
 
 
 @pytest.fixture

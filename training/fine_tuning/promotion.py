@@ -9,7 +9,7 @@ from contract.store import Store
 from training.data.upload import Samples
 from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
-from training.job_report import Report
+from training.fine_tuning.reporting import Report
 
 
 class _NotBetter(Exception):

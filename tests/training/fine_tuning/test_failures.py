@@ -9,7 +9,7 @@ import pytest
 from contract.job_spec import Event
 from tests.training.jobs import Jobs, kinds, last
 from training.export.checkpoint import STATE_FILE
-from training.fine_tune import FAILED, RUN_FOLDER
+from training.fine_tuning.run_job import FAILED, RUN_FOLDER
 from training.learning.run_folder import LAST
 
 

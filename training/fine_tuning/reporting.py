@@ -12,8 +12,8 @@ from torch import Tensor
 from contract.job_spec import Level, append_event, read_events
 from training.data.batches import Batch
 from training.export.checkpoint import DivergedError
+from training.fine_tuning.process import Stop
 from training.learning.run_folder import SavedStates
-from training.process import Stop
 
 PROGRESS_SECONDS = 1.0
 

@@ -8,12 +8,12 @@ import torch
 from contract.card import Card, read_card
 from contract.job_spec import EVENTS_FILE
 from tests.training.jobs import Jobs, events, kinds, last
-from training.base import Base, starting_network
 from training.export.card_table import card_report
 from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
-from training.fine_tune import RUN_FOLDER
-from training.job_report import ReportedStates
+from training.fine_tuning.base_version import Base, starting_network
+from training.fine_tuning.reporting import ReportedStates
+from training.fine_tuning.run_job import RUN_FOLDER
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_of_equally_good_epochs_the_last_is_taken(jobs: Jobs) -> None:
 
 
 def test_a_long_epoch_tells_how_far_it_is(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.job_report.PROGRESS_SECONDS", 0)
+    monkeypatch.setattr("training.fine_tuning.reporting.PROGRESS_SECONDS", 0)
     folder = jobs.create(n_epochs=2)
     jobs.run(folder)
     told = [event.data for event in events(folder) if event.data.get("kind") == "progress"]
@@ -91,7 +91,7 @@ def test_a_long_epoch_tells_how_far_it_is(jobs: Jobs, monkeypatch: pytest.Monkey
 
 
 def test_a_short_epoch_does_not(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.job_report.PROGRESS_SECONDS", 3600)
+    monkeypatch.setattr("training.fine_tuning.reporting.PROGRESS_SECONDS", 3600)
     folder = jobs.create(n_epochs=1)
     jobs.run(folder)
     assert [event.data.get("kind", event.type) for event in events(folder)] == ["started", "metrics", "published"]
@@ -203,7 +203,7 @@ def killed(states: ReportedStates, tell: object) -> None:
 def test_what_was_published_is_not_published_again(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = jobs.create(n_epochs=1, promote="always")
     with monkeypatch.context() as patch:
-        patch.setattr("training.fine_tune.read_card", left_at_once)  # between publishing and telling of it
+        patch.setattr("training.fine_tuning.run_job.read_card", left_at_once)  # between publishing and telling of it
         with pytest.raises(SystemExit):
             jobs.run(folder)
     assert jobs.store.versions("tiny-image") == [1, 2, 3]

@@ -1,0 +1,1 @@
+"""One fine-tuning job, in a process of its own."""
