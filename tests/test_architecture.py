@@ -103,7 +103,7 @@ def test_http_ends_at_the_routes_and_the_application_around_them() -> None:
 
 
 def test_the_jobs_engine_stays_in_three_files() -> None:
-    assert users_of(("dbos",)) <= {"service/fine_tuning/queue.py", "training/claims.py", "training/worker.py"}
+    assert users_of(("dbos",)) <= {"service/fine_tuning/queue.py", "training/worker/claims.py", "training/worker/worker.py"}
 
 
 def test_no_module_unpickles_data() -> None:

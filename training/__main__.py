@@ -202,7 +202,7 @@ def _inspect(options: argparse.Namespace) -> None:
 
 
 def _worker(options: argparse.Namespace) -> None:
-    from training.heartbeat import is_healthy
+    from training.worker.heartbeat import is_healthy
 
     try:
         settings = load()
@@ -210,7 +210,7 @@ def _worker(options: argparse.Namespace) -> None:
         raise ConfigError("; ".join(error.problems)) from error
     if options.health:
         raise SystemExit(int(not is_healthy(settings)))
-    from training.worker import work
+    from training.worker.worker import work
 
     raise SystemExit(work(settings))
 

@@ -23,7 +23,6 @@ from contract.errors import NO_ROOM, InsufficientStorage, ServiceError
 from contract.job_spec import SPEC_FILE, JobSpec
 from contract.settings import Settings
 from contract.store import Store
-from training.child import BUSY
 from training.data.upload import VALIDATION_FRACTION, Samples, load_parts
 from training.errors import DataError
 from training.export.checkpoint import DivergedError, load_scripted, publish, script
@@ -36,6 +35,7 @@ from training.learning.loop import fit
 from training.learning.run_folder import replacing
 from training.learning.train import provenance
 from training.snn.encode import build_encoder
+from training.worker.child import BUSY
 
 ATTEMPT_FILE, RUN_FOLDER = "attempt", "run"
 FAILED = 1

@@ -10,9 +10,9 @@ from filelock import FileLock
 
 from contract.job_spec import LOCKS_FOLDER, PARENT_VARIABLE
 from tests.training.jobs import Jobs, events, kinds, last, until
-from training.child import BUSY
 from training.fine_tuning.run_job import ATTEMPT_FILE, RUN_FOLDER
 from training.learning.run_folder import LAST
+from training.worker.child import BUSY
 
 AT_ONCE_S = 20  # well under a second where the processor is free
 

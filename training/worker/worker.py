@@ -39,9 +39,9 @@ from contract.job_spec import (
     JobSpec,
 )
 from contract.settings import Settings
-from training.attempts import Attempts, JobFailed
-from training.claims import Claims, first_line
-from training.heartbeat import beat, file_name, health_file, keep_beating, worker_id
+from training.worker.attempts import Attempts, JobFailed
+from training.worker.claims import Claims, first_line
+from training.worker.heartbeat import beat, file_name, health_file, keep_beating, worker_id
 
 QUEUE_POLL_SECONDS = 0.5
 CONNECT_AGAIN_SECONDS = 2.0

@@ -13,7 +13,7 @@ from typing import Any
 
 from contract.errors import NO_ROOM
 from contract.job_spec import SPEC_FILE, JobSpec, append_event
-from training.child import BUSY, Child, published
+from training.worker.child import BUSY, Child, published
 
 DEATHS_WITHOUT_PROGRESS = 3
 BUSY_SECONDS = 1.0
