@@ -111,7 +111,7 @@ def _measured(
 
 def provenance() -> Provenance:
     """The versions of this project and of torch, and the git commit where the project runs from a checkout."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     commit = None
     if (root / ".git").exists():
         describe = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-CHECK = "import sys, training.__main__, training.worker.worker, training.fine_tuning.die_with_parent; sys.exit('torch' in sys.modules)"
+CHECK = (
+    "import sys, training.__main__, training.worker.worker, training.fine_tuning.die_with_parent;"
+    "sys.exit('torch' in sys.modules)"
+)
 
 
 def test_a_process_that_only_waits_for_jobs_does_without_torch() -> None:
