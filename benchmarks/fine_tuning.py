@@ -25,7 +25,8 @@ from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from benchmarks.load import ROOT, free_port
 from benchmarks.machine import describe_machine, positive, print_header, print_row
-from contract.job_spec import JOBS_FOLDER, read_events
+from contract.job_events import read_events
+from contract.job_spec import JOBS_FOLDER
 
 MODEL = "digits-stl"
 EPOCHS = 1000  # more than there is time for

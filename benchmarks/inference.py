@@ -41,9 +41,10 @@ from benchmarks.peers import Peer, plain_loop, snntorch_network, spikes_of, spik
 from benchmarks.subjects import CLASSES, Subject, fresh, shipped
 from contract.card import CARD_FILE, Card, Learning, Metrics, read_card
 from contract.store import CHECKPOINT_FILE, Store
-from service.engine.torchscript import Checkpoint, ImageSample
+from service.engine.interface import ImageSample
+from service.engine.torchscript import Checkpoint
 from training.export.checkpoint import inference_form, script
-from training.learning.train import provenance
+from training.export.provenance import provenance
 from training.snn.encode import build_encoder
 from training.snn.network import SpikingNetwork
 

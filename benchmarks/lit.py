@@ -16,7 +16,8 @@ from pydantic_core import to_json
 
 from benchmarks.plain import answer_of
 from contract.images import read_image
-from service.engine.torchscript import Activity, Checkpoint, ImageSample
+from service.engine.interface import Activity, ImageSample
+from service.engine.torchscript import Checkpoint
 
 MAX_BATCH_SIZE = 32
 BATCH_SECONDS = 0.001

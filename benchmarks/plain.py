@@ -15,7 +15,8 @@ from pydantic_core import to_json
 from contract.card import Card
 from contract.energy import PROFILES
 from contract.images import read_image
-from service.engine.torchscript import Activity, Checkpoint, ImageSample
+from service.engine.interface import Activity, ImageSample
+from service.engine.torchscript import Checkpoint
 from service.inference.bodies import PredictAnswer, Timing
 from service.inference.prediction import prediction
 

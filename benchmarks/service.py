@@ -22,7 +22,8 @@ from PIL import Image
 from benchmarks.load import ROOT, SERVER_CORE, Result, closed_loop, open_loop, pin, service
 from benchmarks.machine import describe_machine, print_header, print_row, use_one_thread
 from contract.store import Store
-from service.engine.torchscript import Checkpoint, ImageSample
+from service.engine.interface import ImageSample
+from service.engine.torchscript import Checkpoint
 
 CLIENTS = (1, 8, 64)
 SHARES = (0.5, 1.0, 2.0)

@@ -21,13 +21,13 @@ from pydantic import (
     model_validator,
 )
 
+from contract.names import ModelName
+
 FORMAT_VERSION = 1
 CARD_FILE = "card.json"
 MAX_CARD_BYTES = 1_000_000
 MAX_INPUT_VALUES = 100_000_000
 
-NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
-ModelName = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -257,3 +257,6 @@ def card_of(archive: zipfile.ZipFile) -> Card:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CardError(f"{CARD_FILE} is not valid: {where + ': ' if where else ''}{first['msg']}") from error
+
+
+ThresholdScope = Literal["neuron", "channel", "layer"]

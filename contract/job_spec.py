@@ -6,16 +6,11 @@ writes the specification into the job's folder, `<SNN_DATA_DIR>/jobs/<id>/job.js
 line of `events.jsonl` in that folder, appended by whoever has something to tell.
 """
 
-import json
-import os
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-from contract.card import ModelName
+from contract.names import ModelName
 
 QUEUE = "fine-tuning"
 WORKFLOW = "fine_tune"
@@ -26,17 +21,16 @@ JOBS_FOLDER = "jobs"
 FILES_FOLDER = "files"
 LOCKS_FOLDER = "locks"
 SPEC_FILE = "job.json"
-EVENTS_FILE = "events.jsonl"
 LOG_FILE = "child.log"
 HEARTBEAT_FILE = "worker.json"
 HEARTBEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 30.0  # without a heartbeat
 PARENT_VARIABLE = "STL_SNN_WORKER_PID"  # in a child's environment: its parent, without which it does not run
 
+BUSY = 75  # the exit status of a child that finds its job running in another process
+
 Mode = Literal["stl", "sl", "tl"]
 Promote = Literal["never", "if_better", "always"]
-Level = Literal["info", "warn", "error"]
-Kind = Literal["message", "metrics"]
 
 
 class _Part(BaseModel):
@@ -80,59 +74,3 @@ class JobSpec(_Part):
     metadata: dict[str, str] = {}
     request_sha256: str = ""
     requested: dict[str, Any] = {}
-
-
-class Event(_Part):
-    """One thing that happened to a job.
-
-    `type` is `metrics` for an epoch that was finished and saved, with `data` holding `attempt, epoch, epochs, step,
-    steps, loss, accuracy, spikes_per_sample`; else `message`, with `data` holding `kind` and, where a child tells it,
-    `attempt`. Kinds: `started`, `progress` (`step, steps, epoch, epochs, loss`), `waiting` (for the device),
-    `published` (`model`: name/version), `promoted`, `not_promoted`, `failed` (`code`, `param`), `killed` (`signal`),
-    `stopped` (by its worker, which is leaving), `cancelled`, `resumed`.
-    """
-
-    created_at: float
-    level: Level = "info"
-    type: Kind = "message"
-    message: str
-    data: dict[str, Any] = {}
-
-
-def append_event(
-    folder: Path, message: str, *, level: Level = "info", type: Kind = "message", data: dict[str, Any] | None = None
-) -> None:
-    """Add an event to the job's folder in one write, so that lines of several processes never mix.
-
-    After a torn line (a full disk, a kill) the next event begins a line of its own.
-    """
-    event = Event(created_at=time.time(), level=level, type=type, message=message, data=data or {})
-    line = event.model_dump_json().encode() + b"\n"
-    descriptor = os.open(folder / EVENTS_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, b"\n" + line if torn else line)
-    finally:
-        os.close(descriptor)
-
-
-def read_events(folder: Path, start: int = 0) -> Iterator[tuple[int, Event]]:
-    """The events from byte `start` of the file on, each with the byte at which the next one begins.
-
-    A line without an end is not yet one, and a line that is no event is passed over.
-    """
-    try:
-        file = (folder / EVENTS_FILE).open("rb")
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    with file:
-        file.seek(start)
-        for line in file:
-            start += len(line)
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield start, Event.model_validate(json.loads(line))
-            except (ValueError, ValidationError):
-                continue

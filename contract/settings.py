@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from contract.card import NAME_PATTERN
 from contract.energy import ProfileSetting, profiles_with
+from contract.names import check_preload
 
 PREFIX = "SNN_"
 
@@ -223,13 +223,6 @@ class Settings(BaseSettings):
             return ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
-
-
-def check_preload(entries: Sequence[str]) -> None:
-    """Refuse, with a `ValueError`, what is neither `*` nor a model's name nor `name/version`."""
-    for entry in entries:
-        if not re.fullmatch(rf"\*|{NAME_PATTERN}(/[1-9][0-9]*)?", entry):
-            raise ValueError(f"cannot preload {entry!r}: write '*', a model's name, or name/version")
 
 
 class InvalidSettings(Exception):

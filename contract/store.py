@@ -18,8 +18,9 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
-from contract.card import NAME_PATTERN
 from contract.errors import DefaultChanged, InvalidParameter, ModelNotFound, ServiceError, VersionInUse, VersionNotFound
+from contract.files import sync, sync_tree
+from contract.names import NAME_PATTERN
 
 CHECKPOINT_FILE = "model.pt"
 POINTER_FILE = "default.json"
@@ -166,7 +167,7 @@ class Store:
         try:
             write(unfinished)
             with _explained(name):
-                _sync_tree(unfinished)
+                sync_tree(unfinished)
             with self._writing(name):
                 return self._give_number(name, unfinished)
         finally:
@@ -188,7 +189,7 @@ class Store:
             self._write_pointer(name, pointer.model_copy(update={"highest": highest}))
             folder = self.root / name
             (folder / str(version)).rename(folder / f"{_DELETED}{version}-{uuid.uuid4().hex}")
-            _sync(folder)
+            sync(folder)
             self._record(name, "delete", version, None)
             self._sweep(name)
 
@@ -218,7 +219,7 @@ class Store:
             except OSError:
                 if not os.path.lexists(folder / str(number)):  # not merely taken, by a hand that knows no lock
                     raise
-        _sync(folder)
+        sync(folder)
         self._record(name, "publish", number, None)
         self._sweep(name)
         return number
@@ -230,9 +231,9 @@ class Store:
             self._append(name, untold)
         unfinished = folder / f".{POINTER_FILE}"
         unfinished.write_text(pointer.model_dump_json() + "\n")
-        _sync(unfinished)
+        sync(unfinished)
         unfinished.replace(folder / POINTER_FILE)
-        _sync(folder)
+        sync(folder)
 
     def _record(self, name: str, action: Action, version: int, previous: int | None) -> None:
         self._append(name, Change(at=time.time(), action=action, version=version, previous=previous))
@@ -299,18 +300,3 @@ def _entries(folder: Path) -> list[str]:
         return [entry.name for entry in folder.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_tree(folder: Path) -> None:
-    for parent, _, files in os.walk(folder):
-        for file in files:
-            _sync(Path(parent, file))
-        _sync(Path(parent))

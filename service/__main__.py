@@ -14,10 +14,10 @@ from contract.errors import ServiceError
 from contract.settings import InvalidSettings, Settings, describe, load
 from service.app import create_app
 from service.engine.allocator import keep_freed_memory
+from service.engine.device import choose_device
 from service.http.openapi import build_openapi, render
 from service.http.protocol import BoundedProtocol
 from service.http.server import Server
-from service.runtime import choose_device
 from service.telemetry import logs
 
 log = logging.getLogger("service")

@@ -17,7 +17,9 @@ from contract.errors import ServiceError
 from contract.settings import Settings
 from service.http.failures import answer_http_exception, answer_service_error, answer_validation_error
 from service.http.middleware.admission import Waiting
-from service.http.middleware.context import Authentication, BodyLimit, RequestContext
+from service.http.middleware.authentication import Authentication
+from service.http.middleware.body_limit import BodyLimit
+from service.http.middleware.context import RequestContext
 from service.http.openapi import build_openapi
 from service.http.parameters import refuse_unknown_query
 from service.routes import files, fine_tuning, health, history, metrics, models, predict

@@ -8,10 +8,10 @@ import torch
 
 from contract.cores import available_cores, choose_threads
 from contract.energy import Profile, profiles_with
-from contract.errors import InvalidParameter
 from contract.job_spec import JOBS_FOLDER
 from contract.settings import Settings
 from contract.store import Store
+from service.engine.device import choose_device
 from service.engine.torchserve import TorchServe
 from service.fine_tuning.queue import Jobs
 from service.inference.admission import Admission
@@ -127,16 +127,6 @@ def _torchserve(settings: Settings) -> TorchServe | None:
         token_file=settings.torchserve_token_file,
         timeout_seconds=settings.torchserve_timeout_ms / 1000,
     )
-
-
-def choose_device(wanted: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU; `InvalidParameter` for CUDA where there is none."""
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(wanted)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidParameter(f"SNN_DEVICE is {wanted!r}, and torch sees {torch.cuda.device_count()} CUDA devices")
-    return device
 
 
 def loaded_versions(registry: Registry) -> int:

@@ -24,13 +24,14 @@ from contract.settings import load
 from service.engine.torchscript import Checkpoint
 from service.engine.torchserve_wire import CARD_HEADER, card_digest, pack_activities, unpack_samples
 from service.engine.torchserve_wire import MEDIA_TYPE as BATCH_TYPE
-from service.http.failures import error_response, explain, unknown_name
-from service.http.request_body import MEDIA_TYPES, read_inputs
+from service.http.failures import error_response
 from service.inference.admission import Admission
 from service.inference.batcher import Batcher
 from service.inference.decode import decode_all
 from service.inference.device_thread import Device
+from service.inference.inputs import MEDIA_TYPES, read_inputs
 from service.inference.options import Asked, check_asked, predictions
+from service.parsing import explain, unknown_name
 from service.telemetry.energy_meter import energy_meter
 from service.telemetry.logs import new_id
 

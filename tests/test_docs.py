@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from contract.errors import HTTP_STATUS
 from contract.settings import PREFIX, Settings
 from service.app import create_app
+from service.http.failures import HTTP_STATUS
 from service.http.openapi import build_openapi
 from training.learning.config import TrainingConfig, preset_names
 

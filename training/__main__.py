@@ -1,22 +1,16 @@
 """Command line: train a network, evaluate a checkpoint, read its card, pack it for TorchServe."""
 
 import argparse
-import re
 import sys
-import types
-import typing
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from contract.card import Card, CardError, read_card
 from contract.errors import ServiceError
 from contract.settings import InvalidSettings, load
 from contract.store import Store
-from training.errors import DataError
-from training.learning.config import ConfigError, TrainingConfig, load_preset, preset_names
-from training.snn.structure import StructureError
+from training.errors import ConfigError, DataError, StructureError
+from training.learning.config import TrainingConfig, preset_names
+from training.learning.options import config_of, metavar
 
 EXAMPLES = """
 examples:
@@ -60,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         fields.add_argument(
             f"--{name.replace('_', '-')}",
             dest=f"field_{name}",
-            metavar=_metavar(field.annotation),
+            metavar=metavar(field.annotation),
             help=f"{field.description}{default}",
         )
 
@@ -107,44 +101,12 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", type=Path, default=Path("model_store"), help="model store (default: %(default)s)")
 
 
-def _metavar(annotation: Any) -> str:
-    """What a field takes: its choices, or its type."""
-    options = typing.get_args(annotation) if typing.get_origin(annotation) in (types.UnionType, typing.Union) else ()
-    plain = next((option for option in options if option is not type(None)), annotation)
-    while typing.get_origin(plain) is typing.Annotated:
-        plain = typing.get_args(plain)[0]
-    if typing.get_origin(plain) is typing.Literal:
-        return "{" + ",".join(typing.get_args(plain)) + "}"
-    if typing.get_origin(plain) is tuple:
-        return "C,H,W"
-    return {int: "N", float: "X"}.get(plain, "TEXT")
-
-
-def _config(options: argparse.Namespace) -> TrainingConfig:
-    given = {name: getattr(options, f"field_{name}") for name in TrainingConfig.model_fields}
-    fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if "image_shape" in fields and re.fullmatch(r"\d+,\d+,\d+", fields["image_shape"]):
-        fields["image_shape"] = fields["image_shape"].split(",")
-    try:
-        return TrainingConfig(**(load_preset(options.preset) if options.preset else {}) | fields)
-    except ValidationError as error:
-        raise ConfigError("; ".join(_problem(problem["loc"], problem["msg"]) for problem in error.errors())) from error
-
-
-def _problem(location: tuple[int | str, ...], message: str) -> str:
-    """What is wrong with an option, or with several together."""
-    if location[:1] == ("image_shape",):
-        return "--image-shape: three whole numbers are needed, as 3,32,32"
-    option = f"--{str(location[0]).replace('_', '-')}: " if location else ""
-    return option + message.removeprefix("Value error, ")
-
-
 def _train(options: argparse.Namespace) -> None:
-    config = _config(options)
+    config = config_of(options)
     # Torch and Lightning take seconds to import; --help and errors in options should not wait for them.
     from training.data import load_dataset
+    from training.errors import DivergedError
     from training.export.card_table import accuracy_table
-    from training.export.checkpoint import DivergedError
     from training.learning.train import train
 
     dataset = load_dataset(config.dataset, options.data_dir, image_shape=config.image_shape)

@@ -2,7 +2,6 @@
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,48 +12,13 @@ from numpy.typing import NDArray
 
 from contract.card import Card, CardError, card_of
 from contract.errors import ModelError
+from service.engine.interface import Activity, CheckpointError, EventSample, ImageSample, Sample, blank_sample
 
 _METHODS = ["encode_image", "encode_events", "initial_state", "step"]
 _WARM_UP_BATCHES = (1, 2)
 # Tensors are stored as they are; what is compressed in an archive is code, debug information and small tables.
 _MAX_PACKED_BYTES = 64_000_000
 _MAX_BYTES = 2**32
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSample:
-    """One image: `pixels` uint8 `[C, H, W]` in the model's shape, and the seed of its Poisson draw (0 .. 2^63 - 1)."""
-
-    pixels: NDArray[np.uint8]
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EventSample:
-    """One recording: `events` int64 `[N, 4]`, columns t (µs, never falling), x, y, p (0 or 1), inside the sensor."""
-
-    events: NDArray[np.int64]
-
-
-Sample = ImageSample | EventSample
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """What the network did with one sample, by time step.
-
-    `scores` int64 `[T, K]`: votes of each class; `spikes` int64 `[T, L]`: spikes of each spiking layer; `synops` int64
-    `[T, S]`: synaptic operations of each synaptic layer; `input`: values of the encoded input that are not zero.
-    """
-
-    scores: NDArray[np.int64]
-    spikes: NDArray[np.int64]
-    synops: NDArray[np.int64]
-    input: int
-
-
-class CheckpointError(Exception):
-    """A checkpoint that cannot be loaded; the message says why, without a path."""
 
 
 class Checkpoint:
@@ -138,13 +102,6 @@ class Checkpoint:
         counted = (scores == np.rint(scores)).all() and 0 <= scores.min() <= scores.max() <= card.voters
         if not counted or min(spikes.min(), synops.min()) < 0:
             raise ModelError("the network's scores are not votes of the voting neurons, or its counts are negative")
-
-
-def blank_sample(card: Card) -> Sample:
-    """The plainest sample that the network takes."""
-    if card.input.kind == "image":
-        return ImageSample(np.zeros(card.input.shape, dtype=np.uint8))
-    return EventSample(np.zeros((1, 4), dtype=np.int64))
 
 
 def _keep_sums_exact() -> None:

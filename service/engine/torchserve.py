@@ -18,14 +18,9 @@ from contract.errors import (
     ShuttingDown,
     Unavailable,
 )
-from service.engine.torchscript import Activity, Checkpoint, CheckpointError, Sample
-from service.engine.torchserve_wire import (
-    CARD_HEADER,
-    MEDIA_TYPE,
-    card_digest,
-    pack_samples,
-    unpack_activities,
-)
+from service.engine.interface import Activity, CheckpointError, Sample
+from service.engine.torchscript import Checkpoint
+from service.engine.torchserve_wire import CARD_HEADER, MEDIA_TYPE, card_digest, pack_samples, unpack_activities
 
 log = logging.getLogger(__name__)
 

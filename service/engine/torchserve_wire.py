@@ -19,7 +19,7 @@ from contract.card import Card
 from contract.errors import BadRequest
 from contract.events import check_events
 from contract.events.checks import events_array
-from service.engine.torchscript import Activity, EventSample, ImageSample, Sample
+from service.engine.interface import Activity, EventSample, ImageSample, Sample
 
 MEDIA_TYPE = "application/vnd.stl-snn.samples"
 CARD_HEADER = "X-SNN-Card"

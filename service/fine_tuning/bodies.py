@@ -1,22 +1,144 @@
-"""A job, its events and its checkpoints, as they are told over HTTP."""
+"""JSON bodies for jobs, their events and their checkpoints."""
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
-from contract.job_spec import Event
-from service.fine_tuning.create_job import (
-    CheckpointBody,
-    EventBody,
-    JobBody,
-    JobErrorBody,
-    MethodBody,
-    ProgressBody,
-    Resolved,
-    SupervisedBody,
-)
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
+
+from contract.job_events import Event, Kind, Level
+from contract.job_spec import Mode, Promote
 from service.fine_tuning.history import event_id
-from service.fine_tuning.job import Job
+from service.fine_tuning.job import Job, Status
 
 OWNER = "stl-snn"
+
+
+class JobErrorBody(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    param: str | None
+
+
+class Resolved(BaseModel):
+    """The hyperparameters that a job has, `auto` replaced."""
+
+    n_epochs: PositiveInt
+    batch_size: PositiveInt
+    learning_rate_multiplier: float
+    learning_mode: Mode
+    freeze: list[str]
+    labels: list[str] | None
+
+
+class SupervisedBody(BaseModel):
+    """The hyperparameters once more, where OpenAI has them now."""
+
+    hyperparameters: Resolved
+
+
+class MethodBody(BaseModel):
+    """How the job is done."""
+
+    type: Literal["supervised"]
+    supervised: SupervisedBody
+
+
+class ProgressBody(BaseModel):
+    """How far a job is: whole epochs and steps of the optimizer; `steps` is null while it is not known."""
+
+    epoch: NonNegativeInt
+    epochs: PositiveInt
+    step: NonNegativeInt
+    steps: PositiveInt | None
+
+
+class JobBody(BaseModel):
+    """A fine-tuning job; times are Unix seconds."""
+
+    id: str
+    object: Literal["fine_tuning.job"]
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    estimated_finish: int | None
+    status: Status
+    queue_position: PositiveInt | None = Field(description="1 is the next one; null unless queued.")
+    model: str = Field(description="What is fine-tuned, `name/version`.")
+    fine_tuned_model: str | None = Field(description="The result, `name/version`; null until there is one.")
+    error: JobErrorBody | None
+    training_file: str
+    validation_file: str | None
+    hyperparameters: Resolved
+    method: MethodBody
+    suffix: str | None
+    seed: int
+    metadata: dict[str, str]
+    priority: int
+    promote: Promote
+    attempt: NonNegativeInt = Field(description="How often the training was started; 0 before the first time.")
+    progress: ProgressBody
+    metrics: dict[str, float] = Field(
+        description="As far as known: `loss`, `accuracy` and `spikes_per_sample` after the last epoch, "
+        "`baseline_accuracy` of the model before."
+    )
+    organization_id: str
+    result_files: list[str]
+
+
+class JobList(BaseModel):
+    """A page of jobs."""
+
+    object: Literal["list"]
+    data: list[JobBody]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class EventBody(BaseModel):
+    """Something that happened to a job."""
+
+    id: str
+    object: Literal["fine_tuning.job.event"]
+    created_at: int
+    level: Level
+    message: str
+    type: Kind
+    data: dict[str, Any]
+
+
+class EventList(BaseModel):
+    """A page of events."""
+
+    object: Literal["list"]
+    data: list[EventBody]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class CheckpointBody(BaseModel):
+    """A version that a job published."""
+
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"]
+    created_at: int
+    fine_tuning_job_id: str
+    fine_tuned_model_checkpoint: str = Field(description="`name/version`, which answers predictions.")
+    step_number: NonNegativeInt
+    metrics: dict[str, float]
+
+
+class CheckpointList(BaseModel):
+    """A page of checkpoints."""
+
+    object: Literal["list"]
+    data: list[CheckpointBody]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
 
 
 def job_body(job: Job) -> JobBody:

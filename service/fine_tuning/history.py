@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from contract.errors import InvalidParameter
-from contract.job_spec import EVENTS_FILE, HEARTBEAT_FILE, Event, Kind, Level, append_event, read_events
+from contract.job_events import EVENTS_FILE, Event, Kind, Level, append_event, read_events
+from contract.job_spec import HEARTBEAT_FILE
 
 _NOT_METRICS = ("attempt", "epoch", "epochs", "step", "steps")
 _REMEMBERED = 1000

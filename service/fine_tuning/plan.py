@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from contract.card import NAME_PATTERN, Card
+from contract.card import Card
 from contract.datasets.inspect import check_fits
 from contract.errors import InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
 from contract.job_spec import DataFile, JobSpec
+from contract.names import NAME_PATTERN
 from contract.store import Store
 from service.fine_tuning.create_job import CreateJobBody
 from service.fine_tuning.hyperparameters import (
@@ -21,8 +22,8 @@ from service.fine_tuning.hyperparameters import (
     auto_epochs,
     base_learning_rate,
 )
-from service.http.failures import unknown_name
 from service.models.registry import Registry, Version
+from service.parsing import unknown_name
 from service.uploads.storage import Upload, Uploads
 
 STATE_FILE = "training_state.safetensors"

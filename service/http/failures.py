@@ -1,18 +1,15 @@
 """Every failure -> the one error body."""
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from contract.errors import (
-    HTTP_STATUS,
     BadRequest,
-    InvalidParameter,
     MethodNotAllowed,
     NotFound,
     Overloaded,
@@ -23,7 +20,62 @@ from contract.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from service.inference.bodies import ErrorBody, ErrorDetail
+from service.parsing import explain
+
+HTTP_STATUS = {
+    "bad_request": 400,
+    "invalid_json": 400,
+    "unauthorized": 401,
+    "not_found": 404,
+    "model_not_found": 404,
+    "version_not_found": 404,
+    "file_not_found": 404,
+    "job_not_found": 404,
+    "method_not_allowed": 405,
+    "request_timeout": 408,
+    "conflict": 409,
+    "version_in_use": 409,
+    "default_changed": 409,
+    "version_not_ready": 409,
+    "job_not_cancellable": 409,
+    "job_not_resumable": 409,
+    "idempotency_conflict": 409,
+    "body_too_large": 413,
+    "image_too_large": 413,
+    "too_many_events": 413,
+    "too_many_inputs": 413,
+    "archive_too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_parameter": 422,
+    "invalid_image": 422,
+    "invalid_events": 422,
+    "wrong_input_kind": 422,
+    "invalid_dataset": 422,
+    "overloaded": 429,
+    "internal_error": 500,
+    "model_error": 500,
+    "not_ready": 503,
+    "model_failed_to_load": 503,
+    "jobs_unavailable": 503,
+    "shutting_down": 503,
+    "deadline_exceeded": 504,
+    "insufficient_storage": 507,
+}
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong: a stable code, a sentence, and the parameter or input it is about."""
+
+    code: str
+    message: str
+    param: str | None
+
+
+class ErrorBody(BaseModel):
+    """The one body of every failure."""
+
+    error: ErrorDetail
+
 
 RETRY_AFTER_S = 1
 
@@ -87,28 +139,3 @@ async def answer_validation_error(request: Request, error: Exception) -> Respons
     """Exception handler of parameters that do not fit their types."""
     assert isinstance(error, RequestValidationError)
     return error_response(explain(error.errors()))
-
-
-def explain(problems: Sequence[Any]) -> InvalidParameter:
-    """The first of pydantic's problems, as an error that names the parameter (`top_k`, `inputs[2]`).
-
-    What lies inside an input is named in the message: `param` is the input as a whole.
-    """
-    first = problems[0]
-    where = [part for part in first["loc"] if part not in ("query", "path", "header", "body")]
-    param = str(where[0]) if where else None
-    if len(where) > 1 and isinstance(where[1], int):
-        param = f"{param}[{where[1]}]"
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
-    message = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] in ("model_type", "model_attributes_type"):
-        message = "must be a JSON object"
-    return InvalidParameter(f"{place}: {message}" if place else message, param=param)
-
-
-def unknown_name(name: str, known: Iterable[str], what: str) -> InvalidParameter:
-    """The error for a name that is not `known`, with the nearest one that is."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    allowed = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}" if known else ""
-    return InvalidParameter(f"{name!r} is not {what}{allowed}", param=name)

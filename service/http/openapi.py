@@ -8,7 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from service.fine_tuning.create_job import CreateJobBody
-from service.inference.bodies import DefaultBody, PredictBody
+from service.inference.bodies import PredictBody
+from service.models.bodies import DefaultBody
 from service.uploads.bodies import FileForm
 
 _OPEN = "/health/"

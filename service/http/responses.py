@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from contract.errors import HTTP_STATUS, InvalidParameter, ServiceError, Unauthorized
-from service.inference.bodies import ErrorBody
+from contract.errors import InvalidParameter, ServiceError, Unauthorized
+from service.http.failures import HTTP_STATUS, ErrorBody
 
 
 def answer(body: BaseModel, status: int = 200) -> Response:

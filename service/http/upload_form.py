@@ -9,8 +9,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from contract.errors import BadRequest, InvalidParameter, UnsupportedMediaType
-from service.http.failures import unknown_name
 from service.http.request_body import media_type
+from service.parsing import unknown_name
 
 PURPOSE = "fine-tune"
 

@@ -13,7 +13,8 @@ from math import prod
 from time import monotonic, perf_counter
 
 from contract.errors import ShuttingDown
-from service.engine.torchscript import Checkpoint, ImageSample, Sample
+from service.engine.interface import ImageSample, Sample
+from service.engine.torchscript import Checkpoint
 from service.inference.admission import Admission, Ticket
 from service.inference.device_thread import Device
 from service.inference.pending import Answer, Request, runs_of

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, NonNegativeInt, PositiveInt, Tag, WithJsonSchema
+from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic takes the standard library's from Python 3.12 on
 
-from contract.card import Card, InputSpec
-from contract.card import Metrics as CardMetrics
+from service.parsing import Body
 
 Detail = Literal["summary", "layers", "timesteps"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -17,12 +16,6 @@ _PIXELS = {"anyOf": [_ROWS, {"type": "array", "items": _ROWS}], "description": "
 _TIMES = {"type": "array", "items": {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**62}}
 _PLACES = {"type": "array", "items": {"type": "integer", "minimum": 0}}
 _POLARITIES = {"type": "array", "items": {"type": "integer", "enum": [0, 1]}}
-
-
-class Body(BaseModel):
-    """A request's JSON: exact types, and no names that mean nothing."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ImageInput(Body):
@@ -89,27 +82,6 @@ class PredictBody(Body):
     """The JSON form of a prediction request."""
 
     inputs: list[Input] = Field(min_length=1)
-
-
-class DefaultBody(Body):
-    """Which version becomes the default, and which one the caller takes to be it now."""
-
-    version: PositiveInt
-    expected: PositiveInt | None = None
-
-
-class ErrorDetail(BaseModel):
-    """What went wrong: a stable code, a sentence, and the parameter or input it is about."""
-
-    code: str
-    message: str
-    param: str | None
-
-
-class ErrorBody(BaseModel):
-    """The one body of every failure."""
-
-    error: ErrorDetail
 
 
 # The answer to a prediction is built for every input. Typed dictionaries are what the code makes of its own numbers:
@@ -225,63 +197,3 @@ class PredictAnswer(TypedDict):
     version: PositiveInt
     predictions: list[Prediction]
     timing: Timing
-
-
-class VersionBody(BaseModel):
-    """A version of a model; what its card says is null while no card could be read."""
-
-    version: PositiveInt
-    state: Literal["available", "loading", "ready", "failed"]
-    created_at: float | None = Field(description="Unix seconds.")
-    parent: str | None = Field(description="`name/version` that it was fine-tuned from.")
-    task: str | None
-    input: InputSpec | None
-    labels: list[str] | None
-    metrics: CardMetrics | None
-    error: str | None = Field(description="Why the state is `failed`.")
-
-
-class VersionWithCard(VersionBody):
-    """A version with its whole card."""
-
-    card: Card | None
-
-
-class ModelBody(BaseModel):
-    """A model and its versions."""
-
-    name: str
-    object: Literal["model"]
-    id: str = Field(description="The name once more.")
-    created: int = Field(description="Unix seconds of its oldest version, 0 while unknown.")
-    owned_by: str
-    default_version: PositiveInt | None
-    versions: list[VersionBody]
-
-
-class ModelWithPrevious(ModelBody):
-    """A model whose default was just set."""
-
-    previous_default_version: PositiveInt | None
-
-
-class ModelList(BaseModel):
-    """All models."""
-
-    object: Literal["list"]
-    data: list[ModelBody]
-
-
-class Deleted(BaseModel):
-    """What was deleted."""
-
-    name: str
-    version: PositiveInt
-    object: Literal["model.version"]
-    deleted: Literal[True]
-
-
-class Health(BaseModel):
-    """The service's own state."""
-
-    status: Literal["live", "ready"]

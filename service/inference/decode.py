@@ -14,7 +14,7 @@ from contract.errors import InvalidEvents, InvalidImage, ServiceError, WrongInpu
 from contract.events import check_events, events_from_lists, read_events
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
 from contract.images import Fitted, looks_like_image, pixel_count, read_image, read_pixels
-from service.engine.torchscript import EventSample, ImageSample, Sample
+from service.engine.interface import EventSample, ImageSample, Sample
 from service.inference.bodies import (
     EventsInput,
     EventsPreprocessing,

@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 import torch
 
 from contract.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
-from service.engine.torchscript import Activity, Checkpoint, Sample
+from service.engine.interface import Activity, Sample
+from service.engine.torchscript import Checkpoint
 from service.telemetry.energy_meter import EnergyMeter
 
 # What fails a batch for a reason that is none of its samples: the server that runs the network elsewhere is away.

@@ -10,11 +10,11 @@ from contract.card import Card
 from contract.energy import Profile
 from contract.errors import InvalidParameter
 from contract.settings import Settings
-from service.http.failures import unknown_name
 from service.inference.bodies import Detail, Prediction
 from service.inference.decode import Decoded, Options
 from service.inference.pending import Answer
 from service.inference.prediction import prediction
+from service.parsing import unknown_name
 
 DEFAULT_TOP_K = 5
 

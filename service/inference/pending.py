@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from service.engine.torchscript import Activity, Checkpoint, Sample
+from service.engine.interface import Activity, Sample
+from service.engine.torchscript import Checkpoint
 from service.inference.admission import Ticket
 from service.inference.device_thread import Outcome, Run
 

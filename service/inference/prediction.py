@@ -4,7 +4,7 @@ import numpy as np
 
 from contract.card import Card
 from contract.energy import Profile, estimate
-from service.engine.torchscript import Activity
+from service.engine.interface import Activity
 from service.inference.bodies import (
     ClassScore,
     Detail,

@@ -5,7 +5,8 @@ import logging
 from time import monotonic
 
 from contract.errors import ShuttingDown, Unavailable
-from service.engine.torchscript import Checkpoint, blank_sample
+from service.engine.interface import blank_sample
+from service.engine.torchscript import Checkpoint
 from service.inference.batcher import Batcher
 from service.inference.pending import Answer
 from service.models.registry import Registry

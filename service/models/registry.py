@@ -23,9 +23,10 @@ from contract.errors import (
     VersionNotFound,
     VersionNotReady,
 )
-from contract.settings import check_preload
+from contract.names import check_preload
 from contract.store import Change, Store, StoreError
-from service.engine.torchscript import Checkpoint, CheckpointError
+from service.engine.interface import CheckpointError
+from service.engine.torchscript import Checkpoint
 from service.models.version import Model, Seen, State, Version, look, stamp
 
 __all__ = ["Registry", "State", "Version"]

@@ -9,8 +9,16 @@ from starlette.responses import Response, StreamingResponse
 
 from contract import errors
 from contract.store import Store
-from service.fine_tuning.bodies import checkpoint_bodies, event_body, job_body
-from service.fine_tuning.create_job import CheckpointList, CreateJobBody, EventList, JobBody, JobList, read_create_job
+from service.fine_tuning.bodies import (
+    CheckpointList,
+    EventList,
+    JobBody,
+    JobList,
+    checkpoint_bodies,
+    event_body,
+    job_body,
+)
+from service.fine_tuning.create_job import CreateJobBody, read_create_job
 from service.fine_tuning.history import place_of
 from service.fine_tuning.job import Status
 from service.fine_tuning.plan import job_id, plan, request_hash

@@ -1,12 +1,21 @@
 """`/health`: whether the process is alive, and whether it can answer. Always open."""
 
+from typing import Literal
+
 from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from contract import errors
 from service.http.parameters import RuntimeOf
 from service.http.responses import answer, failures
-from service.inference.bodies import Health
+
+
+class Health(BaseModel):
+    """The service's own state."""
+
+    status: Literal["live", "ready"]
+
 
 router = APIRouter(tags=["operations"])
 

@@ -10,7 +10,7 @@ from contract import errors
 from service.http.parameters import Name, RuntimeOf, TimeoutHeader, VersionNumber, ticket_of
 from service.http.request_body import read_json
 from service.http.responses import answer, failures
-from service.inference.bodies import (
+from service.models.bodies import (
     DefaultBody,
     Deleted,
     ModelBody,

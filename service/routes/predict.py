@@ -13,19 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from contract import errors, images
 from contract.card import Card
-from service.http.parameters import (
-    Name,
-    TimeoutHeader,
-    VersionQuery,
-    check_timeout,
-    read_query,
-    runtime_of,
-    ticket_of,
-)
-from service.http.request_body import media_type, read_body, read_inputs, read_multipart
+from service.http.parameters import Name, TimeoutHeader, VersionQuery, check_timeout, read_query, runtime_of, ticket_of
+from service.http.request_body import media_type, read_body, read_multipart
 from service.http.responses import failures
 from service.inference.bodies import PredictAnswer, PredictBody, Prediction
 from service.inference.decode import QUICK_BYTES, Decoded, Given, Options, decode_all, is_quick
+from service.inference.inputs import read_inputs
 from service.inference.options import Asked, check_asked, predictions
 from service.telemetry.logs import new_id
 from service.telemetry.metrics import Metrics

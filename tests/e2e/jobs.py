@@ -14,7 +14,8 @@ from typing import Any
 from filelock import FileLock
 
 from contract.datasets.inspect import Limits, inspect
-from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, Event, JobSpec, read_events
+from contract.job_events import Event, read_events
+from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, JobSpec
 from service.fine_tuning.job import Job
 from service.fine_tuning.queue import Jobs as JobsClient
 from service.uploads.storage import Uploads

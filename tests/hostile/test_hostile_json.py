@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import BadRequest, InvalidParameter, TooManyInputs
-from service.http.request_body import read_inputs
+from service.inference.inputs import read_inputs
 from tests.hostile.refusals import EVENTS, IMAGE, JSON, check_shows_no_inside, refused
 from tests.hostile.server import Server, code_of, head
 from tests.service.serving import Client

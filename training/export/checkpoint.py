@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from contract.card import CARD_FILE, Card
 from contract.store import CHECKPOINT_FILE, Store
+from training.errors import DivergedError
 from training.export.grid import grid_exponent, to_grid
 from training.snn.builder import build_network
 from training.snn.encode import EventInput, ImageInput
@@ -17,10 +18,6 @@ from training.snn.layers import SpikingLayer, Stateless, StepNorm
 from training.snn.network import SpikingNetwork
 
 STATE_FILE = "training_state.safetensors"
-
-
-class DivergedError(Exception):
-    """A network that training has driven to numbers that are not finite."""
 
 
 class InferenceModule(nn.Module):

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from contract.card import read_card
-from training.learning.config import ConfigError
+from training.errors import ConfigError
 
 HANDLER = "torchserve_handler.py"
 CHECKPOINT, WORKER_CONFIG, MANIFEST = "model.pt", "model-config.yaml", "MAR-INF/MANIFEST.json"

@@ -9,9 +9,9 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor
 
-from contract.job_spec import Level, append_event, read_events
+from contract.job_events import Level, append_event, read_events
 from training.data.batches import Batch
-from training.export.checkpoint import DivergedError
+from training.errors import DivergedError
 from training.fine_tuning.process import Stop
 from training.learning.run_folder import SavedStates
 

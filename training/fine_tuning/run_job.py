@@ -20,22 +20,21 @@ import torch
 from contract.card import Card, CardError, Learning, read_card
 from contract.datasets.inspect import Limits
 from contract.errors import NO_ROOM, InsufficientStorage, ServiceError
-from contract.job_spec import SPEC_FILE, JobSpec
+from contract.files import replacing
+from contract.job_spec import BUSY, SPEC_FILE, JobSpec
 from contract.settings import Settings
 from contract.store import Store
 from training.data.upload import VALIDATION_FRACTION, Samples, load_parts
-from training.errors import DataError
-from training.export.checkpoint import DivergedError, load_scripted, publish, script
+from training.errors import DataError, DivergedError
+from training.export.checkpoint import load_scripted, publish, script
 from training.export.evaluate import evaluate, metrics
+from training.export.provenance import provenance
 from training.fine_tuning.base_version import HYPERPARAMETERS, Base, FineTuningModule, recipe_of, starting_network
 from training.fine_tuning.process import Stop, be_modest, hold_device, hold_job, training_device
 from training.fine_tuning.promotion import promote
 from training.fine_tuning.reporting import Report, ReportedStates
 from training.learning.loop import fit
-from training.learning.run_folder import replacing
-from training.learning.train import provenance
 from training.snn.encode import build_encoder
-from training.worker.child import BUSY
 
 ATTEMPT_FILE, RUN_FOLDER = "attempt", "run"
 FAILED = 1

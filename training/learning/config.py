@@ -6,15 +6,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from contract.card import EventEncoder, ImageEncoder, InputSpec, ModelName, Neuron, Surrogate
+from contract.card import EventEncoder, ImageEncoder, InputSpec, Neuron, Surrogate, ThresholdScope
+from contract.names import ModelName
+from training.errors import ConfigError
 from training.snn.structure import parse_structure
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be used; the message names the field and says what would be right."""
-
-
-ThresholdScope = Literal["neuron", "channel", "layer"]
 
 IMAGE_FIELDS = ("coding", "image_shape")
 EVENT_FIELDS = ("binning", "step_us", "bin_value", "event_drop")

@@ -1,11 +1,10 @@
 """The folder of one run: its configuration, its saved states, and nothing lost to a kill at any moment."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
@@ -13,7 +12,9 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from training.learning.config import ConfigError, TrainingConfig
+from contract.files import replacing
+from training.errors import ConfigError
+from training.learning.config import TrainingConfig
 
 CONFIG_FILE, LOCK_FILE = "config.json", ".lock"
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -106,21 +107,3 @@ def _check_same(stopped: TrainingConfig, config: TrainingConfig, run_dir: Path) 
     changed = [name for name in type(config).model_fields if getattr(stopped, name) != getattr(config, name)]
     if changed:
         raise ConfigError(f"the run in {run_dir} was started with another {', '.join(changed)}")
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `target` in one step, once it is whole and on the disk.
-
-    Where writing fails, nothing of it stays, so that a full disk has room again.
-    """
-    unfinished = target.with_name(f".{target.name}")
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, target)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

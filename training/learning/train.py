@@ -1,21 +1,19 @@
 """One training run: data, network, the loop with its saved states, and at the end a published checkpoint."""
 
-import subprocess
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version as package_version
 from pathlib import Path
 
 import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 
-from contract.card import Card, Layer, Learning, Provenance, read_card
+from contract.card import Card, Layer, Learning, read_card
 from contract.store import Store
 from training.data import Dataset, Images, Recordings, split_train
 from training.export.checkpoint import find_published, publish, script
 from training.export.evaluate import evaluate, metrics
+from training.export.provenance import provenance
 from training.learning.config import TrainingConfig
 from training.learning.loop import fit
 from training.learning.module import SpikingModule
@@ -107,17 +105,6 @@ def _measured(
         provenance=provenance(),
     )
     return card, scripted
-
-
-def provenance() -> Provenance:
-    """The versions of this project and of torch, and the git commit where the project runs from a checkout."""
-    root = Path(__file__).parents[2]
-    commit = None
-    if (root / ".git").exists():
-        describe = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-        with suppress(OSError, subprocess.CalledProcessError):
-            commit = subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
-    return Provenance(project_version=package_version("stl-snn"), torch_version=torch.__version__, git_commit=commit)
 
 
 def _split(config: TrainingConfig, dataset: Dataset) -> tuple[Images | Recordings, Images | Recordings]:

@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from contract.card import EventEncoder, ImageEncoder, InputSpec, Layer, Neuron
+from training.errors import StructureError
 from training.snn.encode import max_input
 from training.snn.layers import MaxPool, ResidualBlock, SpikingLayer, Stateless, StepNorm, conv_fan_out
 from training.snn.network import SpikingNetwork
 from training.snn.neurons import LIF
-from training.snn.structure import Conv, Dropout, Linear, Pool, Residual, StructureError, Vote, parse_structure
+from training.snn.structure import Conv, Dropout, Linear, Pool, Residual, Vote, parse_structure
 
 
 class _Builder:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.learning.config import ThresholdScope
+from contract.card import ThresholdScope
 from training.snn.surrogate import arctan_slope
 
 

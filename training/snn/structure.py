@@ -3,9 +3,7 @@
 import re
 from dataclasses import dataclass
 
-
-class StructureError(ValueError):
-    """A structure string that names no network."""
+from training.errors import StructureError
 
 
 @dataclass(frozen=True)

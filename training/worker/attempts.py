@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import NO_ROOM
-from contract.job_spec import SPEC_FILE, JobSpec, append_event
-from training.worker.child import BUSY, Child, published
+from contract.job_events import append_event
+from contract.job_spec import BUSY, SPEC_FILE, JobSpec
+from training.worker.child import Child, published
 
 DEATHS_WITHOUT_PROGRESS = 3
 BUSY_SECONDS = 1.0

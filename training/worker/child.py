@@ -9,9 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from contract.job_spec import EVENTS_FILE, LOG_FILE, Event, read_events
-
-BUSY = 75  # the exit status of a child that finds its job running in another process
+from contract.job_events import EVENTS_FILE, Event, read_events
+from contract.job_spec import LOG_FILE
 
 
 class Child:

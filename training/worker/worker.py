@@ -16,12 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from dbos import (
-    DBOS,
-    DBOSPortableJSONSerializer,
-    PortableWorkflowError,
-    WorkflowSerializationFormat,
-)
+from dbos import DBOS, DBOSPortableJSONSerializer, PortableWorkflowError, WorkflowSerializationFormat
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contract.errors import ServiceError
 from contract.settings import Settings
 from service.http.failures import error_response
-from service.http.middleware.context import is_upload
+from service.http.middleware.body_limit import is_upload
 from service.inference.admission import ClientLeft, Ticket
 from service.runtime import Runtime
 

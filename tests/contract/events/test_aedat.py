@@ -7,13 +7,7 @@ import zstandard
 
 from contract.errors import InvalidEvents, TooManyEvents
 from contract.events import CAMERAS, read_events
-from tests.contract.events.recordings import (
-    AEDAT3_HEADER,
-    aedat3_packet,
-    aedat4_events,
-    aedat4_header,
-    aedat4_packet,
-)
+from tests.contract.events.recordings import AEDAT3_HEADER, aedat3_packet, aedat4_events, aedat4_header, aedat4_packet
 
 AEDAT2_HEADER = b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n#\ta tab and an \xfcmlaut\r\n"
 Pack = Callable[[bytes], bytes]

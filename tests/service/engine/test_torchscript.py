@@ -9,7 +9,8 @@ from torch import nn
 from contract.card import CARD_FILE, FORMAT_VERSION, Card, read_card
 from contract.errors import ModelError
 from contract.store import Store
-from service.engine.torchscript import Activity, Checkpoint, CheckpointError, EventSample, ImageSample, Sample
+from service.engine.interface import Activity, CheckpointError, EventSample, ImageSample, Sample
+from service.engine.torchscript import Checkpoint
 from tests.tiny import moving_bars, rewritten
 from training.data import load_dataset
 from training.export.checkpoint import STATE_FILE, inference_form, rebuild

@@ -6,7 +6,8 @@ import torch
 
 from contract.card import Card, read_card
 from contract.errors import BadRequest, InvalidEvents
-from service.engine.torchscript import Checkpoint, EventSample, ImageSample, Sample
+from service.engine.interface import EventSample, ImageSample, Sample
+from service.engine.torchscript import Checkpoint
 from service.engine.torchserve_wire import card_digest, pack_activities, pack_samples, unpack_activities, unpack_samples
 from tests.tiny import moving_bar
 

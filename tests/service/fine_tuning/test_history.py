@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import InvalidParameter
-from contract.job_spec import EVENTS_FILE, Event, append_event
+from contract.job_events import EVENTS_FILE, Event, append_event
 from service.fine_tuning.history import Histories, History, event_id, place_of
 
 JOB = "ftjob-0123456789abcdef01234567"

@@ -20,7 +20,8 @@ from contract.errors import (
     JobsUnavailable,
     ServiceError,
 )
-from contract.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS, append_event
+from contract.job_events import append_event
+from contract.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS
 from service.fine_tuning.job import Job, Status
 from service.fine_tuning.queue import Jobs, dbos_priority
 from tests.service.jobs_at_work import DATABASES, job_spec, new_database, working

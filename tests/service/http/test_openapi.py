@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from contract.errors import HTTP_STATUS
 from contract.settings import Settings
 from service.app import create_app
+from service.http.failures import HTTP_STATUS
 from service.http.openapi import build_openapi, render
 
 COMMITTED = Path(__file__).parents[3] / "openapi.json"

@@ -3,14 +3,7 @@ from typing import Any
 
 import pytest
 
-from contract.errors import (
-    DeadlineExceeded,
-    Overloaded,
-    RequestTimeout,
-    ServiceError,
-    ShuttingDown,
-    Unavailable,
-)
+from contract.errors import DeadlineExceeded, Overloaded, RequestTimeout, ServiceError, ShuttingDown, Unavailable
 from service.inference.admission import Admission, ClientLeft, Reason, Stage, Ticket
 
 ENDLESS = 60.0

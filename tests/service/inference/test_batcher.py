@@ -13,7 +13,8 @@ import torch
 
 from contract.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from contract.store import Store
-from service.engine.torchscript import Activity, Checkpoint, EventSample, ImageSample, Sample
+from service.engine.interface import Activity, EventSample, ImageSample, Sample
+from service.engine.torchscript import Checkpoint
 from service.inference.admission import Admission
 from service.inference.batcher import Batcher, BatchReport
 from service.inference.device_thread import Device

@@ -10,15 +10,9 @@ import torch
 from PIL import Image
 
 from contract.card import Card
-from contract.errors import (
-    ImageTooLarge,
-    InvalidEvents,
-    InvalidImage,
-    ServiceError,
-    TooManyEvents,
-    WrongInputKind,
-)
-from service.engine.torchscript import Checkpoint, EventSample, ImageSample
+from contract.errors import ImageTooLarge, InvalidEvents, InvalidImage, ServiceError, TooManyEvents, WrongInputKind
+from service.engine.interface import EventSample, ImageSample
+from service.engine.torchscript import Checkpoint
 from service.inference.bodies import EventColumns, EventsInput, ImageInput, PixelsInput, RecordingInput
 from service.inference.decode import Decoded, File, Given, Options, decode, decode_all, is_quick
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from contract.errors import ModelError, ServiceError
-from service.engine.torchscript import Checkpoint, ImageSample
+from service.engine.interface import ImageSample
+from service.engine.torchscript import Checkpoint
 from service.inference import device_thread as device_module
 from service.inference.device_thread import Device, Outcome, is_out_of_memory
 from tests.service.troubled import NOT_A_NUMBER, RAISES, ROOM, TOO_LARGE, add_troubled

@@ -7,7 +7,8 @@ import torch
 
 from contract.card import Card
 from contract.energy import PROFILES
-from service.engine.torchscript import Activity, Checkpoint, ImageSample
+from service.engine.interface import Activity, ImageSample
+from service.engine.torchscript import Checkpoint
 from service.inference.bodies import Detail, Prediction
 from service.inference.prediction import prediction
 

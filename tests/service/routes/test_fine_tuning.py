@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
-from contract.job_spec import append_event
+from contract.job_events import append_event
 from service.fine_tuning.history import event_id
 from service.fine_tuning.plan import STATE_FILE
 from tests.service.exchange import Exchange

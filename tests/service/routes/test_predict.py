@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from contract.errors import Overloaded
-from service.engine.torchscript import EventSample, ImageSample
+from service.engine.interface import EventSample, ImageSample
 from tests.service.serving import Client, Serve
 from tests.tiny import moving_bar
 

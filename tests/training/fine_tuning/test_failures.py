@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.job_spec import Event
+from contract.job_events import Event
 from tests.training.jobs import Jobs, kinds, last
 from training.export.checkpoint import STATE_FILE
 from training.fine_tuning.run_job import FAILED, RUN_FOLDER

@@ -8,11 +8,10 @@ import pytest
 import torch
 from filelock import FileLock
 
-from contract.job_spec import LOCKS_FOLDER, PARENT_VARIABLE
+from contract.job_spec import BUSY, LOCKS_FOLDER, PARENT_VARIABLE
 from tests.training.jobs import Jobs, events, kinds, last, until
 from training.fine_tuning.run_job import ATTEMPT_FILE, RUN_FOLDER
 from training.learning.run_folder import LAST
-from training.worker.child import BUSY
 
 AT_ONCE_S = 20  # well under a second where the processor is free
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from contract.card import Card, read_card
-from contract.job_spec import EVENTS_FILE
+from contract.job_events import EVENTS_FILE
 from tests.training.jobs import Jobs, events, kinds, last
 from training.export.card_table import card_report
 from training.export.checkpoint import load_scripted

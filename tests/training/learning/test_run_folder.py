@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.tiny import tiny_image_config
-from training.learning.config import ConfigError
+from training.errors import ConfigError
 from training.learning.run_folder import CONFIG_FILE, LAST, LOG_FOLDER, AtomicCheckpoints, entered, leave
 
 CONFIG = tiny_image_config()

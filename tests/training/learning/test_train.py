@@ -13,12 +13,12 @@ from contract.card import Card, read_card
 from contract.store import Store
 from tests.tiny import tiny_event_config, tiny_events_dataset, tiny_image_config
 from training.data import DataError, load_dataset
-from training.export.checkpoint import STATE_FILE, DivergedError, load_scripted
+from training.errors import ConfigError, DivergedError, StructureError
+from training.export.checkpoint import STATE_FILE, load_scripted
 from training.export.evaluate import evaluate
-from training.learning.config import ConfigError, TrainingConfig
+from training.learning.config import TrainingConfig
 from training.learning.run_folder import BEST, CONFIG_FILE, LAST, SavedStates
 from training.learning.train import initial_network, train
-from training.snn.structure import StructureError
 
 State = dict[str, torch.Tensor]
 

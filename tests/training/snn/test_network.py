@@ -8,11 +8,11 @@ from torch import nn
 
 from contract.card import InputSpec, Neuron
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
+from training.errors import StructureError
 from training.export.checkpoint import inference_form
 from training.snn.builder import build_network
 from training.snn.layers import MaxPool, ResidualBlock, StepNorm
 from training.snn.network import SpikingNetwork
-from training.snn.structure import StructureError
 
 STRUCTURES = [
     "FC8-VOTE2",

@@ -5,7 +5,7 @@ import pytest
 import snntorch  # type: ignore[import-untyped]
 import torch
 
-from training.learning.config import ThresholdScope
+from contract.card import ThresholdScope
 from training.snn.neurons import LIF, threshold_shape
 from training.snn.surrogate import arctan_slope
 

@@ -1,6 +1,7 @@
 import pytest
 
-from training.snn.structure import Conv, Dropout, Linear, Pool, Residual, StructureError, Vote, parse_structure
+from training.errors import StructureError
+from training.snn.structure import Conv, Dropout, Linear, Pool, Residual, Vote, parse_structure
 
 
 def test_the_authors_structure_is_read() -> None:

@@ -1,0 +1,47 @@
+"""The limit of a request's body."""
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contract.errors import TooLarge
+from service.http.failures import error_response
+
+
+def is_upload(scope: Scope) -> bool:
+    """Whether the body is a data set, which may be large and take its time."""
+    return (scope["type"], scope.get("method"), scope.get("path")) == ("http", "POST", "/v1/files")
+
+
+class BodyLimit:
+    """Refuses a body of more than `max_bytes`, or `max_upload_bytes` where it is a data set.
+
+    At once where its length is announced, else when it gets there.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_upload_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._max_upload_bytes = max_upload_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        max_bytes = self._max_upload_bytes if is_upload(scope) else self._max_bytes
+        announced = Headers(scope=scope).get("content-length", "")
+        error = TooLarge(f"the body is larger than the {max_bytes} bytes that are taken")
+        if announced.isdecimal() and int(announced) > max_bytes:
+            await error_response(error)(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > max_bytes:
+                raise error
+            return message
+
+        await self._app(scope, receive_bounded, send)

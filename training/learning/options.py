@@ -1,0 +1,45 @@
+"""A training configuration from the command line: preset, then options."""
+
+import argparse
+import re
+import types
+import typing
+from typing import Any
+
+from pydantic import ValidationError
+
+from training.errors import ConfigError
+from training.learning.config import TrainingConfig, load_preset
+
+
+def metavar(annotation: Any) -> str:
+    """What a field takes: its choices, or its type."""
+    options = typing.get_args(annotation) if typing.get_origin(annotation) in (types.UnionType, typing.Union) else ()
+    plain = next((option for option in options if option is not type(None)), annotation)
+    while typing.get_origin(plain) is typing.Annotated:
+        plain = typing.get_args(plain)[0]
+    if typing.get_origin(plain) is typing.Literal:
+        return "{" + ",".join(typing.get_args(plain)) + "}"
+    if typing.get_origin(plain) is tuple:
+        return "C,H,W"
+    return {int: "N", float: "X"}.get(plain, "TEXT")
+
+
+def config_of(options: argparse.Namespace) -> TrainingConfig:
+    """The preset's values with the options over them; `ConfigError` names the option that does not fit."""
+    given = {name: getattr(options, f"field_{name}") for name in TrainingConfig.model_fields}
+    fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if "image_shape" in fields and re.fullmatch(r"\d+,\d+,\d+", fields["image_shape"]):
+        fields["image_shape"] = fields["image_shape"].split(",")
+    try:
+        return TrainingConfig(**(load_preset(options.preset) if options.preset else {}) | fields)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_problem(problem["loc"], problem["msg"]) for problem in error.errors())) from error
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    """What is wrong with an option, or with several together."""
+    if location[:1] == ("image_shape",):
+        return "--image-shape: three whole numbers are needed, as 3,32,32"
+    option = f"--{str(location[0]).replace('_', '-')}: " if location else ""
+    return option + message.removeprefix("Value error, ")
