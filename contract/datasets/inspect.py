@@ -1,68 +1,36 @@
-"""Uploaded data sets: a zip archive with a folder a class, or an `.npz` with `x` and `y`.
-
-The service checks an upload with this module and training reads it with this module, by the readers of the predict
-route: the same file gives the same input in training and in serving.
-
-In a zip archive a member's folder is its label, and the member is an image or an event recording; one folder around
-all of them is allowed (`digits/3/a.png`). An `.npz` holds images: `x` uint8 `[N, H, W]` or `[N, C, H, W]`, and `y`
-`[N]`, class ids or labels.
-"""
+"""What an uploaded data set holds, and whether it fits a model."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, Self
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from contract.card import Card, InputSpec
-from contract.datasets.npz_images import Arrays, X
+from contract.datasets.layout import (
+    MAX_LABEL,
+    MAX_MEMBER_BYTES,
+    Integers,
+    Limits,
+    arrays_of,
+    class_ids_of,
+    errors_naming,
+    labels_of_members,
+)
 from contract.datasets.zip_archive import Archive, open_archive, shown
-from contract.errors import ArchiveTooLarge, InvalidDataset, InvalidEvents, InvalidImage, ServiceError, TooLarge
-from contract.events import check_events, read_events
+from contract.errors import ArchiveTooLarge, InvalidDataset, InvalidEvents, InvalidImage
+from contract.events import read_events
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
-from contract.images import fit_pixels, looks_like_image, read_image
-from contract.settings import Settings
+from contract.images import looks_like_image, read_image
 
-__all__ = ["Limits", "Summary", "check_fits", "inspect", "load_images", "load_recordings", "read_image"]
-
-MAX_MEMBER_BYTES = 64 * 1024 * 1024
 MAX_ALL_EVENTS = 250_000_000  # 32 bytes each while they are trained on
-MAX_LABEL = 100
 MIN_OF_A_CLASS = 2
-MAX_SAMPLES = 2_000_000
 
 Kind = Literal["image", "events"]
-Pixels = NDArray[np.uint8]
-Integers = NDArray[np.int64]
 
 _PROBE = InputSpec(kind="image", channels=1, height=1, width=1)
-_NAMED = 5  # of what is wrong with many
 _IN_WORDS: dict[Kind, str] = {"image": "images", "events": "event recordings"}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a data set may be; `max_image_pixels` and `max_events` hold for each sample."""
-
-    max_unpacked_bytes: int
-    max_samples: int
-    max_image_pixels: int
-    max_events: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The limits that follow from the service's settings."""
-        return cls(
-            max_unpacked_bytes=4 * settings.max_upload_bytes,
-            max_samples=MAX_SAMPLES,
-            max_image_pixels=settings.max_image_pixels,
-            max_events=settings.max_events,
-        )
 
 
 class Summary(BaseModel):
@@ -89,7 +57,7 @@ def inspect(path: Path, filename: str, limits: Limits) -> Summary:
     is wrong.
     """
     with open_archive(path, limits.max_unpacked_bytes) as archive:
-        arrays = _arrays(archive, filename, limits)
+        arrays = arrays_of(archive, filename, limits)
         if arrays is None:
             return _summary_of_members(archive, limits)
         classes = _counted(arrays.labels)
@@ -112,87 +80,14 @@ def check_fits(
     """
     try:
         _check_input(summary, card.input)
-        _class_ids(summary.classes, card.labels if labels is None else labels, are_ids=summary.class_ids)
+        class_ids_of(summary.classes, card.labels if labels is None else labels, are_ids=summary.class_ids)
     except InvalidDataset as error:
         error.param = param
         raise
 
 
-def load_images(
-    path: Path, filename: str, spec: InputSpec, labels: Sequence[str], limits: Limits
-) -> tuple[Pixels, Integers]:
-    """The images of a data set as a model takes them, uint8 `[N, C, H, W]`, and their class ids int64 `[N]`.
-
-    The members of a zip archive come in the order of their names. Raises as `inspect` and `check_fits` do.
-    """
-    with open_archive(path, limits.max_unpacked_bytes) as archive:
-        arrays = _arrays(archive, filename, limits)
-        members = _members(archive) if arrays is None else {}
-        given = list(members.values()) if arrays is None else arrays.labels
-        known = _class_ids(dict.fromkeys(given), labels, are_ids=arrays is not None and arrays.class_ids)
-        pixels = np.empty((len(given), *spec.shape), np.uint8)
-        if arrays is None:
-            for index, name in enumerate(members):
-                data = archive.read(name, MAX_MEMBER_BYTES)
-                with _naming(name):
-                    pixels[index] = read_image(data, spec, max_pixels=limits.max_image_pixels).pixels
-        else:
-            for index, image in enumerate(arrays.images()):
-                with _naming(X):
-                    pixels[index] = fit_pixels(image, spec, max_pixels=limits.max_image_pixels).pixels
-    return pixels, np.array([known[label] for label in given], np.int64)
-
-
-def load_recordings(
-    path: Path, filename: str, spec: InputSpec, labels: Sequence[str], limits: Limits
-) -> tuple[Integers, Integers, Integers]:
-    """The recordings of a data set as a model takes them, one after another.
-
-    Returns events int64 `[M, 4]` (t in µs, x, y, p), offsets int64 `[N + 1]` and class ids int64 `[N]`: recording i is
-    `events[offsets[i]:offsets[i + 1]]`, in the order of the members' names. Raises as `inspect` and `check_fits` do.
-    """
-    with open_archive(path, limits.max_unpacked_bytes) as archive:
-        if _arrays(archive, filename, limits) is not None:
-            raise InvalidDataset("the data set holds images, and event recordings are wanted")
-        members = _members(archive)
-        known = _class_ids(dict.fromkeys(members.values()), labels, are_ids=False)
-        recordings = []
-        for name in members:
-            data = archive.read(name, MAX_MEMBER_BYTES)
-            with _naming(name):
-                found = read_events(data, filename=name, max_events=limits.max_events)
-                recordings.append(check_events(found, spec.width, spec.height, spec.channels))
-    offsets = np.cumsum([0, *map(len, recordings)], dtype=np.int64)
-    events = np.empty((offsets[-1], 4), np.int64)
-    for index, start in enumerate(offsets[:-1]):
-        events[start : offsets[index + 1]] = recordings[index]
-        recordings[index] = recordings[index][:0].copy()  # so that not all of them are in memory twice
-    return events, offsets, np.array([known[label] for label in members.values()], np.int64)
-
-
-def _arrays(archive: Archive, filename: str, limits: Limits) -> Arrays | None:
-    """The arrays of an `.npz`, by its content or its name; None for a zip archive of folders."""
-    if X not in archive.names and not filename.lower().endswith(".npz"):
-        return None
-    return Arrays(archive, max_samples=limits.max_samples, max_pixels=limits.max_image_pixels)
-
-
-def _members(archive: Archive) -> dict[str, str]:
-    """The label of each member."""
-    paths = [PurePosixPath(name) for name in archive.names]
-    tops = {path.parts[0] for path in paths}
-    depth = 3 if len(tops) == 1 and any(len(path.parts) > 2 for path in paths) else 2
-    for name, path in zip(archive.names, paths, strict=True):
-        if len(path.parts) != depth:
-            raise InvalidDataset(
-                f"{shown(name)} does not lie in a class folder: members are <label>/<file>, with at most one folder "
-                "around all of them"
-            )
-    return {name: path.parts[-2] for name, path in zip(archive.names, paths, strict=True)}
-
-
 def _summary_of_members(archive: Archive, limits: Limits) -> Summary:
-    members = _members(archive)
+    members = labels_of_members(archive)
     classes = _counted(members.values())
     if len(members) > limits.max_samples:
         raise ArchiveTooLarge(f"the archive has {len(members)} samples, more than the {limits.max_samples} taken")
@@ -200,7 +95,7 @@ def _summary_of_members(archive: Archive, limits: Limits) -> Summary:
     width, height, events = 0, 0, 0
     for name in members:
         data = archive.read(name, MAX_MEMBER_BYTES)
-        with _naming(name):
+        with errors_naming(name):
             found = _decoded(data, name, limits)
         kinds.setdefault("image" if found is None else "events", name)
         if len(kinds) > 1:
@@ -273,29 +168,3 @@ def _check_input(summary: Summary, spec: InputSpec) -> None:
             else f"those of x ([N, C, H, W]) have {summary.channels}"
         )
         raise InvalidDataset(f"the model takes images of {spec.channels} channels, and {given}")
-
-
-def _class_ids(given: Iterable[str], labels: Sequence[str], *, are_ids: bool) -> dict[str, int]:
-    """The class id of each of the model's `labels`, or of its ids; `InvalidDataset` for a `given` one it lacks."""
-    known = {str(index) if are_ids else label: index for index, label in enumerate(labels)}
-    unknown = [label for label in given if label not in known]
-    if unknown:
-        some = ", ".join(map(shown, unknown[:_NAMED])) + (", ..." if len(unknown) > _NAMED else "")
-        raise InvalidDataset(
-            f"the data set has class ids that the model does not have: {some}; its ids are 0 to {len(labels) - 1}"
-            if are_ids
-            else f"the data set has classes that the model does not have: {some}; name all classes in the "
-            "hyperparameter 'labels' for a new output layer"
-        )
-    return known
-
-
-@contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Say of what goes wrong with a member which one it was."""
-    try:
-        yield
-    except TooLarge as error:
-        raise ArchiveTooLarge(f"{shown(name)}: {error.message}") from error
-    except ServiceError as error:
-        raise InvalidDataset(f"{shown(name)}: {error.message}") from error

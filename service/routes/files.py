@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from contract import errors
-from contract.datasets.inspect import Limits
+from contract.datasets.layout import Limits
 from service.http.pages import cut_page
 from service.http.parameters import RuntimeOf
 from service.http.responses import answer, failures

@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
-from contract.datasets.inspect import Limits, Summary, inspect
+from contract.datasets.inspect import Summary, inspect
+from contract.datasets.layout import Limits
 from contract.errors import ArchiveTooLarge, InvalidDataset, Overloaded, ServiceError
 
 _ROOT = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from contract.datasets.inspect import Limits, inspect
+from contract.datasets.inspect import inspect
+from contract.datasets.layout import Limits
 from contract.job_events import Event, read_events
 from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, JobSpec
 from service.fine_tuning.job import Job

@@ -17,7 +17,7 @@ import torch
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from contract.card import Card, read_card
-from contract.datasets.inspect import Limits
+from contract.datasets.layout import Limits
 from contract.job_events import Event, read_events
 from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, SPEC_FILE, DataFile, JobSpec
 from contract.settings import Settings

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from contract.card import InputSpec
-from contract.datasets.inspect import read_image
 from contract.errors import ServiceError
+from contract.images import read_image
 from training.data.dataset import Dataset, Images
 from training.errors import DataError
 

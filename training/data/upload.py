@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from contract.card import InputSpec
-from contract.datasets.inspect import Limits, load_images, load_recordings
+from contract.datasets.layout import Limits
+from contract.datasets.load import load_images, load_recordings
 from contract.errors import FileNotFound, InvalidDataset, ServiceError
 from contract.job_spec import FILES_FOLDER, DataFile
 from training.data.dataset import Images, Recordings

@@ -18,7 +18,7 @@ from typing import NoReturn
 import torch
 
 from contract.card import Card, CardError, Learning, read_card
-from contract.datasets.inspect import Limits
+from contract.datasets.layout import Limits
 from contract.errors import NO_ROOM, InsufficientStorage, ServiceError
 from contract.files import replacing
 from contract.job_spec import BUSY, SPEC_FILE, JobSpec

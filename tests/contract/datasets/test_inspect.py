@@ -13,7 +13,9 @@ from PIL import Image
 
 from contract.card import Card, InputSpec, read_card
 from contract.datasets import zip_archive
-from contract.datasets.inspect import Limits, Summary, check_fits, inspect, load_images, load_recordings
+from contract.datasets.inspect import Summary, check_fits, inspect
+from contract.datasets.layout import Limits
+from contract.datasets.load import load_images, load_recordings
 from contract.errors import ArchiveTooLarge, InvalidDataset, ServiceError
 from contract.events import read_events
 from contract.images import read_image, read_pixels

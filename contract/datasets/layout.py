@@ -1,0 +1,99 @@
+"""How an uploaded data set is laid out: a zip archive with a folder for each class, or an `.npz` with `x` and `y`.
+
+In a zip archive a member's folder is its label, and the member is an image or an event recording; one folder around
+all of them is allowed (`digits/3/a.png`). An `.npz` holds images: `x` uint8 `[N, H, W]` or `[N, C, H, W]`, and `y`
+`[N]`, class ids or labels.
+
+The service inspects an upload and training loads it by the same readers as the predict route: the same file gives the
+same input in training and in serving.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.datasets.npz_images import Arrays, X
+from contract.datasets.zip_archive import Archive, shown
+from contract.errors import ArchiveTooLarge, InvalidDataset, ServiceError, TooLarge
+from contract.settings import Settings
+
+MAX_MEMBER_BYTES = 64 * 1024 * 1024
+MAX_LABEL = 100
+MAX_SAMPLES = 2_000_000
+
+Pixels = NDArray[np.uint8]
+Integers = NDArray[np.int64]
+
+_NAMED = 5  # of what is wrong with many
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a data set may be; `max_image_pixels` and `max_events` hold for each sample."""
+
+    max_unpacked_bytes: int
+    max_samples: int
+    max_image_pixels: int
+    max_events: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The limits that follow from the service's settings."""
+        return cls(
+            max_unpacked_bytes=4 * settings.max_upload_bytes,
+            max_samples=MAX_SAMPLES,
+            max_image_pixels=settings.max_image_pixels,
+            max_events=settings.max_events,
+        )
+
+
+def arrays_of(archive: Archive, filename: str, limits: Limits) -> Arrays | None:
+    """The arrays of an `.npz`, by its content or its name; None for a zip archive of folders."""
+    if X not in archive.names and not filename.lower().endswith(".npz"):
+        return None
+    return Arrays(archive, max_samples=limits.max_samples, max_pixels=limits.max_image_pixels)
+
+
+def labels_of_members(archive: Archive) -> dict[str, str]:
+    """The label of each member."""
+    paths = [PurePosixPath(name) for name in archive.names]
+    tops = {path.parts[0] for path in paths}
+    depth = 3 if len(tops) == 1 and any(len(path.parts) > 2 for path in paths) else 2
+    for name, path in zip(archive.names, paths, strict=True):
+        if len(path.parts) != depth:
+            raise InvalidDataset(
+                f"{shown(name)} does not lie in a class folder: members are <label>/<file>, with at most one folder "
+                "around all of them"
+            )
+    return {name: path.parts[-2] for name, path in zip(archive.names, paths, strict=True)}
+
+
+def class_ids_of(given: Iterable[str], labels: Sequence[str], *, are_ids: bool) -> dict[str, int]:
+    """The class id of each of the model's `labels`, or of its ids; `InvalidDataset` for a `given` one it lacks."""
+    known = {str(index) if are_ids else label: index for index, label in enumerate(labels)}
+    unknown = [label for label in given if label not in known]
+    if unknown:
+        some = ", ".join(map(shown, unknown[:_NAMED])) + (", ..." if len(unknown) > _NAMED else "")
+        raise InvalidDataset(
+            f"the data set has class ids that the model does not have: {some}; its ids are 0 to {len(labels) - 1}"
+            if are_ids
+            else f"the data set has classes that the model does not have: {some}; name all classes in the "
+            "hyperparameter 'labels' for a new output layer"
+        )
+    return known
+
+
+@contextmanager
+def errors_naming(name: str) -> Iterator[None]:
+    """Errors raised inside name the member that they are about."""
+    try:
+        yield
+    except TooLarge as error:
+        raise ArchiveTooLarge(f"{shown(name)}: {error.message}") from error
+    except ServiceError as error:
+        raise InvalidDataset(f"{shown(name)}: {error.message}") from error
