@@ -226,7 +226,7 @@ class ShuttingDown(Unavailable):
     code = "shutting_down"
 
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # what the system says of a full disk
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)  # what the system says of a full disk
 
 
 class InsufficientStorage(ServiceError):

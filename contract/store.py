@@ -157,7 +157,7 @@ class Store:
         """
         if not _NAME.fullmatch(name):
             raise InvalidParameter(f"{name!r} is not a model name: it must match {NAME_PATTERN}", param="name")
-        with _explained(name):
+        with _as_store_error(name):
             (self.root / name).mkdir(parents=True, exist_ok=True)
             if not self._is_inside(self.root / name):
                 raise StoreError(f"model {name!r} is a link out of the store")
@@ -166,7 +166,7 @@ class Store:
             unfinished.mkdir()
         try:
             write(unfinished)
-            with _explained(name):
+            with _as_store_error(name):
                 sync_tree(unfinished)
             with self._writing(name):
                 return self._give_number(name, unfinished)
@@ -204,7 +204,7 @@ class Store:
     def _writing(self, name: str) -> Iterator[None]:
         if not (_NAME.fullmatch(name) and (self.root / name).is_dir() and self._is_inside(self.root / name)):
             raise ModelNotFound(f"there is no model {name!r}", param="name")
-        with _explained(name), FileLock(self.root / name / ".lock", timeout=_LOCK_TIMEOUT_S):
+        with _as_store_error(name), FileLock(self.root / name / ".lock", timeout=_LOCK_TIMEOUT_S):
             yield
 
     def _give_number(self, name: str, unfinished: Path) -> int:
@@ -286,7 +286,7 @@ class Store:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _as_store_error(name: str) -> Iterator[None]:
     try:
         yield
     except Timeout as error:

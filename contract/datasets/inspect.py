@@ -15,8 +15,8 @@ from contract.datasets.layout import (
     Limits,
     arrays_of,
     class_ids_of,
-    errors_naming,
     labels_of_members,
+    prefix_errors,
 )
 from contract.datasets.zip_archive import Archive, open_archive, shown
 from contract.errors import ArchiveTooLarge, InvalidDataset, InvalidEvents, InvalidImage
@@ -95,7 +95,7 @@ def _summary_of_members(archive: Archive, limits: Limits) -> Summary:
     width, height, events = 0, 0, 0
     for name in members:
         data = archive.read(name, MAX_MEMBER_BYTES)
-        with errors_naming(name):
+        with prefix_errors(name):
             found = _decoded(data, name, limits)
         kinds.setdefault("image" if found is None else "events", name)
         if len(kinds) > 1:

@@ -89,7 +89,7 @@ def class_ids_of(given: Iterable[str], labels: Sequence[str], *, are_ids: bool) 
 
 
 @contextmanager
-def errors_naming(name: str) -> Iterator[None]:
+def prefix_errors(name: str) -> Iterator[None]:
     """Errors raised inside name the member that they are about."""
     try:
         yield

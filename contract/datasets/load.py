@@ -13,8 +13,8 @@ from contract.datasets.layout import (
     Pixels,
     arrays_of,
     class_ids_of,
-    errors_naming,
     labels_of_members,
+    prefix_errors,
 )
 from contract.datasets.npz_images import X
 from contract.datasets.zip_archive import open_archive
@@ -39,11 +39,11 @@ def load_images(
         if arrays is None:
             for index, name in enumerate(members):
                 data = archive.read(name, MAX_MEMBER_BYTES)
-                with errors_naming(name):
+                with prefix_errors(name):
                     pixels[index] = read_image(data, spec, max_pixels=limits.max_image_pixels).pixels
         else:
             for index, image in enumerate(arrays.images()):
-                with errors_naming(X):
+                with prefix_errors(X):
                     pixels[index] = fit_pixels(image, spec, max_pixels=limits.max_image_pixels).pixels
     return pixels, np.array([known[label] for label in given], np.int64)
 
@@ -64,7 +64,7 @@ def load_recordings(
         recordings = []
         for name in members:
             data = archive.read(name, MAX_MEMBER_BYTES)
-            with errors_naming(name):
+            with prefix_errors(name):
                 found = read_events(data, filename=name, max_events=limits.max_events)
                 recordings.append(check_events(found, spec.width, spec.height, spec.channels))
     offsets = np.cumsum([0, *map(len, recordings)], dtype=np.int64)

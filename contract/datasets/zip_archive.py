@@ -60,7 +60,7 @@ class Archive:
     @contextmanager
     def stream(self, name: str) -> Iterator[IO[bytes]]:
         """A member as a stream; what goes wrong with it inside of the `with` is `InvalidDataset`."""
-        with _broken(f"{shown(name)} is broken"), self._archive.open(self._infos[name]) as stream:
+        with _as_invalid_dataset(f"{shown(name)} is broken"), self._archive.open(self._infos[name]) as stream:
             yield stream
 
 
@@ -72,10 +72,10 @@ def open_archive(path: Path, max_unpacked_bytes: int) -> Iterator[Archive]:
     out of the archive or are there twice, and unusual compression; `ArchiveTooLarge` for too many members, too many
     bytes, and bombs.
     """
-    with _Frugal(FileIO(path)) as file:
+    with _BoundedReader(FileIO(path)) as file:
         if file.read(4) not in MAGICS:
             raise InvalidDataset("the file is neither a .zip nor an .npz archive")
-        with _broken("the archive is broken or cut short"):
+        with _as_invalid_dataset("the archive is broken or cut short"):
             archive = zipfile.ZipFile(file)
         with archive:
             yield Archive(archive, _checked(archive.infolist(), path.stat().st_size, max_unpacked_bytes))
@@ -86,7 +86,7 @@ def shown(name: str) -> str:
     return repr(name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}...")
 
 
-class _Frugal(BufferedReader):
+class _BoundedReader(BufferedReader):
     """Refuses to read much at once, which zipfile does to have the whole directory, before it looks at any of it."""
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -146,7 +146,7 @@ def _is_ignored(name: str) -> bool:
 
 
 @contextmanager
-def _broken(message: str) -> Iterator[None]:
+def _as_invalid_dataset(message: str) -> Iterator[None]:
     try:
         yield
     except (ServiceError, MemoryError):

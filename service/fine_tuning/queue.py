@@ -27,7 +27,7 @@ from dbos import error as dbos_error
 from pydantic import ValidationError
 
 from contract.errors import (
-    NO_ROOM,
+    DISK_FULL_ERRNOS,
     IdempotencyConflict,
     InsufficientStorage,
     JobNotCancellable,
@@ -334,7 +334,7 @@ def _seconds(milliseconds: int | None) -> float | None:
 
 def _is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
-        return error.errno in NO_ROOM
+        return error.errno in DISK_FULL_ERRNOS
     text = str(error)
     return "database or disk is full" in text or "No space left on device" in text
 

@@ -27,7 +27,7 @@ from contract.names import check_preload
 from contract.store import Change, Store, StoreError
 from service.engine.interface import CheckpointError
 from service.engine.torchscript import Checkpoint
-from service.models.version import Model, Seen, State, Version, look, stamp
+from service.models.version import Model, Snapshot, State, Version, fingerprint, scan
 
 __all__ = ["Registry", "State", "Version"]
 
@@ -212,7 +212,7 @@ class Registry:
         known = {(v.name, v.number) for model in self._models.values() for v in model.versions.values() if v.card}
         root = self._store.root
         try:
-            self._store_exists, seen = await self._on_disk(lambda: (root.is_dir(), look(self._store, name, known)))
+            self._store_exists, seen = await self._on_disk(lambda: (root.is_dir(), scan(self._store, name, known)))
         except OSError as error:
             self._report("", f"the store cannot be read: {error.strerror}")
             return
@@ -232,16 +232,16 @@ class Registry:
     async def _on_disk(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)
 
-    def _take_over(self, name: str, seen: Seen | None) -> None:
+    def _take_over(self, name: str, seen: Snapshot | None) -> None:
         if seen is None:
             self._models.pop(name, None)
             return
         model = self._models.setdefault(name, Model(name))
-        for number in model.versions.keys() - seen.stamps.keys():
+        for number in model.versions.keys() - seen.fingerprints.keys():
             del model.versions[number]
-        for number, found in seen.stamps.items():
+        for number, found in seen.fingerprints.items():
             version = model.versions.get(number)
-            if version is None or (version.state == "failed" and version.stamp != found):
+            if version is None or (version.state == "failed" and version.fingerprint != found):
                 version = model.versions[number] = Version(name, number, card=seen.cards.get(number))
                 if version.label in self._preload:
                     self._begin_loading(version)
@@ -276,7 +276,7 @@ class Registry:
         path = self._store.checkpoint_path(version.name, version.number)
         in_thread = asyncio.get_running_loop().run_in_executor
         try:
-            version.stamp = await in_thread(self._loader, stamp, path)
+            version.fingerprint = await in_thread(self._loader, fingerprint, path)
             version.checkpoint = await in_thread(self._loader, self._load_checkpoint, path, self._device)
         except CheckpointError as error:
             version.error = str(error)

@@ -12,7 +12,7 @@ from contract.store import Pointer, Store, StoreError
 from service.engine.torchscript import Checkpoint
 
 State = Literal["available", "loading", "ready", "failed"]
-Stamp = tuple[int, int, int]
+Fingerprint = tuple[int, int, int]
 
 
 @dataclass(eq=False)
@@ -26,7 +26,7 @@ class Version:
     checkpoint: Checkpoint | None = field(default=None, repr=False)
     error: str | None = None
     loading: asyncio.Task[None] | None = field(default=None, repr=False)
-    stamp: Stamp | None = field(default=None, repr=False)
+    fingerprint: Fingerprint | None = field(default=None, repr=False)
 
     @property
     def label(self) -> str:
@@ -56,19 +56,19 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Snapshot:
     """What the disk shows of one model.
 
-    `stamps`: of each version's checkpoint, None where the file is missing; `cards`: those that were asked for and are
-    valid; `pointer`: the pointer, or its fault.
+    `fingerprints`: one for each version's checkpoint, None where the file is missing. `cards`: the valid ones among
+    those requested. `pointer`: the pointer, or its fault.
     """
 
-    stamps: dict[int, Stamp | None]
+    fingerprints: dict[int, Fingerprint | None]
     cards: dict[int, Card]
     pointer: Pointer | StoreError | None
 
 
-def look(store: Store, name: str | None, known: Collection[tuple[str, int]]) -> dict[str, Seen]:
+def scan(store: Store, name: str | None, known: Collection[tuple[str, int]]) -> dict[str, Snapshot]:
     """The models that have a version, or only `name`, with the cards of the versions that are not `known`.
 
     Blocks on the disk, and raises its `OSError`.
@@ -82,12 +82,12 @@ def look(store: Store, name: str | None, known: Collection[tuple[str, int]]) -> 
         except StoreError as error:
             pointer = error
         if paths:
-            stamps = {number: stamp(path) for number, path in paths.items()}
-            seen[each] = Seen(stamps, {number: card for number, card in cards.items() if card}, pointer)
+            fingerprints = {number: fingerprint(path) for number, path in paths.items()}
+            seen[each] = Snapshot(fingerprints, {number: card for number, card in cards.items() if card}, pointer)
     return seen
 
 
-def stamp(path: Path) -> Stamp | None:
+def fingerprint(path: Path) -> Fingerprint | None:
     """What changes when a file does: inode, size in bytes, modification time in ns; None where there is no file."""
     try:
         found = path.stat()

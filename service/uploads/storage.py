@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.datasets.inspect import Summary
-from contract.errors import NO_ROOM, FileNotFound, InsufficientStorage, ServiceError
+from contract.errors import DISK_FULL_ERRNOS, FileNotFound, InsufficientStorage, ServiceError
 from contract.job_spec import FILES_FOLDER, LOCKS_FOLDER
 
 UPLOADS_FOLDER = "uploads"
@@ -53,7 +53,7 @@ class Incoming:
     def __init__(self, folder: Path) -> None:
         self.size = 0
         self._hash = hashlib.sha256()
-        with _explained():
+        with _as_upload_error():
             folder.mkdir(parents=True, exist_ok=True)
             while True:
                 self.path = folder / f"{_INCOMING}{secrets.token_hex(12)}"
@@ -70,7 +70,7 @@ class Incoming:
 
     def write(self, data: bytes) -> None:
         """Append; `InsufficientStorage` when the disk is full."""
-        with _explained():
+        with _as_upload_error():
             left = memoryview(data)
             while left:
                 left = left[self._file.write(left) :]
@@ -79,7 +79,7 @@ class Incoming:
 
     def sync(self) -> None:
         """See that it is on the disk."""
-        with _explained():
+        with _as_upload_error():
             os.fsync(self._file.fileno())
 
     def discard(self) -> None:
@@ -218,20 +218,20 @@ class Uploads:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with _explained():
+        with _as_upload_error():
             self._locks.mkdir(parents=True, exist_ok=True)
             with FileLock(self._locks / "uploads.lock", timeout=_LOCK_TIMEOUT_S):
                 yield
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _as_upload_error() -> Iterator[None]:
     try:
         yield
     except Timeout as error:
         raise ServiceError(f"another process has held the uploads for {_LOCK_TIMEOUT_S:.0f} s") from error
     except OSError as error:
-        if error.errno in (*NO_ROOM, errno.EFBIG):
+        if error.errno in (*DISK_FULL_ERRNOS, errno.EFBIG):
             raise InsufficientStorage("the service's disk is full") from error
         raise ServiceError(f"the uploads cannot be read or written: {error.strerror}") from error
 

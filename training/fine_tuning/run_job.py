@@ -19,7 +19,7 @@ import torch
 
 from contract.card import Card, CardError, Learning, read_card
 from contract.datasets.layout import Limits
-from contract.errors import NO_ROOM, InsufficientStorage, ServiceError
+from contract.errors import DISK_FULL_ERRNOS, InsufficientStorage, ServiceError
 from contract.files import replacing
 from contract.job_spec import BUSY, SPEC_FILE, JobSpec
 from contract.settings import Settings
@@ -191,7 +191,7 @@ def published_by(store: Store, name: str, job: str) -> int | None:
 
 def explained(error: Exception) -> tuple[str, str, str | None]:
     """Code, message and parameter of a failure, as its `failed` event and the job's error tell them."""
-    if any(isinstance(each, OSError) and each.errno in NO_ROOM for each in _chain(error)):
+    if any(isinstance(each, OSError) and each.errno in DISK_FULL_ERRNOS for each in _chain(error)):
         return InsufficientStorage.code, "the disk is full; the job can be resumed once there is room", None
     if isinstance(error, DivergedError):
         return (

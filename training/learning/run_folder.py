@@ -22,7 +22,7 @@ LOG_FOLDER = "log"
 
 
 @contextmanager
-def entered(run_dir: Path, config: TrainingConfig, *, resume: bool) -> Iterator[None]:
+def open_run(run_dir: Path, config: TrainingConfig, *, resume: bool) -> Iterator[None]:
     """Hold the run folder: a new one, or that of the stopped run to go on with.
 
     Raises `ConfigError` where the folder holds a run that would be lost, is running, or is another one, or where it
@@ -48,7 +48,7 @@ def entered(run_dir: Path, config: TrainingConfig, *, resume: bool) -> Iterator[
         raise ConfigError(f"the run in {run_dir} is running in another process") from None
 
 
-def leave(run_dir: Path) -> None:
+def close_run(run_dir: Path) -> None:
     """Remove what a run has written, and the folder if nothing else is in it."""
     for name in (CONFIG_FILE, LAST, BEST, LOCK_FILE):
         (run_dir / name).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from training.learning.config import TrainingConfig
 from training.learning.loop import fit
 from training.learning.module import SpikingModule
 from training.learning.progress import progress_display
-from training.learning.run_folder import LOG_FOLDER, SavedStates, entered, leave
+from training.learning.run_folder import LOG_FOLDER, SavedStates, close_run, open_run
 from training.snn.builder import build_network
 from training.snn.encode import build_encoder
 from training.snn.network import SpikingNetwork
@@ -65,13 +65,13 @@ def train(
     network, layers = initial_network(config, dataset)
     encoder = config.encoder(dataset.input)
     module = SpikingModule(network, build_encoder(dataset.input, encoder), config)
-    with entered(run_dir, config, resume=resume):
+    with open_run(run_dir, config, resume=resume):
         best_epoch = _fit(module, training, validation, run_dir, resume=resume, progress=progress)
         version = find_published(store, config.name, network) if resume else None
         if version is None:
             card, scripted = _measured(config, dataset, module, layers, training, validation, best_epoch)
             version = publish(store, card, scripted, network)
-    leave(run_dir)
+    close_run(run_dir)
     return Published(version, read_card(store.checkpoint_path(config.name, version)))
 
 

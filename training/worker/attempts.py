@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from contract.errors import NO_ROOM
+from contract.errors import DISK_FULL_ERRNOS
 from contract.job_events import append_event
 from contract.job_spec import BUSY, SPEC_FILE, JobSpec
 from training.worker.child import Child, published
@@ -108,7 +108,7 @@ class Attempts:
 
 
 def _unusable(error: OSError) -> JobFailed:
-    full = error.errno in NO_ROOM
+    full = error.errno in DISK_FULL_ERRNOS
     code = "insufficient_storage" if full else "internal_error"
     return JobFailed(f"the job's folder cannot be used: {error.strerror}", code=code)
 

@@ -10,42 +10,42 @@ import torch
 
 from tests.tiny import tiny_image_config
 from training.errors import ConfigError
-from training.learning.run_folder import CONFIG_FILE, LAST, LOG_FOLDER, AtomicCheckpoints, entered, leave
+from training.learning.run_folder import CONFIG_FILE, LAST, LOG_FOLDER, AtomicCheckpoints, close_run, open_run
 
 CONFIG = tiny_image_config()
 
 
 def test_a_new_folder_is_taken_and_left_without_a_trace(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "mine"
-    with entered(run, CONFIG, resume=False):
+    with open_run(run, CONFIG, resume=False):
         assert (run / CONFIG_FILE).exists()
         (run / LOG_FOLDER).mkdir()
-    leave(run)
+    close_run(run)
     assert not run.exists()
 
 
 def test_a_folder_with_anything_else_in_it_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(ConfigError, match="not empty"), entered(tmp_path, CONFIG, resume=False):
+    with pytest.raises(ConfigError, match="not empty"), open_run(tmp_path, CONFIG, resume=False):
         pass
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_leaving_removes_only_what_a_run_has_written(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with entered(run, CONFIG, resume=False):
+    with open_run(run, CONFIG, resume=False):
         (run / "notes.txt").write_text("mine")
         (run / LAST).write_text("state")
-    leave(run)
+    close_run(run)
     assert [file.name for file in run.iterdir()] == ["notes.txt"]
 
 
 def test_a_running_run_is_not_called_a_stopped_one(tmp_path: Path) -> None:
     for resume in (False, True):
         with (
-            entered(tmp_path / "run", CONFIG, resume=resume),
+            open_run(tmp_path / "run", CONFIG, resume=resume),
             pytest.raises(ConfigError, match="is running"),
-            entered(tmp_path / "run", CONFIG, resume=True),
+            open_run(tmp_path / "run", CONFIG, resume=True),
         ):
             pass
 

@@ -203,7 +203,7 @@ def test_a_run_resumes_to_the_same_weights_wherever_it_stopped_and_was_moved(tmp
 def test_a_run_that_was_stopped_after_publishing_is_not_published_again(tmp_path: Path) -> None:
     config, store, run = tiny_image_config(epochs=2), Store(tmp_path / "store"), tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.learning.train.leave", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("training.learning.train.close_run", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(config, load_dataset("digits"), store, run, progress=False)
     assert store.versions(config.name) == [1]
