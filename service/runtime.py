@@ -13,7 +13,7 @@ from contract.settings import Settings
 from contract.store import Store
 from service.engine.device import choose_device
 from service.engine.torchserve import TorchServe
-from service.fine_tuning.queue import Jobs
+from service.fine_tuning.queue import JobQueue
 from service.inference.admission import Admission
 from service.inference.batcher import Batcher
 from service.inference.device_thread import Device
@@ -45,7 +45,7 @@ class Runtime:
     metrics: Metrics
     profiles: Mapping[str, Profile]
     inspection: Inspection
-    jobs: Jobs
+    jobs: JobQueue
     uploads: Uploads
     torchserve: TorchServe | None = None
 
@@ -112,7 +112,7 @@ def build_runtime(settings: Settings) -> Runtime:
         metrics=metrics,
         profiles=profiles_with(settings.energy_profiles),
         inspection=Inspection(),
-        jobs=Jobs(settings.jobs_database, settings.data_dir.absolute() / JOBS_FOLDER),
+        jobs=JobQueue(settings.jobs_database, settings.data_dir.absolute() / JOBS_FOLDER),
         uploads=Uploads(settings.data_dir.absolute()),
         torchserve=torchserve,
     )

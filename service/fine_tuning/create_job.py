@@ -22,17 +22,17 @@ MAX_LAYERS = 1_000
 MAX_METADATA = 16
 
 
-def _no_auto(value: Any) -> Any:
+def _auto_to_none(value: Any) -> Any:
     return None if value == "auto" else value
 
 
-def _differ(values: list[str] | None) -> list[str] | None:
+def _require_unique(values: list[str] | None) -> list[str] | None:
     if values is not None and len(set(values)) != len(values):
         raise ValueError("the names must differ from each other")
     return values
 
 
-def _few(values: dict[str, str] | None) -> dict[str, str] | None:
+def _limit_pairs(values: dict[str, str] | None) -> dict[str, str] | None:
     if values is not None and len(values) > MAX_METADATA:
         raise ValueError(f"at most {MAX_METADATA} pairs are taken")
     return values
@@ -46,27 +46,27 @@ def _or_auto(schema: dict[str, Any]) -> WithJsonSchema:
 Epochs = Annotated[
     int | None,
     Field(ge=N_EPOCHS.start, lt=N_EPOCHS.stop),
-    BeforeValidator(_no_auto),
+    BeforeValidator(_auto_to_none),
     _or_auto({"type": "integer", "minimum": N_EPOCHS.start, "exclusiveMaximum": N_EPOCHS.stop}),
 ]
 BatchSize = Annotated[
     int | None,
     Field(ge=BATCH_SIZE.start, lt=BATCH_SIZE.stop),
-    BeforeValidator(_no_auto),
+    BeforeValidator(_auto_to_none),
     _or_auto({"type": "integer", "minimum": BATCH_SIZE.start, "exclusiveMaximum": BATCH_SIZE.stop}),
 ]
 Multiplier = Annotated[
     float | None,
     Field(gt=0, le=MAX_LEARNING_RATE_MULTIPLIER, allow_inf_nan=False),
-    BeforeValidator(_no_auto),
+    BeforeValidator(_auto_to_none),
     _or_auto({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_LEARNING_RATE_MULTIPLIER}),
 ]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Labels = Annotated[list[Label] | None, Field(min_length=2, max_length=MAX_LABELS), AfterValidator(_differ)]
-Layers = Annotated[list[str] | None, Field(max_length=MAX_LAYERS), AfterValidator(_differ)]
+Labels = Annotated[list[Label] | None, Field(min_length=2, max_length=MAX_LABELS), AfterValidator(_require_unique)]
+Layers = Annotated[list[str] | None, Field(max_length=MAX_LAYERS), AfterValidator(_require_unique)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Value = Annotated[str, StringConstraints(max_length=512)]
-Metadata = Annotated[dict[Key, Value] | None, AfterValidator(_few)]
+Metadata = Annotated[dict[Key, Value] | None, AfterValidator(_limit_pairs)]
 
 
 class Hyperparameters(Body):

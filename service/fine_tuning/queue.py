@@ -52,7 +52,7 @@ _PAGE = 100
 log = logging.getLogger(__name__)
 
 
-class Jobs:
+class JobQueue:
     """The jobs in the database at `url`, with their folders under `folder`.
 
     Every method raises `JobsUnavailable` within seconds where the database cannot be reached or is locked.

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from contract.errors import JobNotFound, JobsUnavailable
 from service.fine_tuning.bodies import event_body, job_body
 from service.fine_tuning.job import Job
-from service.fine_tuning.queue import Jobs
+from service.fine_tuning.queue import JobQueue
 
 LOOK_SECONDS = 0.25  # at the events
 ASK_SECONDS = 0.5  # for the status
@@ -22,7 +22,7 @@ RETRY_MS = 1000
 
 
 async def follow(
-    jobs: Jobs, job: Job, start: int, is_leaving: Callable[[], bool], *, keep_alive: float = KEEP_ALIVE_SECONDS
+    jobs: JobQueue, job: Job, start: int, is_leaving: Callable[[], bool], *, keep_alive: float = KEEP_ALIVE_SECONDS
 ) -> AsyncIterator[bytes]:
     """The messages of a job from byte `start` of its events on, until it has ended or the service leaves.
 
@@ -57,7 +57,7 @@ async def follow(
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _ask(jobs: Jobs, job: Job) -> Job:
+async def _ask(jobs: JobQueue, job: Job) -> Job:
     try:
         return await jobs.get(job.spec.id)
     except (JobsUnavailable, JobNotFound):

@@ -18,7 +18,7 @@ from contract.datasets.layout import Limits
 from contract.job_events import Event, read_events
 from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, JobSpec
 from service.fine_tuning.job import Job
-from service.fine_tuning.queue import Jobs as JobsClient
+from service.fine_tuning.queue import JobQueue
 from service.uploads.storage import Uploads
 from tests.service.test_main import ROOT, environment
 from tests.training.jobs import Jobs as TrainingJobs
@@ -161,8 +161,8 @@ class World:
             process.wait()
 
 
-async def _client(url: str, folder: Path) -> JobsClient:
-    return JobsClient(url, folder)
+async def _client(url: str, folder: Path) -> JobQueue:
+    return JobQueue(url, folder)
 
 
 def leave(worker: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:

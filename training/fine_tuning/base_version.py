@@ -25,7 +25,7 @@ HYPERPARAMETERS = "method.supervised.hyperparameters"  # where a job's request h
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseVersion:
     """The version that is fine-tuned: its card, its checkpoint, and its training state."""
 
     card: Card
@@ -49,7 +49,7 @@ class Base:
             raise VersionNotFound(f"{name}/{version} cannot be read: {error}", param="model") from error
 
 
-def starting_network(base: Base, spec: JobSpec) -> tuple[SpikingNetwork, tuple[Layer, ...]]:
+def starting_network(base: BaseVersion, spec: JobSpec) -> tuple[SpikingNetwork, tuple[Layer, ...]]:
     """The base's network in training form and its layers.
 
     For new `labels` the output layer is a fresh one, as in a training from scratch: weights from the job's seed, and

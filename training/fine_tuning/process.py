@@ -65,7 +65,7 @@ def training_device(settings: Settings) -> torch.device:
     return torch.device("cuda:0" if name == "cuda" else name)
 
 
-def be_modest(settings: Settings) -> None:
+def limit_cpu_use(settings: Settings) -> None:
     """On a CPU that also answers requests: few threads, and a low priority."""
     wanted = settings.training_threads
     torch.set_num_threads(choose_training_threads(available_cores()) if wanted == "auto" else wanted)

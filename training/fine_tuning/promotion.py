@@ -9,7 +9,7 @@ from contract.store import Store
 from training.data.upload import Samples
 from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
-from training.fine_tuning.reporting import Report
+from training.fine_tuning.reporting import JobReporter
 
 
 class _NotBetter(Exception):
@@ -17,7 +17,7 @@ class _NotBetter(Exception):
 
 
 def promote(
-    store: Store, spec: JobSpec, version: int, card: Card, validation: Callable[[], Samples], report: Report
+    store: Store, spec: JobSpec, version: int, card: Card, validation: Callable[[], Samples], report: JobReporter
 ) -> None:
     """Make `version`, with its `card`, the default where the job's rule says so, and tell what was decided, once.
 

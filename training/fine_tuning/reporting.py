@@ -18,7 +18,7 @@ from training.learning.run_folder import SavedStates
 PROGRESS_SECONDS = 1.0
 
 
-class Report:
+class JobReporter:
     """Appends events of one attempt to the job's folder."""
 
     def __init__(self, folder: Path, attempt: int) -> None:
@@ -43,14 +43,14 @@ class Report:
         return max((int(event.data.get("epoch", 0)) for event in events), default=0)
 
 
-class ReportedStates(SavedStates):
+class ReportingCheckpoint(SavedStates):
     """Saves the state after each epoch and then tells of it; in long epochs also tells how far they are.
 
     What is told of an epoch is part of its state, so that a process killed between the two leaves it to the next one.
     Nothing is saved of an epoch that ends in numbers that are not finite: `DivergedError`.
     """
 
-    def __init__(self, run_dir: Path, report: Report, stop: Stop, baseline: float | None) -> None:
+    def __init__(self, run_dir: Path, report: JobReporter, stop: Stop, baseline: float | None) -> None:
         super().__init__(run_dir)
         self.report = report
         self.stop = stop

@@ -29,10 +29,16 @@ from training.errors import DataError, DivergedError
 from training.export.checkpoint import load_scripted, publish, script
 from training.export.evaluate import evaluate, metrics
 from training.export.provenance import provenance
-from training.fine_tuning.base_version import HYPERPARAMETERS, Base, FineTuningModule, recipe_of, starting_network
-from training.fine_tuning.process import Stop, be_modest, hold_device, hold_job, training_device
+from training.fine_tuning.base_version import (
+    HYPERPARAMETERS,
+    BaseVersion,
+    FineTuningModule,
+    recipe_of,
+    starting_network,
+)
+from training.fine_tuning.process import Stop, hold_device, hold_job, limit_cpu_use, training_device
 from training.fine_tuning.promotion import promote
-from training.fine_tuning.reporting import Report, ReportedStates
+from training.fine_tuning.reporting import JobReporter, ReportingCheckpoint
 from training.learning.loop import fit
 from training.snn.encode import build_encoder
 
@@ -46,7 +52,7 @@ def main(folder: Path, settings: Settings) -> NoReturn:
     stop.listen()
     device = training_device(settings)
     if device.type == "cpu":
-        be_modest(settings)
+        limit_cpu_use(settings)
     try:
         status = run_job(folder, settings, device, stop)
     except SystemExit as told:
@@ -64,7 +70,7 @@ def run_job(folder: Path, settings: Settings, device: torch.device, stop: Stop) 
         print(f"job {spec.id} is running in another process", file=sys.stderr)
         return BUSY
     with held:
-        report = Report(folder, _attempts(folder) + 1)
+        report = JobReporter(folder, _attempts(folder) + 1)
         try:
             with replacing(folder / ATTEMPT_FILE) as file:
                 file.write(f"{report.attempt}\n".encode())
@@ -88,14 +94,14 @@ class _Job:
     settings: Settings
     device: torch.device
     stop: Stop
-    report: Report
+    report: JobReporter
 
     def run(self) -> None:
         """Publish unless that is done, tell of it, promote, and remove the saved states."""
         spec, store = self.spec, Store(self.settings.model_store)
         version = published_by(store, spec.name, spec.id)
         if version is None:
-            version = self._train(store, Base.find(store, spec.model, spec.version))
+            version = self._train(store, BaseVersion.find(store, spec.model, spec.version))
         card = read_card(store.checkpoint_path(spec.name, version))
         label = f"{spec.name}/{version}"
         if not self.report.told("published"):
@@ -110,7 +116,7 @@ class _Job:
         files = spec.training_file, spec.validation_file
         return load_parts(*files, self.settings.data_dir, card.input, labels, Limits.of(self.settings), seed=spec.seed)
 
-    def _train(self, store: Store, base: Base) -> int:
+    def _train(self, store: Store, base: BaseVersion) -> int:
         """Train from the last saved state on, measure the exported form on the validation part, publish."""
         spec = self.spec
         training, validation = self._parts(base.card)
@@ -126,7 +132,7 @@ class _Job:
         run_dir = self.folder / RUN_FOLDER
         run_dir.mkdir(exist_ok=True)
         with self.stop.between_batches():
-            states = ReportedStates(run_dir, self.report, self.stop, baseline)
+            states = ReportingCheckpoint(run_dir, self.report, self.stop, baseline)
             best_epoch = fit(module, training, validation, run_dir, callbacks=[states], device=self.device, resume=True)
         scripted = script(network.eval(), module.encoder)
         measured = evaluate(scripted, validation)

@@ -40,7 +40,7 @@ from training.worker.heartbeat import beat, file_name, health_file, keep_beating
 
 QUEUE_POLL_SECONDS = 0.5
 CONNECT_AGAIN_SECONDS = 2.0
-TAKE_UPS = 50  # of one job, by workers that were killed or told to leave
+MAX_RECOVERIES = 50  # of one job, by workers that were killed or told to leave
 
 _TOLD_BY_THE_WORKER = (PortableWorkflowError, SQLAlchemyError)  # in a line, without a trace of the engine's calls
 
@@ -78,24 +78,24 @@ class Worker:
         }
         self._claims = Claims(settings.jobs_database, name)
         self._jobs: set[str] = set()
-        self._told = threading.Event()
-        self._leaving = threading.Event()
-        self._childless = threading.Event()
-        self._childless.set()
+        self._signalled = threading.Event()
+        self._stopping = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
 
     def run(self) -> None:
         """Work until a signal; a second Ctrl-C ends the process at once, and its child with it."""
         signals = _heard_signals()
         launch = threading.Thread(target=self._launch, daemon=True)  # which may wait for the database
         launch.start()
-        threading.Thread(target=self._claims.take_up_left_jobs, args=(self._jobs, self._told), daemon=True).start()
-        while not self._told.is_set():
+        threading.Thread(target=self._claims.take_up_left_jobs, args=(self._jobs, self._signalled), daemon=True).start()
+        while not self._signalled.is_set():
             beat(health_file(self._settings), self._name)
             if select.select([signals], [], [], HEARTBEAT_SECONDS)[0]:
-                self._told.set()
-        self._leaving.set()
-        log.info("told to leave%s", "" if self._childless.is_set() else ": the running job is being stopped")
-        self._childless.wait(self._settings.worker_grace_seconds + 5)
+                self._signalled.set()
+        self._stopping.set()
+        log.info("told to leave%s", "" if self._idle.is_set() else ": the running job is being stopped")
+        self._idle.wait(self._settings.worker_grace_seconds + 5)
         if not launch.is_alive():
             _within(10, DBOS.destroy)
             _within(5, self._claims.give_back)
@@ -105,11 +105,11 @@ class Worker:
     def _launch(self) -> None:
         DBOS.workflow(
             name=WORKFLOW,
-            max_recovery_attempts=TAKE_UPS,
+            max_recovery_attempts=MAX_RECOVERIES,
             serialization_type=WorkflowSerializationFormat.PORTABLE,
         )(self._workflow())
         told = ""
-        while not self._told.is_set():
+        while not self._signalled.is_set():
             try:
                 DBOS(
                     config={
@@ -131,7 +131,7 @@ class Worker:
                 if told != (told := first_line(error)):
                     log.error("the jobs database does not answer, waiting for it: %s", told)
                 DBOS.destroy()
-                self._told.wait(CONNECT_AGAIN_SECONDS)
+                self._signalled.wait(CONNECT_AGAIN_SECONDS)
 
     def _workflow(self) -> Callable[[dict[str, Any]], Any]:
         async def fine_tune(given: dict[str, Any]) -> dict[str, str]:
@@ -148,16 +148,16 @@ class Worker:
         folder = self._data / JOBS_FOLDER / file_name(spec.id)
         attempts = Attempts(spec, folder, self._environment, self._settings.worker_grace_seconds)
         lost = asyncio.create_task(self._claims.until_lost(spec.id))
-        leaving = asyncio.create_task(self._until_leaving())
+        leaving = asyncio.create_task(self._until_stopping())
         beating = asyncio.create_task(keep_beating(folder / HEARTBEAT_FILE, self._name))
         self._jobs.add(spec.id)
-        self._childless.clear()
+        self._idle.clear()
         try:
             try:
                 await asyncio.sleep(0)  # in which `leaving` ends where it is so already
                 model = await attempts.run(lost, leaving)
             finally:
-                self._childless.set()
+                self._idle.set()
             if model is not None:
                 await self._claims.found(spec.id)  # the engine gives up an outcome that it cannot write at once
                 return {"model": model}
@@ -172,8 +172,8 @@ class Worker:
                 watch.cancel()
             self._jobs.discard(spec.id)
 
-    async def _until_leaving(self) -> None:
-        while not self._leaving.is_set():
+    async def _until_stopping(self) -> None:
+        while not self._stopping.is_set():
             await asyncio.sleep(0.1)
 
 

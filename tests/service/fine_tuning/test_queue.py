@@ -23,7 +23,7 @@ from contract.errors import (
 from contract.job_events import append_event
 from contract.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS
 from service.fine_tuning.job import Job, Status
-from service.fine_tuning.queue import Jobs, dbos_priority
+from service.fine_tuning.queue import JobQueue, dbos_priority
 from tests.service.jobs_at_work import DATABASES, job_spec, new_database, working
 
 
@@ -33,17 +33,17 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest_asyncio.fixture
-async def jobs(url: str, tmp_path: Path) -> AsyncIterator[Jobs]:
-    opened = Jobs(url, tmp_path / "data" / "jobs")
+async def jobs(url: str, tmp_path: Path) -> AsyncIterator[JobQueue]:
+    opened = JobQueue(url, tmp_path / "data" / "jobs")
     yield opened
     await opened.close()
 
 
-def sqlite_jobs(tmp_path: Path) -> Jobs:
-    return Jobs(new_database("sqlite", tmp_path), tmp_path / "data" / "jobs")
+def sqlite_jobs(tmp_path: Path) -> JobQueue:
+    return JobQueue(new_database("sqlite", tmp_path), tmp_path / "data" / "jobs")
 
 
-async def until(jobs: Jobs, identity: str, status: Status, seconds: float = 20) -> Job:
+async def until(jobs: JobQueue, identity: str, status: Status, seconds: float = 20) -> Job:
     deadline = time.monotonic() + seconds
     while (job := await jobs.get(identity)).status != status:
         assert time.monotonic() < deadline, f"{job.status}, not {status}"
@@ -61,7 +61,7 @@ def taken_long_ago(url: str, identity: str) -> None:
     engine.dispose()
 
 
-async def test_a_submitted_job_waits_with_all_that_was_asked(jobs: Jobs) -> None:
+async def test_a_submitted_job_waits_with_all_that_was_asked(jobs: JobQueue) -> None:
     spec = job_spec(1, metadata={"who": "me"}, labels=("a", "b"), requested={"model": "tiny"})
     job = await jobs.submit(spec)
     assert job.spec == spec
@@ -71,7 +71,7 @@ async def test_a_submitted_job_waits_with_all_that_was_asked(jobs: Jobs) -> None
     assert await jobs.get(spec.id) == job
 
 
-async def test_the_same_request_again_is_the_same_job_and_another_is_a_conflict(jobs: Jobs) -> None:
+async def test_the_same_request_again_is_the_same_job_and_another_is_a_conflict(jobs: JobQueue) -> None:
     first = await jobs.submit(job_spec(1, request_sha256="a", seed=1))
     assert await jobs.submit(job_spec(1, request_sha256="a", seed=2)) == first
     with pytest.raises(IdempotencyConflict):
@@ -79,13 +79,15 @@ async def test_the_same_request_again_is_the_same_job_and_another_is_a_conflict(
     assert (await jobs.counts() or {})["queued"] == 1
 
 
-async def test_many_at_once_are_all_there_and_one_of_each(jobs: Jobs) -> None:
+async def test_many_at_once_are_all_there_and_one_of_each(jobs: JobQueue) -> None:
     await asyncio.gather(*(jobs.submit(job_spec(number % 5)) for number in range(20)))
     found, more = await jobs.page(limit=20)
     assert (len(found), more) == (5, False)
 
 
-async def test_the_queue_is_by_priority_then_age_and_workers_take_it_so(jobs: Jobs, url: str, tmp_path: Path) -> None:
+async def test_the_queue_is_by_priority_then_age_and_workers_take_it_so(
+    jobs: JobQueue, url: str, tmp_path: Path
+) -> None:
     for number, priority in enumerate([0, -100, 100, 0, 7]):
         await jobs.submit(job_spec(number, priority=priority))
     ids = [job_spec(number).id for number in (2, 4, 0, 3, 1)]
@@ -99,7 +101,7 @@ async def test_priorities_are_those_that_the_engine_takes() -> None:
     assert [dbos_priority(each) for each in (100, 0, -100)] == [1, 101, 201]
 
 
-async def test_pages_hold_every_job_once_newest_first(jobs: Jobs) -> None:
+async def test_pages_hold_every_job_once_newest_first(jobs: JobQueue) -> None:
     made = [(await jobs.submit(job_spec(number))).spec.id for number in (5, 3, 9, 1, 7)]
     seen: list[str] = []
     after, more = None, True
@@ -115,7 +117,7 @@ async def test_pages_hold_every_job_once_newest_first(jobs: Jobs) -> None:
     assert [job.spec.id for job in page][:2] == made[3:]
 
 
-async def test_jobs_are_listed_by_status_and_by_metadata(jobs: Jobs) -> None:
+async def test_jobs_are_listed_by_status_and_by_metadata(jobs: JobQueue) -> None:
     for number in range(120):
         await jobs.submit(job_spec(number, metadata={"team": "red", "n": str(number)} if number % 40 == 0 else {}))
     await jobs.cancel(job_spec(40).id)
@@ -133,14 +135,14 @@ async def test_jobs_are_listed_by_status_and_by_metadata(jobs: Jobs) -> None:
     assert len(await numbers(metadata={})) == 100
 
 
-async def test_an_unknown_job_is_not_found(jobs: Jobs) -> None:
+async def test_an_unknown_job_is_not_found(jobs: JobQueue) -> None:
     for call in (jobs.get("ftjob-1"), jobs.cancel("ftjob-1"), jobs.resume("ftjob-1"), jobs.page(limit=1, after="x")):
         with pytest.raises(JobNotFound):
             await call
     assert await jobs.find("ftjob-1") is None
 
 
-async def test_a_queued_job_is_cancelled_and_resumed_again_and_again(jobs: Jobs, url: str, tmp_path: Path) -> None:
+async def test_a_queued_job_is_cancelled_and_resumed_again_and_again(jobs: JobQueue, url: str, tmp_path: Path) -> None:
     identity = (await jobs.submit(job_spec(1))).spec.id
     for _ in range(10):
         job = await jobs.cancel(identity)
@@ -163,7 +165,7 @@ async def test_a_queued_job_is_cancelled_and_resumed_again_and_again(jobs: Jobs,
             await refused(identity)
 
 
-async def test_a_running_job_is_cancelled_and_taken_up_again(jobs: Jobs, url: str, tmp_path: Path) -> None:
+async def test_a_running_job_is_cancelled_and_taken_up_again(jobs: JobQueue, url: str, tmp_path: Path) -> None:
     identity = (await jobs.submit(job_spec(1, metadata={"do": "hang"}))).spec.id
     with working(url, tmp_path) as worker:
         running = await until(jobs, identity, "running")
@@ -177,7 +179,7 @@ async def test_a_running_job_is_cancelled_and_taken_up_again(jobs: Jobs, url: st
     assert worker.taken[0] == identity
 
 
-async def test_a_failed_job_says_why_and_can_be_resumed(jobs: Jobs, url: str, tmp_path: Path) -> None:
+async def test_a_failed_job_says_why_and_can_be_resumed(jobs: JobQueue, url: str, tmp_path: Path) -> None:
     failing = (await jobs.submit(job_spec(1, metadata={"do": "fail"}))).spec.id
     crashing = (await jobs.submit(job_spec(2, metadata={"do": "crash"}))).spec.id
     with working(url, tmp_path):
@@ -196,7 +198,9 @@ async def test_a_failed_job_says_why_and_can_be_resumed(jobs: Jobs, url: str, tm
             assert (await until(jobs, identity, "succeeded")).error is None
 
 
-async def test_a_job_whose_worker_is_not_heard_of_any_more_can_be_resumed(jobs: Jobs, url: str, tmp_path: Path) -> None:
+async def test_a_job_whose_worker_is_not_heard_of_any_more_can_be_resumed(
+    jobs: JobQueue, url: str, tmp_path: Path
+) -> None:
     identity = (await jobs.submit(job_spec(1, metadata={"do": "hang"}))).spec.id
     with working(url, tmp_path):
         await until(jobs, identity, "running")
@@ -215,7 +219,7 @@ async def test_a_job_whose_worker_is_not_heard_of_any_more_can_be_resumed(jobs: 
         await until(jobs, identity, "succeeded")
 
 
-async def test_the_counts_are_of_every_status(jobs: Jobs, url: str, tmp_path: Path) -> None:
+async def test_the_counts_are_of_every_status(jobs: JobQueue, url: str, tmp_path: Path) -> None:
     for number, do in enumerate(["", "fail", "hang", ""]):
         await jobs.submit(job_spec(number, priority=-number, metadata={"do": do}))
     await jobs.cancel(job_spec(3).id)
@@ -226,7 +230,7 @@ async def test_the_counts_are_of_every_status(jobs: Jobs, url: str, tmp_path: Pa
         assert await jobs.counts() == {"queued": 1, "running": 1, "succeeded": 1, "failed": 1, "cancelled": 1}
 
 
-async def test_what_the_events_say_is_part_of_the_job(jobs: Jobs) -> None:
+async def test_what_the_events_say_is_part_of_the_job(jobs: JobQueue) -> None:
     identity = (await jobs.submit(job_spec(1))).spec.id
     folder = jobs.histories.folder(identity)
     folder.mkdir(parents=True)
@@ -260,9 +264,9 @@ async def test_the_database_is_made_when_it_is_first_needed(tmp_path: Path) -> N
 
 
 async def test_services_may_make_the_database_at_the_same_time(url: str, tmp_path: Path) -> None:
-    opened = [Jobs(url, tmp_path / "jobs") for _ in range(4)]
+    opened = [JobQueue(url, tmp_path / "jobs") for _ in range(4)]
 
-    async def submit(number: int, jobs: Jobs) -> None:
+    async def submit(number: int, jobs: JobQueue) -> None:
         while True:
             try:
                 await jobs.submit(job_spec(number))
@@ -300,7 +304,7 @@ async def test_a_locked_database_fails_soon_and_works_again_once_it_is_free(tmp_
 async def test_an_unreachable_database_fails_soon_and_is_logged_once(
     place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    jobs = Jobs(place, tmp_path)
+    jobs = JobQueue(place, tmp_path)
     started = time.monotonic()
     with caplog.at_level(logging.INFO, "service"):
         for call in (jobs.get("x"), jobs.submit(job_spec(1)), jobs.page(limit=1), jobs.cancel("x")):
@@ -314,7 +318,7 @@ async def test_an_unreachable_database_fails_soon_and_is_logged_once(
 
 async def test_a_server_that_takes_connections_and_says_nothing_fails_soon(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        jobs = Jobs(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/jobs", tmp_path)
+        jobs = JobQueue(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/jobs", tmp_path)
         started = time.monotonic()
         assert await jobs.counts() is None
         assert time.monotonic() - started < 1

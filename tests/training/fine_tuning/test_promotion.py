@@ -8,7 +8,7 @@ from contract.errors import ServiceError
 from tests.training.jobs import Jobs, kinds, last
 from training.data.upload import Samples
 from training.fine_tuning.promotion import default_version, promote
-from training.fine_tuning.reporting import Report
+from training.fine_tuning.reporting import JobReporter
 
 GARBAGE: dict[str, Any] = {"learning_rate": 5.0, "n_epochs": 1}  # moves the weights far from anything useful
 
@@ -74,7 +74,7 @@ def test_a_default_that_changes_meanwhile_stays(jobs: Jobs) -> None:
     jobs.run(jobs.create("ftjob-1", n_epochs=1))
     jobs.store.set_default("tiny-image", 2, present=1)
     folder = jobs.create("ftjob-2", promote="if_better", n_epochs=4)
-    report = Report(folder, 1)
+    report = JobReporter(folder, 1)
 
     def somebody_promotes() -> Samples:
         jobs.store.set_default("tiny-image", 3, present=2)
@@ -135,5 +135,5 @@ def test_data_that_is_gone_is_a_reason_not_to_promote(jobs: Jobs) -> None:
     def deleted() -> Samples:
         raise ServiceError("file file-1 has been deleted")
 
-    promote(jobs.store, jobs.spec(folder), 3, jobs.card(3), deleted, Report(folder, 2))
+    promote(jobs.store, jobs.spec(folder), 3, jobs.card(3), deleted, JobReporter(folder, 2))
     assert last(folder, "not_promoted").data["reason"] == "file file-1 has been deleted"

@@ -11,8 +11,8 @@ from tests.training.jobs import Jobs, events, kinds, last
 from training.export.card_table import card_report
 from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
-from training.fine_tuning.base_version import Base, starting_network
-from training.fine_tuning.reporting import ReportedStates
+from training.fine_tuning.base_version import BaseVersion, starting_network
+from training.fine_tuning.reporting import ReportingCheckpoint
 from training.fine_tuning.run_job import RUN_FOLDER
 
 
@@ -143,7 +143,7 @@ def test_a_new_output_layer_learns_in_every_mode(jobs: Jobs) -> None:
     for mode in ("stl", "sl", "tl"):
         folder = jobs.create(mode, labels=[*"0123456789"], name=f"tiny-{mode}", mode=mode, n_epochs=1)
         assert jobs.run(folder) == 0
-    network, _ = starting_network(Base.find(jobs.store, "tiny-image", 1), jobs.spec(folder))
+    network, _ = starting_network(BaseVersion.find(jobs.store, "tiny-image", 1), jobs.spec(folder))
     start, weight, threshold = network.state_dict(), "stages.vote.synapses.weight", "stages.vote.neurons.threshold"
     for mode in ("stl", "sl", "tl"):
         state = jobs.state(f"tiny-{mode}", 1)
@@ -180,9 +180,9 @@ def test_a_stopped_job_goes_on_to_the_same_weights_and_tells_each_epoch_once(
     jobs.run(jobs.create("ftjob-1", n_epochs=4, name="whole"))
 
     folder = jobs.create("ftjob-2", n_epochs=4, name="stopped")
-    stop_before = ReportedStates._tell_epoch
+    stop_before = ReportingCheckpoint._tell_epoch
     with monkeypatch.context() as patch:
-        patch.setattr(ReportedStates, "_tell_epoch", lambda self: killed(self, stop_before))
+        patch.setattr(ReportingCheckpoint, "_tell_epoch", lambda self: killed(self, stop_before))
         with pytest.raises(SystemExit):
             jobs.run(folder)
     assert [each.data["epoch"] for each in events(folder) if each.type == "metrics"] == [1]
@@ -193,7 +193,7 @@ def test_a_stopped_job_goes_on_to_the_same_weights_and_tells_each_epoch_once(
     assert all(torch.equal(value, stopped[name]) for name, value in whole.items())
 
 
-def killed(states: ReportedStates, tell: object) -> None:
+def killed(states: ReportingCheckpoint, tell: object) -> None:
     """Leave between saving the second epoch and telling of it."""
     if states.metrics["epoch"] == 2:
         raise SystemExit(1)
