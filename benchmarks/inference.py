@@ -42,7 +42,7 @@ from benchmarks.subjects import CLASSES, Subject, fresh, shipped
 from contract.card import CARD_FILE, Card, Learning, Metrics, read_card
 from contract.store import CHECKPOINT_FILE, Store
 from service.engine.interface import ImageSample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from training.export.checkpoint import inference_form, script
 from training.export.provenance import provenance
 from training.snn.encode import build_encoder
@@ -74,18 +74,18 @@ WORK = {
 }
 
 
-def load(name: str, *, quick: bool) -> tuple[Subject, Checkpoint]:
+def load(name: str, *, quick: bool) -> tuple[Subject, TorchScriptEngine]:
     """The network in training form and the checkpoint of it that the service would run."""
     cpu = torch.device("cpu")
     if not quick and (versions := STORE.versions(name)):
         path = STORE.checkpoint_path(name, versions[-1])
-        return shipped(STORE, read_card(path), versions[-1]), Checkpoint.load(path, cpu)
+        return shipped(STORE, read_card(path), versions[-1]), TorchScriptEngine.load(path, cpu)
     subject = fresh(name, quick=quick)
     scripted = script(subject.network, build_encoder(subject.spec, subject.encoder))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / CHECKPOINT_FILE
         torch.jit.save(scripted, str(path), _extra_files={CARD_FILE: untrained_card(subject).model_dump_json()})
-        return subject, Checkpoint.load(path, cpu)
+        return subject, TorchScriptEngine.load(path, cpu)
 
 
 def untrained_card(subject: Subject) -> Card:
@@ -144,7 +144,7 @@ def measure(name: str, options: argparse.Namespace) -> None:
     subject, checkpoint = load(name, quick=options.quick)
     reference = inference_form(subject.network)
     peers: dict[str, Peer] = {peer: copied(reference) for peer, copied in PEERS.items()}
-    served = checkpoint._module  # what `Checkpoint.run` runs behind the encoder
+    served = checkpoint._module  # what `TorchScriptEngine.run` runs behind the encoder
     x = subject.encode(subject.images(4))
     epochs = checkpoint.card.learning.epochs
     print(f"\n{name}: {subject.structure}, T = {subject.encoder.timesteps}, {subject.flop / 1e6:,.1f} MFLOP a sample")

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from benchmarks.plain import answer_of
 from contract.images import read_image
 from service.engine.interface import Activity, ImageSample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 
 MAX_BATCH_SIZE = 32
 BATCH_SECONDS = 0.001
@@ -33,7 +33,7 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, device: str) -> None:
         """Load the checkpoint, in the process that runs it."""
         torch.set_num_threads(1)
-        self.checkpoint = Checkpoint.load(self.path, torch.device(device))
+        self.checkpoint = TorchScriptEngine.load(self.path, torch.device(device))
         self.checkpoint.warm_up()
 
     def decode_request(self, request: Annotated[bytes, Body(media_type="image/png")]) -> ImageSample:

@@ -16,9 +16,9 @@ from contract.card import Card
 from contract.energy import PROFILES
 from contract.images import read_image
 from service.engine.interface import Activity, ImageSample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.inference.bodies import PredictAnswer, Timing
-from service.inference.prediction import prediction
+from service.inference.prediction import build_prediction
 
 TIMING: Timing = {"queue_ms": 0.0, "compute_ms": 0.0, "total_ms": 0.0, "batch_size": 1}
 
@@ -26,13 +26,13 @@ TIMING: Timing = {"queue_ms": 0.0, "compute_ms": 0.0, "total_ms": 0.0, "batch_si
 def answer_of(activity: Activity, card: Card) -> PredictAnswer:
     """The service's answer to one image, without what its queue and its decoding would add."""
     profile = PROFILES["cmos-45nm"]
-    shown = prediction(0, activity, card, None, detail="summary", top_k=5, profile=profile, measured_mj=None)
+    shown = build_prediction(0, activity, card, None, detail="summary", top_k=5, profile=profile, measured_mj=None)
     return {"id": "plain", "model": card.name, "version": 1, "predictions": [shown], "timing": TIMING}
 
 
 def build(path: Path) -> FastAPI:
     """An app over one checkpoint."""
-    checkpoint = Checkpoint.load(path, torch.device("cpu"))
+    checkpoint = TorchScriptEngine.load(path, torch.device("cpu"))
     checkpoint.warm_up()
     card = checkpoint.card
     app = FastAPI()

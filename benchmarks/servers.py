@@ -36,7 +36,7 @@ from benchmarks.machine import describe_machine, positive, print_header, print_r
 from benchmarks.processes import cpu_seconds, memory
 from contract.card import InputSpec
 from contract.store import Store
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 
 
 def pictures(shape: InputSpec) -> list[bytes]:
@@ -154,7 +154,7 @@ def main() -> None:
     for name, reason in missing.items():
         print(f"{name} is left out: {reason}")
     names = [OURS, *(name for name in options.servers if name not in missing)]
-    card = Checkpoint.load(Store(options.store).checkpoint_path(options.model, 1), torch.device("cpu")).card
+    card = TorchScriptEngine.load(Store(options.store).checkpoint_path(options.model, 1), torch.device("cpu")).card
     bodies = pictures(card.input)
     with contextlib.ExitStack() as stack:
         contest = Contest(stack, options.store.absolute(), options.model)

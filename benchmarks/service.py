@@ -23,7 +23,7 @@ from benchmarks.load import ROOT, SERVER_CORE, Result, closed_loop, open_loop, p
 from benchmarks.machine import describe_machine, print_header, print_row, use_one_thread
 from contract.store import Store
 from service.engine.interface import ImageSample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 
 CLIENTS = (1, 8, 64)
 SHARES = (0.5, 1.0, 2.0)
@@ -33,7 +33,7 @@ def bare_forward(path: Path, batch_size: int, seconds: float) -> float:
     """Samples a second of `forward` alone, on the server's core."""
     pin(SERVER_CORE)
     use_one_thread()
-    checkpoint = Checkpoint.load(path, torch.device("cpu"))
+    checkpoint = TorchScriptEngine.load(path, torch.device("cpu"))
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (batch_size, *checkpoint.card.input.shape), dtype=np.uint8)
     with torch.inference_mode():
@@ -55,7 +55,7 @@ def apart(path: Path, batch_size: int, seconds: float) -> float:
 
 def picture(path: Path) -> bytes:
     """The example digit as a PNG of the model's size."""
-    shape = Checkpoint.load(path, torch.device("cpu")).card.input
+    shape = TorchScriptEngine.load(path, torch.device("cpu")).card.input
     buffer = io.BytesIO()
     with Image.open(ROOT / "examples" / "digit.png") as digit:
         digit.resize((shape.width, shape.height)).save(buffer, "PNG")

@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from contract.errors import ServiceError
 from contract.settings import Settings
 from service.http.failures import answer_http_exception, answer_service_error, answer_validation_error
-from service.http.middleware.admission import Waiting
+from service.http.middleware.admission import AdmissionMiddleware
 from service.http.middleware.authentication import Authentication
 from service.http.middleware.body_limit import BodyLimit
 from service.http.middleware.context import RequestContext
@@ -48,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(RequestContext),
             Middleware(Authentication, keys=settings.keys()),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes),
-            Middleware(Waiting),
+            Middleware(AdmissionMiddleware),
         ],
         exception_handlers={
             ServiceError: answer_service_error,
@@ -72,17 +72,17 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     runtime = build_runtime(settings)
     await runtime.start()
     app.state.runtime = runtime
-    telling = asyncio.create_task(_tell_when_ready(runtime))
+    announcement = asyncio.create_task(_announce_when_ready(runtime))
     try:
         yield
     finally:
-        telling.cancel()
+        announcement.cancel()
         with suppress(asyncio.CancelledError):
-            await telling
+            await announcement
         app.state.device_is_stuck = not await runtime.stop()
 
 
-async def _tell_when_ready(runtime: Runtime) -> None:
+async def _announce_when_ready(runtime: Runtime) -> None:
     """Log once what is loaded, on which device."""
     log.info("device %s, %d thread(s) an operation", runtime.device, runtime.threads)
     while not runtime.registry.ready:

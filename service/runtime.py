@@ -16,7 +16,7 @@ from service.engine.torchserve import TorchServe
 from service.fine_tuning.queue import JobQueue
 from service.inference.admission import Admission
 from service.inference.batcher import Batcher
-from service.inference.device_thread import Device
+from service.inference.device_thread import DeviceThread
 from service.inference.readiness import Readiness
 from service.models.registry import Registry
 from service.telemetry.energy_meter import energy_meter
@@ -89,7 +89,7 @@ def build_runtime(settings: Settings) -> Runtime:
         max_requests=settings.max_queue_size, max_bytes=settings.max_queue_bytes, on_drop=metrics.dropped
     )
     batcher = Batcher(
-        Device(threads=threads, meter=None if torchserve else energy_meter(device)),
+        DeviceThread(threads=threads, meter=None if torchserve else energy_meter(device)),
         admission,
         max_batch_size=settings.max_batch_size,
         max_batch_wait_ms=settings.max_batch_wait_ms,

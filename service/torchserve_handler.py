@@ -21,16 +21,16 @@ from contract.cores import available_cores, choose_threads
 from contract.energy import profiles_with
 from contract.errors import Conflict, ServiceError, TooLarge, UnsupportedMediaType
 from contract.settings import load
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.engine.torchserve_wire import CARD_HEADER, card_digest, pack_activities, unpack_samples
 from service.engine.torchserve_wire import MEDIA_TYPE as BATCH_TYPE
 from service.http.failures import error_response
 from service.inference.admission import Admission
 from service.inference.batcher import Batcher
 from service.inference.decode import decode_all
-from service.inference.device_thread import Device
+from service.inference.device_thread import DeviceThread
 from service.inference.inputs import MEDIA_TYPES, read_inputs
-from service.inference.options import Asked, check_asked, predictions
+from service.inference.options import PredictOptions, predictions, resolve
 from service.parsing import explain, unknown_name
 from service.telemetry.energy_meter import energy_meter
 from service.telemetry.logs import new_id
@@ -62,20 +62,20 @@ class TorchServeHandler:
         settings = load()
         threads = choose_threads(available_cores()) if settings.threads == "auto" else settings.threads
         torch.set_num_threads(threads)
-        checkpoint = Checkpoint.load(Path(properties["model_dir"]) / model["serializedFile"], device)
-        checkpoint.warm_up()
-        self._checkpoint = checkpoint
+        engine = TorchScriptEngine.load(Path(properties["model_dir"]) / model["serializedFile"], device)
+        engine.warm_up()
+        self._engine = engine
         self._version = int(model["modelVersion"])
         self._settings = settings
         self._profiles = profiles_with(settings.energy_profiles)
         self._loop = asyncio.Runner()
-        self._loop.run(self._start(Device(threads=threads, meter=energy_meter(device))))
+        self._loop.run(self._start(DeviceThread(threads=threads, meter=energy_meter(device))))
 
     def handle(self, data: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
         """JSON for each request of the batch, with its own status."""
         return self._loop.run(self._answer_all(data, context))
 
-    async def _start(self, device: Device) -> None:
+    async def _start(self, device: DeviceThread) -> None:
         settings = self._settings
         self._batcher = Batcher(
             device,
@@ -115,20 +115,20 @@ class TorchServeHandler:
 
     async def _run(self, data: bytes, digest: Any) -> bytes:
         """One batch of the service that stands in front."""
-        card = self._checkpoint.card
+        card = self._engine.card
         if digest != card_digest(card):
             raise Conflict("TorchServe has another checkpoint under this name and version: archive this one, or update")
-        ran = await self._batcher.submit(self._checkpoint, unpack_samples(data, card))
+        ran = await self._batcher.submit(self._engine, unpack_samples(data, card))
         return pack_activities(ran.activities)
 
-    async def _predict(self, kind: str, data: bytes, asked: Asked, model: str) -> bytes:
+    async def _predict(self, kind: str, data: bytes, asked: PredictOptions, model: str) -> bytes:
         started = time.perf_counter()
-        card = self._checkpoint.card
-        wanted = check_asked(asked, card, self._settings, self._profiles)
+        card = self._engine.card
+        wanted = resolve(asked, card, self._settings, self._profiles)
         is_recording = wanted.options.format is not None
         inputs = read_inputs(kind, data, is_recording=is_recording, max_inputs=self._settings.max_inputs)
         decoded = decode_all(inputs, card, wanted.options)
-        ran = await self._batcher.submit(self._checkpoint, [each.sample for each in decoded])
+        ran = await self._batcher.submit(self._engine, [each.sample for each in decoded])
         answer = {
             "id": f"pred-{new_id()}",
             "model": model,
@@ -144,16 +144,16 @@ class TorchServeHandler:
         return to_json(answer, inf_nan_mode="null")
 
 
-def _read_options(given: Mapping[str, Any], headers: Mapping[str, Any]) -> Asked:
+def _read_options(given: Mapping[str, Any], headers: Mapping[str, Any]) -> PredictOptions:
     """Headers such as `X-SNN-Top-K`, since TorchServe passes the query on from `/invocations` alone."""
     query = {name: bytes(value).decode(errors="replace") for name, value in given.items() if name not in _NOT_OPTIONS}
     named = {name.removeprefix(_PREFIX): value for name, value in headers.items() if name.startswith(_PREFIX)}
     options = query | {name.replace("-", "_"): value for name, value in named.items()}
     for name in options:
-        if name not in Asked.model_fields:
-            raise unknown_name(name, Asked.model_fields, "an option of a prediction")
+        if name not in PredictOptions.model_fields:
+            raise unknown_name(name, PredictOptions.model_fields, "an option of a prediction")
     try:
-        return Asked.model_validate(options)
+        return PredictOptions.model_validate(options)
     except ValidationError as error:
         raise explain(error.errors(include_url=False, include_input=False)) from error
 

@@ -21,7 +21,7 @@ _MAX_PACKED_BYTES = 64_000_000
 _MAX_BYTES = 2**32
 
 
-class Checkpoint:
+class TorchScriptEngine:
     """A scripted network on one device, with its card.
 
     An archive is code: load only from a store that is trusted. One thread at a time may call `run`.
@@ -33,7 +33,7 @@ class Checkpoint:
         self._module = module
 
     @classmethod
-    def load(cls, path: Path, device: torch.device) -> "Checkpoint":
+    def load(cls, path: Path, device: torch.device) -> "TorchScriptEngine":
         """Load the archive at `path`, or raise `CheckpointError`.
 
         The archive is checked before torch reads it, since torch does not compare checksums. It is read once, so that

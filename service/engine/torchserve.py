@@ -19,7 +19,7 @@ from contract.errors import (
     Unavailable,
 )
 from service.engine.interface import Activity, CheckpointError, Sample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.engine.torchserve_wire import CARD_HEADER, MEDIA_TYPE, card_digest, pack_samples, unpack_activities
 
 log = logging.getLogger(__name__)
@@ -38,13 +38,13 @@ class TorchServe:
         self._token: str | None = None
         self._client = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False)
 
-    def load(self, path: Path, device: torch.device) -> Checkpoint:
+    def load(self, path: Path, device: torch.device) -> TorchScriptEngine:
         """The checkpoint at `path` of a store, `<name>/<version>/model.pt`, of which only the card is read here.
 
         TorchServe need not be there yet. Raises `CheckpointError` for a checkpoint without a valid card.
         """
         try:
-            return TorchServeCheckpoint(read_card(path), self, path.parent.parent.name, int(path.parent.name))
+            return TorchServeEngine(read_card(path), self, path.parent.parent.name, int(path.parent.name))
         except CardError as error:
             raise CheckpointError(str(error)) from error
 
@@ -91,7 +91,7 @@ class TorchServe:
         return self._token
 
 
-class TorchServeCheckpoint(Checkpoint):
+class TorchServeEngine(TorchScriptEngine):
     """A checkpoint whose network is in TorchServe."""
 
     def __init__(self, card: Card, server: TorchServe, model: str, version: int) -> None:
@@ -103,7 +103,7 @@ class TorchServeCheckpoint(Checkpoint):
         self._digest = card_digest(card)
 
     def run(self, samples: Sequence[Sample]) -> list[Activity]:
-        """Run `samples` as one batch, as `Checkpoint.run` does; raises what `TorchServe.run` raises."""
+        """Run `samples` as one batch, as `TorchScriptEngine.run` does; raises what `TorchServe.run` raises."""
         answer = self._server.run(self._model, self._version, self._digest, pack_samples(samples))
         try:
             return unpack_activities(answer, self.card, len(samples))

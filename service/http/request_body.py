@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from contract.errors import BadRequest, InvalidParameter, UnsupportedMediaType
-from service.inference.decode import File, Given
+from service.inference.decode import File, RawInput
 from service.inference.inputs import JSON, MEDIA_TYPES, MULTIPART, check_count
 from service.parsing import B, parse_json, unknown_name, validate_body
 
@@ -50,7 +50,7 @@ async def read_json_value(request: Request) -> Any:
     return parse_json(await read_body(request))
 
 
-async def read_multipart(request: Request, *, is_recording: bool, max_inputs: int) -> list[Given]:
+async def read_multipart(request: Request, *, is_recording: bool, max_inputs: int) -> list[RawInput]:
     """The parts named `file`, each one input; `TooManyInputs`, `BadRequest` or `InvalidParameter`."""
     try:
         form = await request.form(max_files=max_inputs, max_fields=1)
@@ -67,7 +67,7 @@ async def read_multipart(request: Request, *, is_recording: bool, max_inputs: in
     return files
 
 
-async def _file(name: str, part: UploadFile | str, is_recording: bool) -> Given:
+async def _file(name: str, part: UploadFile | str, is_recording: bool) -> RawInput:
     if name != "file":
         raise unknown_name(name, ["file"], "a part of this form")
     if not isinstance(part, UploadFile):

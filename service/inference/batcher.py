@@ -14,10 +14,10 @@ from time import monotonic, perf_counter
 
 from contract.errors import ShuttingDown
 from service.engine.interface import ImageSample, Sample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.inference.admission import Admission, Ticket
-from service.inference.device_thread import Device
-from service.inference.pending import Answer, Request, runs_of
+from service.inference.device_thread import DeviceThread
+from service.inference.pending import PendingRequest, Result, runs_of
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,11 @@ class BatchReport:
     joules: float | None
 
 
-_Batch = list[tuple[Request, Sequence[Sample]]]
+_Batch = list[tuple[PendingRequest, Sequence[Sample]]]
 
 
 class Batcher:
-    """Runs requests on one device, the oldest first, together with what waits for the same checkpoint.
+    """Runs requests on one device, the oldest first, together with what waits for the same engine.
 
     A batch has at most `max_batch_size` rows and `max_batch_cost` numbers fed to the network (rows x T x C x H x W),
     but always one row; a request of more rows is split. `admission` bounds what waits. `on_batch` hears of each batch
@@ -47,7 +47,7 @@ class Batcher:
 
     def __init__(
         self,
-        device: Device,
+        device: DeviceThread,
         admission: Admission,
         *,
         max_batch_size: int,
@@ -61,7 +61,7 @@ class Batcher:
         self._max_batch_wait_s = max_batch_wait_ms / 1000
         self._max_batch_cost = max_batch_cost
         self._on_batch = on_batch
-        self._queue: list[Request] = []
+        self._queue: list[PendingRequest] = []
         self._arrival = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -94,7 +94,9 @@ class Batcher:
         self._device.stop(wait=is_done)
         return is_done
 
-    async def submit(self, checkpoint: Checkpoint, samples: Sequence[Sample], ticket: Ticket | None = None) -> Answer:
+    async def submit(
+        self, engine: TorchScriptEngine, samples: Sequence[Sample], ticket: Ticket | None = None
+    ) -> Result:
         """Queue one request of at least one sample and wait for its answer.
 
         Without a ticket it waits as long as it takes. Raises `Overloaded` at once when the queue is full,
@@ -107,11 +109,11 @@ class Batcher:
             raise ShuttingDown("the service is shutting down")
         if ticket is None:
             async with self._admission.request() as ticket:
-                return await self.submit(checkpoint, samples, ticket)
+                return await self.submit(engine, samples, ticket)
         ticket.hold(sum(_size(sample) for sample in samples))
         ticket.enter("queue")
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        request = Request(checkpoint, samples, ticket, future, perf_counter())
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        request = PendingRequest(engine, samples, ticket, future, perf_counter())
         self._queue.append(request)
         self._arrival.set()
         try:
@@ -138,16 +140,16 @@ class Batcher:
             left = oldest.arrived + self._max_batch_wait_s - perf_counter()
             if left <= 0:
                 return
-            rows = sum(len(r.samples) - r.dispatched for r in self._queue if r.checkpoint is oldest.checkpoint)
-            if rows >= self._most_rows(oldest.checkpoint):
+            rows = sum(len(r.samples) - r.dispatched for r in self._queue if r.engine is oldest.engine)
+            if rows >= self._most_rows(oldest.engine):
                 return
             self._arrival.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._arrival.wait(), left)
 
-    def _most_rows(self, checkpoint: Checkpoint) -> int:
-        cost = checkpoint.card.timesteps * prod(checkpoint.card.input.shape)
-        fitting = self._device.most_rows(checkpoint) or self._max_batch_size
+    def _most_rows(self, engine: TorchScriptEngine) -> int:
+        cost = engine.card.timesteps * prod(engine.card.input.shape)
+        fitting = self._device.most_rows(engine) or self._max_batch_size
         return max(1, min(self._max_batch_size, self._max_batch_cost // cost, fitting))
 
     def _take(self) -> _Batch:
@@ -158,10 +160,10 @@ class Batcher:
         self._queue = [each for each in self._queue if not (each.future.done() or each.ticket.ended)]
         if not self._queue:
             return []
-        checkpoint = self._queue[0].checkpoint
-        room = self._most_rows(checkpoint)
+        engine = self._queue[0].engine
+        room = self._most_rows(engine)
         batch = []
-        for request in [r for r in self._queue if r.checkpoint is checkpoint]:
+        for request in [r for r in self._queue if r.engine is engine]:
             if room == 0:
                 break
             samples = request.take(room)
@@ -174,10 +176,10 @@ class Batcher:
         return batch
 
     async def _run(self, batch: _Batch) -> None:
-        checkpoint = batch[0][0].checkpoint
+        engine = batch[0][0].engine
         firsts = [request for request, _ in batch if not request.outcomes]
         try:
-            outcomes = await self._device.run(checkpoint, [sample for _, samples in batch for sample in samples])
+            outcomes = await self._device.run(engine, [sample for _, samples in batch for sample in samples])
         except asyncio.CancelledError:
             for request, _ in batch:
                 request.fail(ShuttingDown("the service is shutting down"))
@@ -194,7 +196,7 @@ class Batcher:
             self.last_run = monotonic()
             longest = max((runs[0].started - request.arrived for request in firsts), default=0.0)
             for run in runs:
-                self._report(BatchReport(checkpoint.card.name, run.rows, len(batch), longest, run.seconds, run.joules))
+                self._report(BatchReport(engine.card.name, run.rows, len(batch), longest, run.seconds, run.joules))
 
     def _report(self, report: BatchReport) -> None:
         try:

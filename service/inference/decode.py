@@ -38,11 +38,11 @@ class File:
     name: str | None = None
 
 
-Given = File | Input
+RawInput = File | Input
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DecodeOptions:
     """What holds for every input of a request that does not say otherwise, and the limits of the service."""
 
     max_image_pixels: int
@@ -60,7 +60,7 @@ class Decoded:
     preprocessing: ImagePreprocessing | EventsPreprocessing | None
 
 
-def decode_all(inputs: Sequence[Given], card: Card, options: Options) -> list[Decoded]:
+def decode_all(inputs: Sequence[RawInput], card: Card, options: DecodeOptions) -> list[Decoded]:
     """Decode every input, or raise the first one's `ServiceError` with `param` naming it (`inputs[2]`)."""
     decoded = []
     for index, given in enumerate(inputs):
@@ -72,7 +72,7 @@ def decode_all(inputs: Sequence[Given], card: Card, options: Options) -> list[De
     return decoded
 
 
-def decode(given: Given, card: Card, options: Options) -> Decoded:
+def decode(given: RawInput, card: Card, options: DecodeOptions) -> Decoded:
     """Decode one input for the model of `card`.
 
     Raises `InvalidImage`, `InvalidEvents`, `WrongInputKind` (an image for an event model, or the reverse),
@@ -106,7 +106,7 @@ def decode(given: Given, card: Card, options: Options) -> Decoded:
             )
 
 
-def is_quick(given: Given) -> bool:
+def is_quick(given: RawInput) -> bool:
     """Whether decoding takes less time than handing it to a thread would (about 0.1 ms)."""
     match given:
         case File():
@@ -117,7 +117,7 @@ def is_quick(given: Given) -> bool:
             return True
 
 
-def _check_kind(given: Given, card: Card) -> None:
+def _check_kind(given: RawInput, card: Card) -> None:
     image = isinstance(given, ImageInput | PixelsInput) or (isinstance(given, File) and given.kind == "image")
     recording = isinstance(given, EventsInput | RecordingInput) or (
         isinstance(given, File) and given.kind == "recording"
@@ -132,7 +132,7 @@ def _wrong_kind(card: Card) -> WrongInputKind:
     return WrongInputKind(f"model {card.name!r} takes event recordings, and this is an image")
 
 
-def _decode_file(file: File, card: Card, options: Options) -> Decoded:
+def _decode_file(file: File, card: Card, options: DecodeOptions) -> Decoded:
     """Read a file as what the model takes; where that fails, see whether it is the other kind."""
     if card.input.kind == "image":
         if not looks_like_image(file.data) and _looks_like_recording(file):
@@ -168,7 +168,7 @@ def _from_base64(text: str, failure: type[InvalidImage] | type[InvalidEvents]) -
     return data
 
 
-def _image(fitted: Fitted, seed: int | None, options: Options) -> Decoded:
+def _image(fitted: Fitted, seed: int | None, options: DecodeOptions) -> Decoded:
     done: ImagePreprocessing = {}
     if fitted.resized_from is not None:
         done["resized_from"] = fitted.resized_from

@@ -12,11 +12,11 @@ import torch
 
 from contract.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
 from service.engine.interface import Activity, Sample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.telemetry.energy_meter import EnergyMeter
 
 # What fails a batch for a reason that is none of its samples: the server that runs the network elsewhere is away.
-_OF_NO_SAMPLE = (DeadlineExceeded, Overloaded, Unavailable)
+_ENGINE_UNAVAILABLE = (DeadlineExceeded, Overloaded, Unavailable)
 REMEMBER_S = 60.0  # how long the size that fitted into memory bounds the batches of its checkpoint
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Outcome:
     error: Exception | None = None
 
 
-class Device:
+class DeviceThread:
     """One thread on which networks run, one batch after the other.
 
     A batch that fails is tried again sample by sample, so that a bad sample fails alone. One that the memory has no
@@ -52,44 +52,44 @@ class Device:
         self._meter = meter
         # torch keeps this number by thread
         self._thread = ThreadPoolExecutor(1, "device", initializer=torch.set_num_threads, initargs=(threads,))
-        self._fits: WeakKeyDictionary[Checkpoint, tuple[int, float]] = WeakKeyDictionary()
+        self._fits: WeakKeyDictionary[TorchScriptEngine, tuple[int, float]] = WeakKeyDictionary()
 
-    async def run(self, checkpoint: Checkpoint, samples: Sequence[Sample]) -> list[Outcome]:
+    async def run(self, engine: TorchScriptEngine, samples: Sequence[Sample]) -> list[Outcome]:
         """Run `samples` as one batch, or as many as it takes; an outcome each, in order."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, checkpoint, samples)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, engine, samples)
 
-    def most_rows(self, checkpoint: Checkpoint) -> int | None:
+    def most_rows(self, engine: TorchScriptEngine) -> int | None:
         """The largest batch that the memory has room for, None where nothing says that there is a limit."""
-        rows, until = self._fits.get(checkpoint, (0, 0.0))
+        rows, until = self._fits.get(engine, (0, 0.0))
         return rows if monotonic() < until else None
 
     def stop(self, *, wait: bool) -> None:
         """Take no more batches, and with `wait` see the present one end."""
         self._thread.shutdown(wait=wait, cancel_futures=True)
 
-    def _run(self, checkpoint: Checkpoint, samples: Sequence[Sample]) -> list[Outcome]:
+    def _run(self, engine: TorchScriptEngine, samples: Sequence[Sample]) -> list[Outcome]:
         try:
-            return self._once(checkpoint, samples)
-        except _OF_NO_SAMPLE as error:
+            return self._once(engine, samples)
+        except _ENGINE_UNAVAILABLE as error:
             return [Outcome(error=error)] * len(samples)
         except Exception as error:
             no_memory = is_out_of_memory(error)
             if len(samples) == 1:
                 return [Outcome(error=_too_large(error) if no_memory else error)]
-            log.warning("a batch of %d for %s failed: %s", len(samples), checkpoint.card.name, type(error).__name__)
+            log.warning("a batch of %d for %s failed: %s", len(samples), engine.card.name, type(error).__name__)
         if not no_memory:
-            return [outcome for sample in samples for outcome in self._run(checkpoint, [sample])]
-        if checkpoint.device.type == "cuda":
+            return [outcome for sample in samples for outcome in self._run(engine, [sample])]
+        if engine.device.type == "cuda":
             torch.cuda.empty_cache()
         half = len(samples) // 2
-        self._fits[checkpoint] = (half, monotonic() + REMEMBER_S)
+        self._fits[engine] = (half, monotonic() + REMEMBER_S)
         halves = (samples[start : start + half] for start in range(0, len(samples), half))
-        return [outcome for each in halves for outcome in self._run(checkpoint, each)]
+        return [outcome for each in halves for outcome in self._run(engine, each)]
 
-    def _once(self, checkpoint: Checkpoint, samples: Sequence[Sample]) -> list[Outcome]:
+    def _once(self, engine: TorchScriptEngine, samples: Sequence[Sample]) -> list[Outcome]:
         before = self._meter.read() if self._meter else None
         started = perf_counter()
-        activities = checkpoint.run(samples)
+        activities = engine.run(samples)
         seconds = perf_counter() - started
         after = self._meter.read() if self._meter else None
         # A counter that has not moved was not updated during so short a batch: unknown, not zero.

@@ -3,7 +3,7 @@
 from contract import images
 from contract.errors import BadRequest, TooManyInputs
 from service.inference.bodies import PredictBody
-from service.inference.decode import File, Given
+from service.inference.decode import File, RawInput
 from service.parsing import parse_json, validate_body
 
 OCTETS = "application/octet-stream"
@@ -12,7 +12,7 @@ MULTIPART = "multipart/form-data"
 MEDIA_TYPES = (*images.MEDIA_TYPES, OCTETS, MULTIPART, JSON)
 
 
-def read_inputs(kind: str, data: bytes, *, is_recording: bool, max_inputs: int) -> list[Given]:
+def read_inputs(kind: str, data: bytes, *, is_recording: bool, max_inputs: int) -> list[RawInput]:
     """The inputs of a body that is not multipart, of media type `kind`.
 
     `is_recording` says that the caller named an event format. `TooManyInputs` before any is looked at, `InvalidJson`,

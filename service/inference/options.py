@@ -11,15 +11,15 @@ from contract.energy import Profile
 from contract.errors import InvalidParameter
 from contract.settings import Settings
 from service.inference.bodies import Detail, Prediction
-from service.inference.decode import Decoded, Options
-from service.inference.pending import Answer
-from service.inference.prediction import prediction
+from service.inference.decode import Decoded, DecodeOptions
+from service.inference.pending import Result
+from service.inference.prediction import build_prediction
 from service.parsing import unknown_name
 
 DEFAULT_TOP_K = 5
 
 
-class Asked(BaseModel):
+class PredictOptions(BaseModel):
     """What a caller may ask for besides the bare answer."""
 
     model_config = ConfigDict(frozen=True)
@@ -33,35 +33,35 @@ class Asked(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ResolvedOptions:
     """The same, checked against one model: how its inputs are read and how its predictions are told."""
 
-    options: Options
+    options: DecodeOptions
     detail: Detail
     top_k: int
     profile: Profile
 
 
-def check_asked(asked: Asked, card: Card, settings: Settings, profiles: Mapping[str, Profile]) -> Wanted:
+def resolve(asked: PredictOptions, card: Card, settings: Settings, profiles: Mapping[str, Profile]) -> ResolvedOptions:
     """`InvalidParameter` for a profile or a format that is not known, and for more classes than the model has."""
     profile = settings.energy_profile if asked.energy_profile is None else asked.energy_profile
     _check_known(profile, profiles, "an energy profile", "energy_profile")
     if asked.format is not None:
         _check_known(asked.format, events.FORMATS, "an event format", "format")
-    options = Options(
+    options = DecodeOptions(
         max_image_pixels=settings.max_image_pixels,
         max_events=settings.max_events,
         seed=asked.seed,
         format=asked.format,
         camera=asked.camera,
     )
-    return Wanted(options, asked.detail, _top_k(asked.top_k, card), profiles[profile])
+    return ResolvedOptions(options, asked.detail, _top_k(asked.top_k, card), profiles[profile])
 
 
-def predictions(decoded: Sequence[Decoded], ran: Answer, card: Card, wanted: Wanted) -> list[Prediction]:
+def predictions(decoded: Sequence[Decoded], ran: Result, card: Card, wanted: ResolvedOptions) -> list[Prediction]:
     """The prediction of each input, in order."""
     return [
-        prediction(
+        build_prediction(
             index,
             activity,
             card,

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from service.engine.interface import Activity, Sample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.inference.admission import Ticket
 from service.inference.device_thread import Outcome, Run
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Result:
     """What one request gets: an `Activity` a sample, in order, and what it took.
 
     `queue_ms` is the wait for the first batch, `compute_ms` the time on the device, over all batches when the request
@@ -27,13 +27,13 @@ class Answer:
 
 
 @dataclass(eq=False, slots=True)
-class Request:
+class PendingRequest:
     """A request in the queue. `arrived` is a `perf_counter`; the first `dispatched` samples have gone to the device."""
 
-    checkpoint: Checkpoint
+    engine: TorchScriptEngine
     samples: Sequence[Sample]
     ticket: Ticket
-    future: asyncio.Future[Answer]
+    future: asyncio.Future[Result]
     arrived: float
     dispatched: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Request:
         elif len(self.outcomes) == len(self.samples) and not self.future.done():
             runs = runs_of(self.outcomes)
             self.future.set_result(
-                Answer(
+                Result(
                     activities=[each.activity for each in self.outcomes if each.activity is not None],
                     queue_ms=(runs[0].started - self.arrived) * 1000,
                     compute_ms=sum(run.seconds for run in runs) * 1000,

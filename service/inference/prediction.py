@@ -17,7 +17,7 @@ from service.inference.bodies import (
 )
 
 
-def prediction(
+def build_prediction(
     index: int,
     activity: Activity,
     card: Card,

@@ -6,9 +6,9 @@ from time import monotonic
 
 from contract.errors import ShuttingDown, Unavailable
 from service.engine.interface import blank_sample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.inference.batcher import Batcher
-from service.inference.pending import Answer
+from service.inference.pending import Result
 from service.models.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Readiness:
         self._registry = registry
         self._batcher = batcher
         self._seconds = seconds
-        self._canary: asyncio.Task[Answer] | None = None
+        self._canary: asyncio.Task[Result] | None = None
 
     async def check(self) -> None:
         """Return if the service can answer; `Unavailable` or `ShuttingDown` if not, within the `seconds`."""
@@ -34,8 +34,8 @@ class Readiness:
             raise ShuttingDown("the service is shutting down")
         if not self._registry.ready:
             raise Unavailable(self._what_is_missing())
-        if monotonic() - self._batcher.last_run > self._seconds and (checkpoint := self._any_checkpoint()):
-            await self._try(checkpoint)
+        if monotonic() - self._batcher.last_run > self._seconds and (engine := self._any_engine()):
+            await self._try(engine)
 
     def _what_is_missing(self) -> str:
         missing = self._registry.missing
@@ -44,22 +44,22 @@ class Readiness:
         told += [f"not in the model store: {', '.join(missing)}"] if missing else []
         return "; ".join(told) or "the model store is not there"
 
-    async def _try(self, checkpoint: Checkpoint) -> None:
+    async def _try(self, engine: TorchScriptEngine) -> None:
         """Run one blank sample. Whoever asks meanwhile waits for the same one, so that a stuck queue does not grow."""
         if self._canary is None or self._canary.done():
-            self._canary = asyncio.create_task(self._batcher.submit(checkpoint, [blank_sample(checkpoint.card)]))
+            self._canary = asyncio.create_task(self._batcher.submit(engine, [blank_sample(engine.card)]))
         await asyncio.wait([self._canary], timeout=self._seconds)
         if not self._canary.done():
             raise Unavailable(f"the device has answered nothing for {self._seconds:g} s")
         if (error := self._canary.exception()) is not None:
-            log.error("the trial of %s failed: %s", checkpoint.card.name, error)
+            log.error("the trial of %s failed: %s", engine.card.name, error)
             raise Unavailable("a trial of the network failed") from error
 
-    def _any_checkpoint(self) -> Checkpoint | None:
+    def _any_engine(self) -> TorchScriptEngine | None:
         """A default model that is loaded."""
         for name in self._registry.names():
             number = self._registry.default(name)
-            checkpoint = self._registry.version(name, number).checkpoint if number else None
-            if checkpoint is not None:
-                return checkpoint
+            engine = self._registry.version(name, number).engine if number else None
+            if engine is not None:
+                return engine
         return None

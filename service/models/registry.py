@@ -26,13 +26,13 @@ from contract.errors import (
 from contract.names import check_preload
 from contract.store import Change, Store, StoreError
 from service.engine.interface import CheckpointError
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.models.version import Model, Snapshot, State, Version, fingerprint, scan
 
 __all__ = ["Registry", "State", "Version"]
 
 T = TypeVar("T")
-Load = Callable[[Path, torch.device], Checkpoint]
+Load = Callable[[Path, torch.device], TorchScriptEngine]
 
 log = logging.getLogger(__name__)
 
@@ -277,15 +277,15 @@ class Registry:
         in_thread = asyncio.get_running_loop().run_in_executor
         try:
             version.fingerprint = await in_thread(self._loader, fingerprint, path)
-            version.checkpoint = await in_thread(self._loader, self._load_checkpoint, path, self._device)
+            version.engine = await in_thread(self._loader, self._load_checkpoint, path, self._device)
         except CheckpointError as error:
             version.error = str(error)
         except Exception:
             log.exception("loading %s failed", version.label)
             version.error = "it could not be loaded; the service's log says why"
         else:
-            version.card = version.checkpoint.card
-        version.state = "ready" if version.checkpoint else "failed"
+            version.card = version.engine.card
+        version.state = "ready" if version.engine else "failed"
         version.loading = None
         log.info("%s is %s%s", version.label, version.state, f": {version.error}" if version.error else "")
         if model := self._models.get(version.name):
@@ -327,7 +327,7 @@ class Registry:
         self._faults[name] = fault or ""
 
 
-def _load_warm(path: Path, device: torch.device) -> Checkpoint:
-    checkpoint = Checkpoint.load(path, device)
-    checkpoint.warm_up()
-    return checkpoint
+def _load_warm(path: Path, device: torch.device) -> TorchScriptEngine:
+    engine = TorchScriptEngine.load(path, device)
+    engine.warm_up()
+    return engine

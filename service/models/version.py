@@ -9,7 +9,7 @@ from typing import Literal
 
 from contract.card import Card, CardError, read_card
 from contract.store import Pointer, Store, StoreError
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 
 State = Literal["available", "loading", "ready", "failed"]
 Fingerprint = tuple[int, int, int]
@@ -23,7 +23,7 @@ class Version:
     number: int
     state: State = "available"
     card: Card | None = None
-    checkpoint: Checkpoint | None = field(default=None, repr=False)
+    engine: TorchScriptEngine | None = field(default=None, repr=False)
     error: str | None = None
     loading: asyncio.Task[None] | None = field(default=None, repr=False)
     fingerprint: Fingerprint | None = field(default=None, repr=False)

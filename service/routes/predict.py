@@ -17,9 +17,9 @@ from service.http.parameters import Name, TimeoutHeader, VersionQuery, check_tim
 from service.http.request_body import media_type, read_body, read_multipart
 from service.http.responses import failures
 from service.inference.bodies import PredictAnswer, PredictBody, Prediction
-from service.inference.decode import QUICK_BYTES, Decoded, Given, Options, decode_all, is_quick
+from service.inference.decode import QUICK_BYTES, Decoded, DecodeOptions, RawInput, decode_all, is_quick
 from service.inference.inputs import read_inputs
-from service.inference.options import Asked, check_asked, predictions
+from service.inference.options import PredictOptions, predictions, resolve
 from service.telemetry.logs import new_id
 from service.telemetry.metrics import Metrics
 
@@ -62,7 +62,7 @@ _FAILURES = failures(
 )
 
 
-class PredictQuery(Asked):
+class PredictQuery(PredictOptions):
     """What a caller may ask for besides the bare answer, and of which version."""
 
     version: VersionQuery = None
@@ -110,12 +110,12 @@ async def predict(
     runtime, ticket = runtime_of(request), ticket_of(request)
     model = await runtime.registry.get(name, query.version, timeout=ticket.remaining)
     request.state.model = name
-    checkpoint = model.checkpoint
-    assert checkpoint is not None
-    card = checkpoint.card
-    wanted = check_asked(query, card, runtime.settings, runtime.profiles)
+    engine = model.engine
+    assert engine is not None
+    card = engine.card
+    wanted = resolve(query, card, runtime.settings, runtime.profiles)
     decoded = await _decoded(request, card, wanted.options, runtime.settings.max_inputs)
-    ran = await runtime.batcher.submit(checkpoint, [each.sample for each in decoded], ticket)
+    ran = await runtime.batcher.submit(engine, [each.sample for each in decoded], ticket)
     told = predictions(decoded, ran, card, wanted)
     runtime.metrics.waited(name, ran.queue_ms / 1000)
     _count(runtime.metrics, name, told)
@@ -134,7 +134,7 @@ async def predict(
     return Response(to_json(answer, inf_nan_mode="null"), media_type="application/json")
 
 
-async def _decoded(request: Request, card: Card, options: Options, max_inputs: int) -> list[Decoded]:
+async def _decoded(request: Request, card: Card, options: DecodeOptions, max_inputs: int) -> list[Decoded]:
     """Read and decode the body: a small one here, a large one in a thread, so that others are not held up."""
     kind = media_type(request)
     is_recording = options.format is not None
@@ -143,13 +143,13 @@ async def _decoded(request: Request, card: Card, options: Options, max_inputs: i
         return await _decode_aside(inputs, card, options)
     data = await read_body(request)
 
-    def read() -> list[Given]:
+    def read() -> list[RawInput]:
         return read_inputs(kind, data, is_recording=is_recording, max_inputs=max_inputs)
 
     return await _decode_aside(read() if len(data) <= QUICK_BYTES else await asyncio.to_thread(read), card, options)
 
 
-async def _decode_aside(inputs: list[Given], card: Card, options: Options) -> list[Decoded]:
+async def _decode_aside(inputs: list[RawInput], card: Card, options: DecodeOptions) -> list[Decoded]:
     if len(inputs) == 1 and is_quick(inputs[0]):
         return decode_all(inputs, card, options)
     return await asyncio.to_thread(decode_all, inputs, card, options)

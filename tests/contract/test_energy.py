@@ -15,14 +15,14 @@ from contract.energy import (
     operations_nj,
     profiles_with,
 )
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 
 CMOS = PROFILES["cmos-45nm"]
 
 
 @pytest.fixture(scope="session")
 def card(tiny_store_root: Path) -> Card:
-    return Checkpoint.load(tiny_store_root / "tiny-image" / "1" / "model.pt", torch.device("cpu")).card
+    return TorchScriptEngine.load(tiny_store_root / "tiny-image" / "1" / "model.pt", torch.device("cpu")).card
 
 
 def layer(name: str, index: int | None, operation: Any, dense_macs: int) -> Layer:

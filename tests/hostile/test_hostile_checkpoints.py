@@ -18,7 +18,7 @@ from torch import nn
 
 from contract.card import CARD_FILE, CardError, read_card
 from service.engine.interface import CheckpointError, ImageSample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from tests.hostile.refusals import check_shows_no_inside
 from tests.tiny import rewritten
 
@@ -39,7 +39,7 @@ class Malicious:
 
 def refusal(path: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
-        Checkpoint.load(path, CPU).warm_up()
+        TorchScriptEngine.load(path, CPU).warm_up()
     check_shows_no_inside(str(caught.value))
     return str(caught.value)
 
@@ -47,7 +47,7 @@ def refusal(path: Path) -> str:
 def outcome(path: Path) -> list[bytes] | None:
     """What the checkpoint answers, None where it is refused."""
     try:
-        checkpoint = Checkpoint.load(path, CPU)
+        checkpoint = TorchScriptEngine.load(path, CPU)
         checkpoint.warm_up()
     except CheckpointError as error:
         check_shows_no_inside(str(error))

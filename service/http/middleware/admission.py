@@ -24,7 +24,7 @@ _PREDICT = "/v1/models/{name}/predict"
 _RUNS_A_NETWORK = re.compile(_PREDICT.replace("{name}", "[^/]+"))
 
 
-class Waiting:
+class AdmissionMiddleware:
     """Gives each request its ticket, at `scope["state"]["ticket"]`, and answers for one that is ended early."""
 
     def __init__(self, app: ASGIApp) -> None:

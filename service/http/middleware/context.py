@@ -17,7 +17,7 @@ from service.http.failures import error_response
 from service.runtime import Runtime
 from service.telemetry.logs import new_id, request_id
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CLIENT_LEFT = 499
 _LOGGED_PATH = 200
 _METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
@@ -38,7 +38,7 @@ class RequestContext:
             return
         started = time.perf_counter()
         given = Headers(scope=scope).get("x-request-id", "")
-        identity = given if _SANE_ID.fullmatch(given) else new_id()
+        identity = given if _REQUEST_ID.fullmatch(given) else new_id()
         token = request_id.set(identity)
         status = 0
         runtime: Runtime | None = getattr(scope["app"].state, "runtime", None)

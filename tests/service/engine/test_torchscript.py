@@ -10,7 +10,7 @@ from contract.card import CARD_FILE, FORMAT_VERSION, Card, read_card
 from contract.errors import ModelError
 from contract.store import Store
 from service.engine.interface import Activity, CheckpointError, EventSample, ImageSample, Sample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from tests.tiny import moving_bars, rewritten
 from training.data import load_dataset
 from training.export.checkpoint import STATE_FILE, inference_form, rebuild
@@ -18,8 +18,8 @@ from training.export.checkpoint import STATE_FILE, inference_form, rebuild
 CPU = torch.device("cpu")
 
 
-def load(root: Path, name: str) -> Checkpoint:
-    return Checkpoint.load(Store(root).checkpoint_path(name, 1), CPU)
+def load(root: Path, name: str) -> TorchScriptEngine:
+    return TorchScriptEngine.load(Store(root).checkpoint_path(name, 1), CPU)
 
 
 def samples_for(name: str, count: int) -> list[Sample]:
@@ -77,7 +77,7 @@ def test_activity_has_the_cards_shape_and_the_network_is_active(tiny_store_root:
 @pytest.mark.parametrize("name", ["tiny-image", "tiny-direct", "tiny-events"])
 def test_the_loaded_and_frozen_network_equals_the_one_it_was_exported_from(tiny_store_root: Path, name: str) -> None:
     path = Store(tiny_store_root).checkpoint_path(name, 1)
-    checkpoint = Checkpoint.load(path, CPU)
+    checkpoint = TorchScriptEngine.load(path, CPU)
     network = inference_form(rebuild(checkpoint.card, path.with_name(STATE_FILE)))
     samples = samples_for(name, 9)
     with torch.inference_mode():
@@ -118,7 +118,7 @@ def with_card(path: Path, **changes: object) -> None:
 
 def refusal(path: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
-        Checkpoint.load(path, CPU).warm_up()
+        TorchScriptEngine.load(path, CPU).warm_up()
     assert str(path.parent) not in str(caught.value)
     return str(caught.value)
 
@@ -210,6 +210,6 @@ class Answers(nn.Module):
 def test_scores_that_are_no_votes_are_a_model_error(tiny_store_root: Path, score: float, message: str) -> None:
     card = read_card(tiny_store_root / "tiny-image" / "1" / "model.pt")
     assert card.voters == 2
-    broken = Checkpoint(card, torch.jit.script(Answers(card, score).eval()), CPU)
+    broken = TorchScriptEngine(card, torch.jit.script(Answers(card, score).eval()), CPU)
     with pytest.raises(ModelError, match=message):
         broken.run(samples_for("tiny-image", 1))

@@ -7,14 +7,14 @@ import torch
 from contract.card import Card, read_card
 from contract.errors import BadRequest, InvalidEvents
 from service.engine.interface import EventSample, ImageSample, Sample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.engine.torchserve_wire import card_digest, pack_activities, pack_samples, unpack_activities, unpack_samples
 from tests.tiny import moving_bar
 
 
 @pytest.fixture
-def cpu_checkpoint(tiny_store_root: Path) -> Checkpoint:
-    return Checkpoint.load(tiny_store_root / "tiny-image" / "1" / "model.pt", torch.device("cpu"))
+def cpu_checkpoint(tiny_store_root: Path) -> TorchScriptEngine:
+    return TorchScriptEngine.load(tiny_store_root / "tiny-image" / "1" / "model.pt", torch.device("cpu"))
 
 
 def card_of(root: Path, model: str, version: int = 1) -> Card:
@@ -51,7 +51,7 @@ def test_samples_arrive_as_they_were_sent(model: str, make: type, count: int, ti
             assert after.events.tolist() == before.events.tolist()
 
 
-def test_activities_arrive_as_they_were_sent(tiny_store_root: Path, cpu_checkpoint: Checkpoint) -> None:
+def test_activities_arrive_as_they_were_sent(tiny_store_root: Path, cpu_checkpoint: TorchScriptEngine) -> None:
     sent = cpu_checkpoint.run(images(5))
     arrived = unpack_activities(pack_activities(sent), cpu_checkpoint.card, 5)
     for before, after in zip(sent, arrived, strict=True):
@@ -60,7 +60,7 @@ def test_activities_arrive_as_they_were_sent(tiny_store_root: Path, cpu_checkpoi
             assert np.array_equal(getattr(after, name), getattr(before, name))
 
 
-def test_results_of_another_shape_are_refused(tiny_store_root: Path, cpu_checkpoint: Checkpoint) -> None:
+def test_results_of_another_shape_are_refused(tiny_store_root: Path, cpu_checkpoint: TorchScriptEngine) -> None:
     packed = pack_activities(cpu_checkpoint.run(images(2)))
     for card, rows in [(cpu_checkpoint.card, 3), (card_of(tiny_store_root, "tiny-events"), 2)]:
         with pytest.raises(BadRequest, match="shapes"):

@@ -14,29 +14,29 @@ import torch
 from contract.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from contract.store import Store
 from service.engine.interface import Activity, EventSample, ImageSample, Sample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.inference.admission import Admission
 from service.inference.batcher import Batcher, BatchReport
-from service.inference.device_thread import Device
-from service.inference.pending import Answer
+from service.inference.device_thread import DeviceThread
+from service.inference.pending import Result
 from service.telemetry.energy_meter import EnergyMeter
 from tests.service.troubled import ROOM, SLOW, add_troubled
 from tests.tiny import moving_bar
 
 
 @pytest.fixture(scope="module")
-def load(tiny_store_root: Path) -> Callable[[str], Checkpoint]:
+def load(tiny_store_root: Path) -> Callable[[str], TorchScriptEngine]:
     store = Store(tiny_store_root)
-    return lambda name: Checkpoint.load(store.checkpoint_path(name, 1), torch.device("cpu"))
+    return lambda name: TorchScriptEngine.load(store.checkpoint_path(name, 1), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def images(load: Callable[[str], Checkpoint]) -> Checkpoint:
+def images(load: Callable[[str], TorchScriptEngine]) -> TorchScriptEngine:
     return load("tiny-image")
 
 
 @pytest.fixture(scope="module")
-def events(load: Callable[[str], Checkpoint]) -> Checkpoint:
+def events(load: Callable[[str], TorchScriptEngine]) -> TorchScriptEngine:
     return load("tiny-events")
 
 
@@ -58,14 +58,14 @@ def assert_same(found: Sequence[Activity], expected: Sequence[Activity]) -> None
         assert one.input == other.input
 
 
-def alone(checkpoint: Checkpoint, samples: Sequence[Sample]) -> list[Activity]:
-    return [checkpoint.run([sample])[0] for sample in samples]
+def alone(engine: TorchScriptEngine, samples: Sequence[Sample]) -> list[Activity]:
+    return [engine.run([sample])[0] for sample in samples]
 
 
 def batcher(*, max_queue_size: int = 64, meter: EnergyMeter | None = None, **changes: Any) -> Batcher:
     settings = {"max_batch_size": 8, "max_batch_wait_ms": 0.0, "max_batch_cost": 10**9}
     admission = Admission(max_requests=max_queue_size, max_bytes=10**9)
-    return Batcher(Device(meter=meter), admission, **(settings | changes))
+    return Batcher(DeviceThread(meter=meter), admission, **(settings | changes))
 
 
 @asynccontextmanager
@@ -77,32 +77,32 @@ async def running(batcher: Batcher) -> AsyncIterator[Batcher]:
         await batcher.stop()
 
 
-async def queued(batcher: Batcher, *requests: tuple[Checkpoint, Sequence[Sample]]) -> list[asyncio.Task[Answer]]:
+async def queued(batcher: Batcher, *requests: tuple[TorchScriptEngine, Sequence[Sample]]) -> list[asyncio.Task[Result]]:
     """Submit to a batcher that has not started, so that what runs together is certain."""
-    tasks = [asyncio.create_task(batcher.submit(checkpoint, samples)) for checkpoint, samples in requests]
+    tasks = [asyncio.create_task(batcher.submit(engine, samples)) for engine, samples in requests]
     await asyncio.sleep(0)
     return tasks
 
 
 async def test_what_waits_runs_together_and_gives_each_what_it_gets_alone(
-    images: Checkpoint, events: Checkpoint
+    images: TorchScriptEngine, events: TorchScriptEngine
 ) -> None:
-    for checkpoint, sample in ((images, image), (events, recording)):
+    for engine, sample in ((images, image), (events, recording)):
         reports: list[BatchReport] = []
         waiting = batcher(on_batch=reports.append)
         requests: list[list[Sample]] = [[sample(0)], [sample(1), sample(2), sample(3)], [sample(4)], [sample(0)]]
-        tasks = await queued(waiting, *((checkpoint, samples) for samples in requests))
+        tasks = await queued(waiting, *((engine, samples) for samples in requests))
         assert waiting.depth == 4
         async with running(waiting):
             answers = await asyncio.gather(*tasks)
         assert [(report.rows, report.requests) for report in reports] == [(6, 4)]
         assert {answer.batch_size for answer in answers} == {6}
         for answer, samples in zip(answers, requests, strict=True):
-            assert_same(answer.activities, alone(checkpoint, samples))
+            assert_same(answer.activities, alone(engine, samples))
         assert waiting.depth == 0
 
 
-async def test_a_request_larger_than_a_batch_is_split(images: Checkpoint) -> None:
+async def test_a_request_larger_than_a_batch_is_split(images: TorchScriptEngine) -> None:
     reports: list[BatchReport] = []
     waiting = batcher(max_batch_size=4, on_batch=reports.append)
     samples: list[Sample] = [image(seed) for seed in range(10)]
@@ -117,7 +117,7 @@ async def test_a_request_larger_than_a_batch_is_split(images: Checkpoint) -> Non
     assert (await large).compute_ms == pytest.approx(sum(report.compute_seconds for report in reports) * 1000)
 
 
-async def test_the_cost_of_the_input_bounds_a_batch(images: Checkpoint) -> None:
+async def test_the_cost_of_the_input_bounds_a_batch(images: TorchScriptEngine) -> None:
     for cost, expected in ((3 * 4 * 64, [3, 2]), (4 * 4 * 64 - 1, [3, 2]), (1, [1, 1, 1, 1, 1])):
         reports: list[BatchReport] = []
         waiting = batcher(max_batch_cost=cost, on_batch=reports.append)
@@ -127,7 +127,9 @@ async def test_the_cost_of_the_input_bounds_a_batch(images: Checkpoint) -> None:
         assert [report.rows for report in reports] == expected
 
 
-async def test_the_oldest_request_runs_first_whatever_its_model(images: Checkpoint, events: Checkpoint) -> None:
+async def test_the_oldest_request_runs_first_whatever_its_model(
+    images: TorchScriptEngine, events: TorchScriptEngine
+) -> None:
     reports: list[BatchReport] = []
     waiting = batcher(max_batch_size=2, on_batch=reports.append)
     a, b = (images, [image(0)]), (events, [recording(0)])
@@ -139,7 +141,7 @@ async def test_the_oldest_request_runs_first_whatever_its_model(images: Checkpoi
 
 
 async def test_two_loaded_copies_of_one_model_do_not_share_a_batch(
-    images: Checkpoint, load: Callable[[str], Checkpoint]
+    images: TorchScriptEngine, load: Callable[[str], TorchScriptEngine]
 ) -> None:
     reports: list[BatchReport] = []
     waiting = batcher(on_batch=reports.append)
@@ -149,7 +151,7 @@ async def test_two_loaded_copies_of_one_model_do_not_share_a_batch(
     assert [report.rows for report in reports] == [1, 1]
 
 
-async def test_a_full_queue_refuses_at_once_and_serves_those_who_wait(images: Checkpoint) -> None:
+async def test_a_full_queue_refuses_at_once_and_serves_those_who_wait(images: TorchScriptEngine) -> None:
     waiting = batcher(max_queue_size=3)
     tasks = await queued(waiting, *((images, [image(seed), image(seed)]) for seed in range(3)))
     with pytest.raises(Overloaded, match="3 requests are waiting"):
@@ -162,7 +164,7 @@ async def test_a_full_queue_refuses_at_once_and_serves_those_who_wait(images: Ch
 
 
 async def test_a_failing_sample_fails_its_own_request_and_no_other(
-    images: Checkpoint, events: Checkpoint, caplog: pytest.LogCaptureFixture
+    images: TorchScriptEngine, events: TorchScriptEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     reports: list[BatchReport] = []
     waiting = batcher(max_batch_size=4, on_batch=reports.append)
@@ -191,7 +193,7 @@ async def test_a_failing_sample_fails_its_own_request_and_no_other(
 
 
 async def test_batches_stay_as_small_as_the_memory_asks(store_root: Path) -> None:
-    troubled = Checkpoint.load(add_troubled(store_root), torch.device("cpu"))
+    troubled = TorchScriptEngine.load(add_troubled(store_root), torch.device("cpu"))
     reports: list[BatchReport] = []
     waiting = batcher(max_batch_size=2 * ROOM, on_batch=reports.append)
     tasks = await queued(waiting, *((troubled, [image(seed)]) for seed in range(4 * ROOM)))
@@ -202,14 +204,14 @@ async def test_batches_stay_as_small_as_the_memory_asks(store_root: Path) -> Non
     assert {(await task).batch_size for task in tasks} == {ROOM}
 
 
-async def test_a_request_whose_time_is_over_is_not_taken_however_late_its_timer_is(images: Checkpoint) -> None:
+async def test_a_request_whose_time_is_over_is_not_taken_however_late_its_timer_is(images: TorchScriptEngine) -> None:
     reports: list[BatchReport] = []
     entrance = Admission(max_requests=8, max_bytes=10**6)
     waiting = Batcher(
-        Device(), entrance, max_batch_size=8, max_batch_wait_ms=0.0, max_batch_cost=10**9, on_batch=reports.append
+        DeviceThread(), entrance, max_batch_size=8, max_batch_wait_ms=0.0, max_batch_cost=10**9, on_batch=reports.append
     )
 
-    async def ask(seconds: float) -> Answer:
+    async def ask(seconds: float) -> Result:
         async with entrance.request(seconds=seconds) as ticket:
             return await waiting.submit(images, [image(0), image(1)], ticket)
 
@@ -228,7 +230,7 @@ async def test_a_request_whose_time_is_over_is_not_taken_however_late_its_timer_
     assert (entrance.bytes, entrance.requests) == (0, 0)
 
 
-async def test_a_caller_who_leaves_frees_the_queue_and_harms_nobody(images: Checkpoint) -> None:
+async def test_a_caller_who_leaves_frees_the_queue_and_harms_nobody(images: TorchScriptEngine) -> None:
     reports: list[BatchReport] = []
     waiting = batcher(on_batch=reports.append)
     tasks = await queued(waiting, *((images, [image(seed)]) for seed in range(3)))
@@ -242,7 +244,7 @@ async def test_a_caller_who_leaves_frees_the_queue_and_harms_nobody(images: Chec
     assert [report.rows for report in reports] == [2]
 
 
-async def test_a_caller_who_leaves_while_the_batch_runs_harms_nobody(images: Checkpoint) -> None:
+async def test_a_caller_who_leaves_while_the_batch_runs_harms_nobody(images: TorchScriptEngine) -> None:
     many: list[Sample] = [image(seed) for seed in range(2000)]
     waiting = batcher(max_batch_size=5000)
     leaving, staying = await queued(waiting, (images, many), (images, [image(1)]))
@@ -257,7 +259,7 @@ async def test_a_caller_who_leaves_while_the_batch_runs_harms_nobody(images: Che
         assert len((await waiting.submit(images, [image(2)])).activities) == 1
 
 
-async def test_stopping_finishes_what_is_queued_and_takes_no_more(images: Checkpoint) -> None:
+async def test_stopping_finishes_what_is_queued_and_takes_no_more(images: TorchScriptEngine) -> None:
     waiting = batcher(max_batch_size=1, max_batch_wait_ms=60_000)
     tasks = await queued(waiting, *((images, [image(seed)]) for seed in range(5)))
     await waiting.start()
@@ -270,7 +272,7 @@ async def test_stopping_finishes_what_is_queued_and_takes_no_more(images: Checkp
 
 
 async def test_stopping_does_not_wait_for_a_stuck_device_for_longer_than_it_is_told(store_root: Path) -> None:
-    troubled = Checkpoint.load(add_troubled(store_root), torch.device("cpu"))
+    troubled = TorchScriptEngine.load(add_troubled(store_root), torch.device("cpu"))
     waiting = batcher(max_batch_size=1)
     stuck, behind = await queued(waiting, (troubled, [ImageSample(image(0).pixels, SLOW)]), (troubled, [image(1)]))
     await waiting.start()
@@ -283,14 +285,14 @@ async def test_stopping_does_not_wait_for_a_stuck_device_for_longer_than_it_is_t
     waiting._device.stop(wait=True)
 
 
-async def test_an_idle_batcher_stops(images: Checkpoint) -> None:
+async def test_an_idle_batcher_stops(images: TorchScriptEngine) -> None:
     waiting = batcher()
     await waiting.start()
     await asyncio.sleep(0)
     await asyncio.wait_for(waiting.stop(), 5)
 
 
-async def test_a_batch_waits_to_fill_only_as_long_as_allowed(images: Checkpoint) -> None:
+async def test_a_batch_waits_to_fill_only_as_long_as_allowed(images: TorchScriptEngine) -> None:
     async with running(batcher(max_batch_wait_ms=1000.0)) as waiting:
         first = asyncio.create_task(waiting.submit(images, [image(0)]))
         await asyncio.sleep(0.05)
@@ -301,14 +303,14 @@ async def test_a_batch_waits_to_fill_only_as_long_as_allowed(images: Checkpoint)
     assert answers[1].queue_ms <= answers[0].queue_ms - 40
 
 
-async def test_a_full_batch_does_not_wait(images: Checkpoint) -> None:
+async def test_a_full_batch_does_not_wait(images: TorchScriptEngine) -> None:
     async with running(batcher(max_batch_size=2, max_batch_wait_ms=60_000.0)) as waiting:
         tasks = [asyncio.create_task(waiting.submit(images, [image(seed)])) for seed in range(2)]
         answers = await asyncio.wait_for(asyncio.gather(*tasks), 10)
     assert [answer.batch_size for answer in answers] == [2, 2]
 
 
-async def test_times_are_split_into_waiting_and_computing(images: Checkpoint) -> None:
+async def test_times_are_split_into_waiting_and_computing(images: TorchScriptEngine) -> None:
     reports: list[BatchReport] = []
     waiting = batcher(max_batch_size=1, on_batch=reports.append)
     tasks = await queued(waiting, (images, [image(0)]), (images, [image(1)]))
@@ -334,7 +336,7 @@ class Steady:
         return self.total
 
 
-async def test_measured_energy_is_shared_by_the_rows_of_a_batch(images: Checkpoint) -> None:
+async def test_measured_energy_is_shared_by_the_rows_of_a_batch(images: TorchScriptEngine) -> None:
     reports: list[BatchReport] = []
     waiting = batcher(max_batch_size=4, meter=Steady(2.0), on_batch=reports.append)
     tasks = await queued(waiting, (images, [image(0)]), (images, [image(seed) for seed in range(4)]))
@@ -345,14 +347,14 @@ async def test_measured_energy_is_shared_by_the_rows_of_a_batch(images: Checkpoi
     assert [report.joules for report in reports] == [2.0, 2.0]
 
 
-async def test_energy_that_was_not_counted_is_absent_and_not_zero(images: Checkpoint) -> None:
+async def test_energy_that_was_not_counted_is_absent_and_not_zero(images: TorchScriptEngine) -> None:
     for meter in (None, Steady(0.0)):
         async with running(batcher(meter=meter)) as waiting:
             assert (await waiting.submit(images, [image(0)])).measured_mj == [None]
 
 
 async def test_a_report_that_fails_does_not_stop_the_device(
-    images: Checkpoint, caplog: pytest.LogCaptureFixture
+    images: TorchScriptEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(report: BatchReport) -> None:
         raise RuntimeError("no room for metrics")
@@ -363,12 +365,12 @@ async def test_a_report_that_fails_does_not_stop_the_device(
     assert "no room for metrics" in caplog.text
 
 
-async def test_a_request_without_samples_is_refused(images: Checkpoint) -> None:
+async def test_a_request_without_samples_is_refused(images: TorchScriptEngine) -> None:
     with pytest.raises(ValueError, match="at least one sample"):
         await batcher().submit(images, [])
 
 
-async def test_the_event_loop_stays_free_while_the_device_computes(images: Checkpoint) -> None:
+async def test_the_event_loop_stays_free_while_the_device_computes(images: TorchScriptEngine) -> None:
     many: list[Sample] = [image(seed) for seed in range(3000)]
     async with running(batcher(max_batch_size=5000)) as waiting:
         task = asyncio.create_task(waiting.submit(images, many))

@@ -12,11 +12,11 @@ from PIL import Image
 from contract.card import Card
 from contract.errors import ImageTooLarge, InvalidEvents, InvalidImage, ServiceError, TooManyEvents, WrongInputKind
 from service.engine.interface import EventSample, ImageSample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.inference.bodies import EventColumns, EventsInput, ImageInput, PixelsInput, RecordingInput
-from service.inference.decode import Decoded, File, Given, Options, decode, decode_all, is_quick
+from service.inference.decode import Decoded, DecodeOptions, File, RawInput, decode, decode_all, is_quick
 
-OPTIONS = Options(max_image_pixels=10_000, max_events=1000, seed=7)
+OPTIONS = DecodeOptions(max_image_pixels=10_000, max_events=1000, seed=7)
 PLANE = np.arange(64, dtype=np.uint8).reshape(8, 8)
 CSV = b"t,x,y,p\n100,1,2,1\n1100,3,4,0\n5099,5,6,1\n5100,7,7,1\n"
 NMNIST = bytes([1, 2, 0x80, 0, 100]) + bytes([3, 4, 0, 1, 0])
@@ -35,7 +35,7 @@ def base64_of(data: bytes) -> str:
 @pytest.fixture(scope="session")
 def card_of(tiny_store_root: Path) -> Callable[[str], Card]:
     def card(name: str) -> Card:
-        return Checkpoint.load(tiny_store_root / name / "1" / "model.pt", torch.device("cpu")).card
+        return TorchScriptEngine.load(tiny_store_root / name / "1" / "model.pt", torch.device("cpu")).card
 
     return card
 
@@ -64,7 +64,7 @@ def events_of(decoded: Decoded) -> Any:
     "given",
     [File(png()), File(png(), "image"), ImageInput(image=base64_of(png())), PixelsInput(pixels=PLANE.tolist())],
 )
-def test_one_image_is_the_same_sample_however_it_comes(given: Given, image_card: Card) -> None:
+def test_one_image_is_the_same_sample_however_it_comes(given: RawInput, image_card: Card) -> None:
     decoded = decode(given, image_card, OPTIONS)
     np.testing.assert_array_equal(pixels_of(decoded), PLANE[None])
     assert decoded.preprocessing is None
@@ -94,7 +94,7 @@ def test_an_inputs_own_seed_comes_before_the_requests(image_card: Card) -> None:
         EventsInput(events=EventColumns(t=[100, 1100, 5099, 5100], x=[1, 3, 5, 7], y=[2, 4, 6, 7], p=[1, 0, 1, 1])),
     ],
 )
-def test_one_recording_is_the_same_sample_however_it_comes(given: Given, event_card: Card) -> None:
+def test_one_recording_is_the_same_sample_however_it_comes(given: RawInput, event_card: Card) -> None:
     decoded = decode(given, event_card, OPTIONS)
     expected = [[100, 1, 2, 1], [1100, 3, 4, 0], [5099, 5, 6, 1], [5100, 7, 7, 1]]
     np.testing.assert_array_equal(events_of(decoded), expected)
@@ -110,7 +110,7 @@ def test_bins_of_the_recordings_own_length_use_every_event(event_card: Card) -> 
 
 def test_a_file_without_a_header_is_known_by_its_name_or_by_the_format_asked_for(event_card: Card) -> None:
     named = decode(File(NMNIST, name="five.bin"), event_card, OPTIONS)
-    asked = decode(File(NMNIST), event_card, Options(10, 1000, format="nmnist"))
+    asked = decode(File(NMNIST), event_card, DecodeOptions(10, 1000, format="nmnist"))
     np.testing.assert_array_equal(events_of(named), [[100, 1, 2, 1], [256, 3, 4, 0]])
     np.testing.assert_array_equal(events_of(asked), events_of(named))
     with pytest.raises(InvalidEvents):
@@ -122,8 +122,8 @@ def test_an_event_outside_the_sensor_is_named(event_card: Card) -> None:
         decode(File(b"t,x,y,p\n1,7,7,1\n2,8,7,1\n3,9,9,1\n"), event_card, OPTIONS)
 
 
-IMAGES: list[Given] = [File(png()), File(png(), "image"), ImageInput(image=""), PixelsInput(pixels=[])]
-RECORDINGS: list[Given] = [
+IMAGES: list[RawInput] = [File(png()), File(png(), "image"), ImageInput(image=""), PixelsInput(pixels=[])]
+RECORDINGS: list[RawInput] = [
     File(CSV),
     File(NMNIST, name="a.bin"),
     File(NMNIST, "recording"),
@@ -134,13 +134,13 @@ RECORDINGS: list[Given] = [
 
 
 @pytest.mark.parametrize("given", IMAGES)
-def test_an_image_is_the_wrong_kind_for_an_event_model(given: Given, event_card: Card) -> None:
+def test_an_image_is_the_wrong_kind_for_an_event_model(given: RawInput, event_card: Card) -> None:
     with pytest.raises(WrongInputKind, match="takes event recordings"):
         decode(given, event_card, OPTIONS)
 
 
 @pytest.mark.parametrize("given", RECORDINGS)
-def test_a_recording_is_the_wrong_kind_for_an_image_model(given: Given, image_card: Card) -> None:
+def test_a_recording_is_the_wrong_kind_for_an_image_model(given: RawInput, image_card: Card) -> None:
     with pytest.raises(WrongInputKind, match="takes images"):
         decode(given, image_card, OPTIONS)
 
@@ -173,7 +173,7 @@ def test_lists_that_are_no_events_are_refused(columns: dict[str, Any], event_car
 
 
 def test_the_limits_hold_for_every_form(image_card: Card, event_card: Card) -> None:
-    limits = Options(max_image_pixels=63, max_events=3)
+    limits = DecodeOptions(max_image_pixels=63, max_events=3)
     for image in (File(png()), ImageInput(image=base64_of(png())), PixelsInput(pixels=PLANE.tolist())):
         with pytest.raises(ImageTooLarge):
             decode(image, image_card, limits)

@@ -10,22 +10,22 @@ import torch
 
 from contract.errors import ModelError, ServiceError
 from service.engine.interface import ImageSample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.inference import device_thread as device_module
-from service.inference.device_thread import Device, Outcome, is_out_of_memory
+from service.inference.device_thread import DeviceThread, Outcome, is_out_of_memory
 from tests.service.troubled import NOT_A_NUMBER, RAISES, ROOM, TOO_LARGE, add_troubled
 
 Samples = list[ImageSample]
 
 
 @pytest.fixture
-def troubled(store_root: Path) -> Checkpoint:
-    return Checkpoint.load(add_troubled(store_root), torch.device("cpu"))
+def troubled(store_root: Path) -> TorchScriptEngine:
+    return TorchScriptEngine.load(add_troubled(store_root), torch.device("cpu"))
 
 
 @pytest.fixture
-def device() -> Iterator[Device]:
-    made = Device()
+def device() -> Iterator[DeviceThread]:
+    made = DeviceThread()
     yield made
     made.stop(wait=True)
 
@@ -34,16 +34,16 @@ def samples(*seeds: int) -> Samples:
     return [ImageSample(np.full((1, 8, 8), 120, dtype=np.uint8), seed) for seed in seeds]
 
 
-def assert_same_as_alone(checkpoint: Checkpoint, given: Samples, found: list[Outcome]) -> None:
+def assert_same_as_alone(engine: TorchScriptEngine, given: Samples, found: list[Outcome]) -> None:
     assert len(found) == len(given)
     for sample, outcome in zip(given, found, strict=True):
         if outcome.error is None:
             assert outcome.activity is not None
-            np.testing.assert_array_equal(outcome.activity.scores, checkpoint.run([sample])[0].scores)
+            np.testing.assert_array_equal(outcome.activity.scores, engine.run([sample])[0].scores)
 
 
 @pytest.mark.parametrize("seed", [RAISES, NOT_A_NUMBER])
-async def test_a_bad_sample_fails_alone(device: Device, troubled: Checkpoint, seed: int) -> None:
+async def test_a_bad_sample_fails_alone(device: DeviceThread, troubled: TorchScriptEngine, seed: int) -> None:
     given = samples(1, seed, 2)
     found = await device.run(troubled, given)
     assert [outcome.error is None for outcome in found] == [True, False, True]
@@ -53,14 +53,16 @@ async def test_a_bad_sample_fails_alone(device: Device, troubled: Checkpoint, se
     assert device.most_rows(troubled) is None
 
 
-async def test_a_batch_that_works_runs_once(device: Device, troubled: Checkpoint) -> None:
+async def test_a_batch_that_works_runs_once(device: DeviceThread, troubled: TorchScriptEngine) -> None:
     found = await device.run(troubled, samples(1, 2, 3))
     assert len({outcome.run for outcome in found}) == 1
     assert found[0].run is not None
     assert found[0].run.rows == 3
 
 
-async def test_a_batch_that_does_not_fit_is_halved_until_it_does(device: Device, troubled: Checkpoint) -> None:
+async def test_a_batch_that_does_not_fit_is_halved_until_it_does(
+    device: DeviceThread, troubled: TorchScriptEngine
+) -> None:
     given = samples(*range(4 * ROOM + 1))
     found = await device.run(troubled, given)
     assert all(outcome.error is None for outcome in found)
@@ -70,14 +72,16 @@ async def test_a_batch_that_does_not_fit_is_halved_until_it_does(device: Device,
 
 
 async def test_the_size_that_fitted_is_forgotten_after_a_while(
-    device: Device, troubled: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    device: DeviceThread, troubled: TorchScriptEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device_module, "REMEMBER_S", 0.0)
     await device.run(troubled, samples(*range(ROOM + 1)))
     assert device.most_rows(troubled) is None
 
 
-async def test_a_sample_that_does_not_fit_alone_says_so_and_fails_alone(device: Device, troubled: Checkpoint) -> None:
+async def test_a_sample_that_does_not_fit_alone_says_so_and_fails_alone(
+    device: DeviceThread, troubled: TorchScriptEngine
+) -> None:
     given = samples(1, TOO_LARGE)
     found = await device.run(troubled, given)
     assert_same_as_alone(troubled, given, found)
@@ -97,7 +101,7 @@ def test_want_of_memory_is_told_from_other_failures() -> None:
 
 
 async def test_the_devices_thread_uses_the_threads_it_was_given() -> None:
-    device = Device(threads=2)
+    device = DeviceThread(threads=2)
     loop = asyncio.get_running_loop()
     assert await loop.run_in_executor(device._thread, torch.get_num_threads) == 2
     device.stop(wait=True)

@@ -8,27 +8,27 @@ import torch
 from contract.card import Card
 from contract.energy import PROFILES
 from service.engine.interface import Activity, ImageSample
-from service.engine.torchscript import Checkpoint
+from service.engine.torchscript import TorchScriptEngine
 from service.inference.bodies import Detail, Prediction
-from service.inference.prediction import prediction
+from service.inference.prediction import build_prediction
 
 CMOS = PROFILES["cmos-45nm"]
 Predict = Callable[..., Prediction]
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tiny_store_root: Path) -> Checkpoint:
-    return Checkpoint.load(tiny_store_root / "tiny-image" / "1" / "model.pt", torch.device("cpu"))
+def engine(tiny_store_root: Path) -> TorchScriptEngine:
+    return TorchScriptEngine.load(tiny_store_root / "tiny-image" / "1" / "model.pt", torch.device("cpu"))
 
 
 def predict(activity: Activity, card: Card, detail: Detail = "summary", top_k: int = 3) -> Prediction:
-    return prediction(0, activity, card, None, detail=detail, top_k=top_k, profile=CMOS, measured_mj=None)
+    return build_prediction(0, activity, card, None, detail=detail, top_k=top_k, profile=CMOS, measured_mj=None)
 
 
 @pytest.fixture
-def activity(checkpoint: Checkpoint) -> Activity:
+def activity(engine: TorchScriptEngine) -> Activity:
     pixels = np.random.default_rng(1).integers(0, 256, (1, 8, 8), dtype=np.uint8)
-    return checkpoint.run([ImageSample(pixels, seed=3)])[0]
+    return engine.run([ImageSample(pixels, seed=3)])[0]
 
 
 def votes(activity: Activity, scores: list[list[int]]) -> Activity:
@@ -37,21 +37,21 @@ def votes(activity: Activity, scores: list[list[int]]) -> Activity:
     return Activity(made, activity.spikes, activity.synops, activity.input)
 
 
-def test_a_score_is_votes_over_time_steps_times_voters(checkpoint: Checkpoint, activity: Activity) -> None:
-    card = checkpoint.card
+def test_a_score_is_votes_over_time_steps_times_voters(engine: TorchScriptEngine, activity: Activity) -> None:
+    card = engine.card
     assert (card.timesteps, card.voters) == (4, 2)
     answer = predict(votes(activity, [[0, 1, 2], [0, 1, 2], [0, 0, 2], [0, 1, 1]]), card)
     assert [(each["class_id"], each["score"]) for each in answer["top_k"]] == [(2, 7 / 8), (1, 3 / 8), (0, 0.0)]
     assert (answer["class_id"], answer["label"], answer["score"]) == (2, "2", 7 / 8)
 
 
-def test_of_equal_scores_the_lower_class_comes_first(checkpoint: Checkpoint, activity: Activity) -> None:
-    answer = predict(votes(activity, [[0, 1, 0, 2, 2]]), checkpoint.card, top_k=10)
+def test_of_equal_scores_the_lower_class_comes_first(engine: TorchScriptEngine, activity: Activity) -> None:
+    answer = predict(votes(activity, [[0, 1, 0, 2, 2]]), engine.card, top_k=10)
     assert [each["class_id"] for each in answer["top_k"]] == [3, 4, 1, 0, 2, 5, 6, 7, 8, 9]
 
 
-def test_spikes_are_the_networks_own_and_add_up(checkpoint: Checkpoint, activity: Activity) -> None:
-    card = checkpoint.card
+def test_spikes_are_the_networks_own_and_add_up(engine: TorchScriptEngine, activity: Activity) -> None:
+    card = engine.card
     layers = predict(activity, card, "layers")["spikes"]
     steps = predict(activity, card, "timesteps")["spikes"]
     assert activity.spikes.sum() > 0
@@ -65,15 +65,15 @@ def test_spikes_are_the_networks_own_and_add_up(checkpoint: Checkpoint, activity
         assert each["firing_rate"] == column.sum() / (layer.neurons * card.timesteps)
 
 
-def test_operations_of_each_layer_are_summed_over_time(checkpoint: Checkpoint, activity: Activity) -> None:
-    energy = predict(activity, checkpoint.card)["energy"]
+def test_operations_of_each_layer_are_summed_over_time(engine: TorchScriptEngine, activity: Activity) -> None:
+    energy = predict(activity, engine.card)["energy"]
     assert [each["accumulates"] for each in energy["layers"]] == activity.synops.sum(axis=0).tolist()
     assert energy["estimate_nj"] == pytest.approx(activity.synops.sum() * 0.9 / 1000)
     assert (energy["profile"], energy["measured_mj"]) == ("cmos-45nm", None)
 
 
-def test_a_time_step_tells_its_own_votes_alone(checkpoint: Checkpoint, activity: Activity) -> None:
-    answer = predict(votes(activity, [[0, 2, 1], [1, 0, 1], [0, 0, 0], [0, 0, 2]]), checkpoint.card, "timesteps")
+def test_a_time_step_tells_its_own_votes_alone(engine: TorchScriptEngine, activity: Activity) -> None:
+    answer = predict(votes(activity, [[0, 2, 1], [1, 0, 1], [0, 0, 0], [0, 0, 2]]), engine.card, "timesteps")
     assert [(each["step"], each["class_id"], each["score"]) for each in answer["timesteps"]] == [
         (0, 1, 1.0),
         (1, 0, 0.5),
@@ -90,9 +90,9 @@ def test_a_time_step_tells_its_own_votes_alone(checkpoint: Checkpoint, activity:
     [("summary", set(), set()), ("layers", set(), {"layers"}), ("timesteps", {"timesteps"}, {"timesteps"})],
 )
 def test_a_detail_adds_its_fields_and_no_others(
-    checkpoint: Checkpoint, activity: Activity, detail: Detail, top: set[str], spikes: set[str]
+    engine: TorchScriptEngine, activity: Activity, detail: Detail, top: set[str], spikes: set[str]
 ) -> None:
-    body = predict(activity, checkpoint.card, detail)
+    body = predict(activity, engine.card, detail)
     always = {"index", "class_id", "label", "score", "top_k", "preprocessing", "spikes", "energy"}
     assert set(body) == always | top
     assert set(body["spikes"]) == {"total", "input", "per_neuron_per_step"} | spikes

@@ -77,7 +77,7 @@ async def test_without_a_loaded_model_there_is_nothing_to_try(store: Path) -> No
     async with running(store) as app:
         for name in parts(app).registry.names():
             for version in parts(app).registry.versions(name):
-                version.checkpoint = None
+                version.engine = None
         assert (await Exchange(app, READY, method="GET").answer())[0] == 200
         assert rows_run(app) == 0
 

@@ -73,8 +73,8 @@ async def test_preloading_everything_loads_the_default_of_each_model(store_root:
         assert states(registry, "tiny-image") == {1: "ready", 2: "available"}
         version = await registry.get("tiny-image", None, timeout=0)
         assert version.number == 1
-        assert version.checkpoint is not None
-        assert version.checkpoint.card.name == "tiny-image"
+        assert version.engine is not None
+        assert version.engine.card.name == "tiny-image"
 
 
 async def test_preloading_by_name_and_version_loads_only_these(store_root: Path) -> None:
@@ -139,7 +139,7 @@ async def test_an_available_version_is_loaded_once_for_all_who_ask(
     async with running(store_root) as registry:
         versions = await asyncio.gather(*(registry.get("tiny-image", 2, timeout=20) for _ in range(8)))
         assert len(set(versions)) == 1
-        assert versions[0].checkpoint is not None
+        assert versions[0].engine is not None
     assert [record.getMessage() for record in caplog.records].count("tiny-image/2 is ready") == 1
 
 
@@ -327,13 +327,13 @@ async def test_unloading_frees_a_version_and_spares_who_holds_it(store_root: Pat
         await until(lambda: registry.ready)
         held = await registry.get("tiny-image", 2, timeout=0)
         assert (await registry.unload("tiny-image", 2)).state == "available"
-        assert held.checkpoint is not None
+        assert held.engine is not None
         await asyncio.sleep(3 * POLL_SECONDS)
         version = registry.version("tiny-image", 2)
         assert version.state == "available"
-        assert version.checkpoint is None
+        assert version.engine is None
         assert version.card == held.card
-        assert (await registry.get("tiny-image", 2, timeout=20)).checkpoint is not held.checkpoint
+        assert (await registry.get("tiny-image", 2, timeout=20)).engine is not held.engine
         with pytest.raises(VersionInUse):
             await registry.unload("tiny-image", 1)
         with pytest.raises(VersionNotFound):
@@ -345,15 +345,15 @@ async def test_unloading_waits_for_a_load_under_way(store_root: Path) -> None:
         loading = asyncio.create_task(registry.load("tiny-image", 2))
         await until(lambda: registry.version("tiny-image", 2).state == "loading")
         assert (await registry.unload("tiny-image", 2)).state == "available"
-        assert (await loading).checkpoint is not None
-        assert registry.version("tiny-image", 2).checkpoint is None
+        assert (await loading).engine is not None
+        assert registry.version("tiny-image", 2).engine is None
 
 
 async def test_deleting_removes_a_version_and_spares_who_holds_it(store_root: Path) -> None:
     async with running(store_root, "*", poll_seconds=NEVER) as registry:
         held = await registry.get("tiny-image", 2, timeout=20)
         await registry.delete("tiny-image", 2)
-        assert held.checkpoint is not None
+        assert held.engine is not None
         assert states(registry, "tiny-image").keys() == {1}
         assert Store(store_root).versions("tiny-image") == [1]
         with pytest.raises(VersionNotFound):

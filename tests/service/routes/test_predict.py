@@ -45,9 +45,9 @@ async def raw(client: Client, path: str, data: bytes, kind: str, **query: Any) -
 async def test_an_answer_says_what_the_checkpoint_did(client: Client) -> None:
     answer = await raw(client, IMAGE, encoded(), "image/png", seed=5, top_k=2, detail="layers")
     version = await client.runtime.registry.get("tiny-image", None, timeout=10)
-    assert version.checkpoint is not None
-    card = version.checkpoint.card
-    [activity] = version.checkpoint.run([ImageSample(PLANE[None], seed=5)])
+    assert version.engine is not None
+    card = version.engine.card
+    [activity] = version.engine.run([ImageSample(PLANE[None], seed=5)])
     scores = activity.scores.sum(axis=0) / (card.timesteps * card.voters)
     best = np.argsort(-scores, kind="stable")[:2].tolist()
     [prediction] = answer["predictions"]
@@ -92,8 +92,8 @@ async def test_the_same_recording_gets_the_same_answer_in_every_body(client: Cli
         "span_us": int(BAR[-1, 0] - BAR[0, 0]),
     }
     version = await client.runtime.registry.get("tiny-events", None, timeout=10)
-    assert version.checkpoint is not None
-    [activity] = version.checkpoint.run([EventSample(BAR)])
+    assert version.engine is not None
+    [activity] = version.engine.run([EventSample(BAR)])
     assert prediction["spikes"]["total"] == activity.spikes.sum()
 
 
