@@ -27,7 +27,7 @@ from contract.names import check_preload
 from contract.store import Change, Store, StoreError
 from service.engine.interface import CheckpointError
 from service.engine.torchscript import TorchScriptEngine
-from service.models.version import Model, Snapshot, State, Version, fingerprint, scan
+from service.models.version import Loaded, Model, Snapshot, State, Version, fingerprint, scan
 
 __all__ = ["Registry", "State", "Version"]
 
@@ -141,15 +141,15 @@ class Registry:
         """The version that answers when none is asked for, None where every version failed; `ModelNotFound`."""
         return self._model(name).default
 
-    async def get(self, name: str, number: int | None, *, timeout: float) -> Version:
-        """A loaded version, the default one for `number` None; loads it on demand within `timeout` seconds.
+    async def get(self, name: str, number: int | None, *, timeout: float) -> Loaded:
+        """A loaded version with its engine, the default one for `number` None; loaded on demand in `timeout` seconds.
 
         Raises `ModelNotFound`, `VersionNotFound`, `ModelFailedToLoad`, or `Unavailable` past the timeout.
         """
         model = self._models.get(name)
         version = model and model.versions.get((model.default or 0) if number is None else number)
-        if version and version.state == "ready":
-            return version
+        if version and version.engine:
+            return Loaded(version, version.engine)
         try:
             async with asyncio.timeout(timeout):
                 return await self._loaded(await self._find(name, number))
@@ -161,7 +161,7 @@ class Registry:
         version = await self._find(name, number)
         if version.state == "failed":
             version.state = "available"
-        return await self._loaded(version)
+        return (await self._loaded(version)).version
 
     async def unload(self, name: str, number: int) -> Version:
         """Free a version's memory; it stays available. `VersionInUse` for the default."""
@@ -291,12 +291,12 @@ class Registry:
         if model := self._models.get(version.name):
             self._settle(model)
 
-    async def _loaded(self, version: Version) -> Version:
+    async def _loaded(self, version: Version) -> Loaded:
         if version.state in ("available", "loading"):
             await asyncio.shield(self._begin_loading(version))
-        if version.state == "failed":
+        if version.engine is None:
             raise ModelFailedToLoad(f"{version.label} failed to load: {version.error}", param="version")
-        return version
+        return Loaded(version, version.engine)
 
     async def _find(self, name: str, number: int | None) -> Version:
         """The version asked for; one that is not known is looked for in the store before it is refused."""

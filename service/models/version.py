@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from contract.card import Card, CardError, read_card
 from contract.store import Pointer, Store, StoreError
@@ -37,6 +37,13 @@ class Version:
     def created_at(self) -> datetime | None:
         """When it was trained; None where its card cannot be read."""
         return self.card.created_at if self.card else None
+
+
+class Loaded(NamedTuple):
+    """A version in memory and the engine that runs it. Whoever holds it can go on using it after an unload."""
+
+    version: Version
+    engine: TorchScriptEngine
 
 
 @dataclass

@@ -108,10 +108,8 @@ async def predict(
     """
     started = time.perf_counter()
     runtime, ticket = runtime_of(request), ticket_of(request)
-    model = await runtime.registry.get(name, query.version, timeout=ticket.remaining)
+    version, engine = await runtime.registry.get(name, query.version, timeout=ticket.remaining)
     request.state.model = name
-    engine = model.engine
-    assert engine is not None
     card = engine.card
     wanted = resolve(query, card, runtime.settings, runtime.profiles)
     decoded = await _decoded(request, card, wanted.options, runtime.settings.max_inputs)
@@ -122,7 +120,7 @@ async def predict(
     answer: PredictAnswer = {
         "id": f"pred-{new_id()}",
         "model": name,
-        "version": model.number,
+        "version": version.number,
         "predictions": told,
         "timing": {
             "queue_ms": ran.queue_ms,

@@ -20,6 +20,7 @@ from contract.errors import (
     VersionNotReady,
 )
 from contract.store import Store
+from service.engine.interface import blank_sample
 from service.models.registry import Registry
 
 POLL_SECONDS = 0.05
@@ -71,10 +72,9 @@ async def test_preloading_everything_loads_the_default_of_each_model(store_root:
         await until(lambda: registry.ready)
         assert registry.pending == []
         assert states(registry, "tiny-image") == {1: "ready", 2: "available"}
-        version = await registry.get("tiny-image", None, timeout=0)
+        version, engine = await registry.get("tiny-image", None, timeout=0)
         assert version.number == 1
-        assert version.engine is not None
-        assert version.engine.card.name == "tiny-image"
+        assert engine.card.name == "tiny-image"
 
 
 async def test_preloading_by_name_and_version_loads_only_these(store_root: Path) -> None:
@@ -137,9 +137,9 @@ async def test_an_available_version_is_loaded_once_for_all_who_ask(
 ) -> None:
     caplog.set_level(logging.INFO, logger="service.models.registry")
     async with running(store_root) as registry:
-        versions = await asyncio.gather(*(registry.get("tiny-image", 2, timeout=20) for _ in range(8)))
-        assert len(set(versions)) == 1
-        assert versions[0].engine is not None
+        versions = set(await asyncio.gather(*(registry.get("tiny-image", 2, timeout=20) for _ in range(8))))
+        assert len(versions) == 1
+        assert versions.pop().engine.card.name == "tiny-image"
     assert [record.getMessage() for record in caplog.records].count("tiny-image/2 is ready") == 1
 
 
@@ -156,7 +156,7 @@ async def test_a_caller_who_leaves_does_not_stop_the_load_of_the_others(store_ro
         staying = asyncio.create_task(registry.get("tiny-image", 2, timeout=20))
         await until(lambda: registry.version("tiny-image", 2).state == "loading")
         leaving.cancel()
-        assert (await staying).state == "ready"
+        assert (await staying).version.state == "ready"
 
 
 async def test_unknown_names_and_versions_say_what_is_near(store_root: Path) -> None:
@@ -177,9 +177,9 @@ async def test_unknown_names_and_versions_say_what_is_near(store_root: Path) -> 
 async def test_a_version_published_just_now_is_found_before_the_next_look(store_root: Path) -> None:
     async with running(store_root, poll_seconds=NEVER) as registry:
         number = Store(store_root).publish("tiny-image", copy_of(store_root, "tiny-image", 1))
-        assert (await registry.get("tiny-image", number, timeout=20)).state == "ready"
+        assert (await registry.get("tiny-image", number, timeout=20)).version.state == "ready"
         Store(store_root).publish("brand-new", copy_of(store_root, "tiny-image", 1))
-        assert (await registry.get("brand-new", None, timeout=20)).state == "ready"
+        assert (await registry.get("brand-new", None, timeout=20)).version.state == "ready"
 
 
 async def test_new_and_removed_versions_are_seen_without_a_restart(store_root: Path) -> None:
@@ -205,7 +205,7 @@ async def test_a_broken_version_fails_with_its_reason_and_harms_nothing_else(sto
             await registry.get("tiny-image", 2, timeout=20)
         assert error in caught.value.message
         assert str(store_root) not in caught.value.message
-        assert (await registry.get("tiny-image", None, timeout=0)).number == 1
+        assert (await registry.get("tiny-image", None, timeout=0)).version.number == 1
         with pytest.raises(VersionNotReady):
             await registry.set_default("tiny-image", 2, expected=None)
         pointer = Store(store_root).pointer("tiny-image")
@@ -252,7 +252,7 @@ async def test_the_lowest_version_that_loads_is_the_default_where_nobody_chose(s
         await until(lambda: registry.ready)
         assert states(registry, "tiny-image") == {1: "failed", 2: "ready"}
         assert registry.default("tiny-image") == 2
-        assert (await registry.get("tiny-image", None, timeout=20)).number == 2
+        assert (await registry.get("tiny-image", None, timeout=20)).version.number == 2
 
 
 async def test_a_model_of_which_nothing_loads_says_why(store_root: Path) -> None:
@@ -272,7 +272,7 @@ async def test_a_promoted_version_is_loaded_before_it_is_the_default(store_root:
     async with running(store_root, "*", poll_seconds=NEVER) as registry:
         await until(lambda: registry.ready)
         assert await registry.set_default("tiny-image", 2, expected=1) == 1
-        assert (await registry.get("tiny-image", None, timeout=0)).number == 2
+        assert (await registry.get("tiny-image", None, timeout=0)).version.number == 2
         with pytest.raises(DefaultChanged):
             await registry.set_default("tiny-image", 1, expected=1)
         assert await registry.set_default("tiny-image", 1, expected=2) == 2
@@ -292,7 +292,7 @@ async def test_a_default_chosen_elsewhere_takes_over_without_making_anyone_wait(
         async with asyncio.timeout(20):
             answered = set()
             while 2 not in answered:
-                answered.add((await registry.get("tiny-image", None, timeout=0)).number)
+                answered.add((await registry.get("tiny-image", None, timeout=0)).version.number)
                 await asyncio.sleep(0.001)
         assert answered == {1, 2}
 
@@ -306,7 +306,7 @@ async def test_a_pointer_to_a_broken_version_is_followed_and_says_why(store_root
         with pytest.raises(ModelFailedToLoad, match="tiny-image/2"):
             await registry.get("tiny-image", None, timeout=1)
         assert await registry.set_default("tiny-image", 1, expected=2) == 2
-        assert (await registry.get("tiny-image", None, timeout=0)).number == 1
+        assert (await registry.get("tiny-image", None, timeout=0)).version.number == 1
 
 
 async def test_a_damaged_pointer_leaves_the_default_as_it_was(
@@ -327,12 +327,12 @@ async def test_unloading_frees_a_version_and_spares_who_holds_it(store_root: Pat
         await until(lambda: registry.ready)
         held = await registry.get("tiny-image", 2, timeout=0)
         assert (await registry.unload("tiny-image", 2)).state == "available"
-        assert held.engine is not None
+        assert len(held.engine.run([blank_sample(held.engine.card)])) == 1
         await asyncio.sleep(3 * POLL_SECONDS)
         version = registry.version("tiny-image", 2)
         assert version.state == "available"
         assert version.engine is None
-        assert version.card == held.card
+        assert version.card == held.version.card
         assert (await registry.get("tiny-image", 2, timeout=20)).engine is not held.engine
         with pytest.raises(VersionInUse):
             await registry.unload("tiny-image", 1)
@@ -353,7 +353,7 @@ async def test_deleting_removes_a_version_and_spares_who_holds_it(store_root: Pa
     async with running(store_root, "*", poll_seconds=NEVER) as registry:
         held = await registry.get("tiny-image", 2, timeout=20)
         await registry.delete("tiny-image", 2)
-        assert held.engine is not None
+        assert len(held.engine.run([blank_sample(held.engine.card)])) == 1
         assert states(registry, "tiny-image").keys() == {1}
         assert Store(store_root).versions("tiny-image") == [1]
         with pytest.raises(VersionNotFound):
@@ -385,7 +385,7 @@ async def test_a_store_that_vanishes_makes_the_registry_unready_and_what_is_load
         await until(lambda: registry.ready)
         store_root.rename(store_root.with_name("away"))
         await until(lambda: not registry.ready)
-        assert (await registry.get("tiny-image", None, timeout=0)).state == "ready"
+        assert (await registry.get("tiny-image", None, timeout=0)).version.state == "ready"
         with pytest.raises(ModelNotFound):
             await registry.get("letters", None, timeout=1)
         store_root.with_name("away").rename(store_root)

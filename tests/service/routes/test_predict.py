@@ -44,10 +44,9 @@ async def raw(client: Client, path: str, data: bytes, kind: str, **query: Any) -
 
 async def test_an_answer_says_what_the_checkpoint_did(client: Client) -> None:
     answer = await raw(client, IMAGE, encoded(), "image/png", seed=5, top_k=2, detail="layers")
-    version = await client.runtime.registry.get("tiny-image", None, timeout=10)
-    assert version.engine is not None
-    card = version.engine.card
-    [activity] = version.engine.run([ImageSample(PLANE[None], seed=5)])
+    _, engine = await client.runtime.registry.get("tiny-image", None, timeout=10)
+    card = engine.card
+    [activity] = engine.run([ImageSample(PLANE[None], seed=5)])
     scores = activity.scores.sum(axis=0) / (card.timesteps * card.voters)
     best = np.argsort(-scores, kind="stable")[:2].tolist()
     [prediction] = answer["predictions"]
@@ -91,9 +90,8 @@ async def test_the_same_recording_gets_the_same_answer_in_every_body(client: Cli
         "events_used": int((BAR[:, 0] - BAR[0, 0] < 5000).sum()),
         "span_us": int(BAR[-1, 0] - BAR[0, 0]),
     }
-    version = await client.runtime.registry.get("tiny-events", None, timeout=10)
-    assert version.engine is not None
-    [activity] = version.engine.run([EventSample(BAR)])
+    _, engine = await client.runtime.registry.get("tiny-events", None, timeout=10)
+    [activity] = engine.run([EventSample(BAR)])
     assert prediction["spikes"]["total"] == activity.spikes.sum()
 
 
