@@ -1,6 +1,7 @@
 """Rules about who uses what, read from the source itself; `make lint` holds the floors of the packages."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ CONTRACT = sorted((ROOT / "contract").rglob("*.py"))
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 ALL = CONTRACT + SERVICE + TRAINING
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def imports(source: str) -> Iterator[str]:
@@ -45,6 +47,12 @@ def uses(source: str, dotted: str) -> bool:
         or (isinstance(node, ast.ImportFrom) and node.module == parent and any(x.name == name for x in node.names))
         for node in ast.walk(ast.parse(source))
     )
+
+
+def modules_of_tests(source: str) -> set[str]:
+    """Names of test modules and conftest files in `source`: in imports, and in scripts that it holds as text."""
+    names = {*imports(source), *re.findall(r"\btests(?:\.\w+)+", source)}
+    return {name for name in names if re.match(r"tests\.(\w+\.)*(test_\w+|conftest)(\.|$)", name)}
 
 
 @pytest.mark.parametrize(
@@ -96,3 +104,25 @@ def test_no_module_unpickles_data() -> None:
 
 def test_copyleft_readers_of_events_and_the_oracles_are_not_used() -> None:
     assert users_of(("tonic", "expelliarmus", "snntorch", "spikingjelly", "neurobench")) == set()
+
+
+@pytest.mark.parametrize("module", ["service.test_main", "conftest"])
+@pytest.mark.parametrize(
+    "code", ["import {}", "from {} import x", "SCRIPT = 'from {} import x'", "def f():\n  import {}"]
+)
+def test_the_walk_sees_test_modules_in_use(code: str, module: str) -> None:
+    assert modules_of_tests(code.format(f"tests.{module}"))
+
+
+def test_the_walk_sees_a_test_module_taken_from_its_package() -> None:
+    assert modules_of_tests("from tests.service import test_main")
+
+
+def test_the_walk_passes_over_helpers() -> None:
+    assert not modules_of_tests("from tests.service.process import started")
+
+
+def test_no_test_module_is_used_by_another() -> None:
+    used = {path.relative_to(ROOT).as_posix(): modules_of_tests(path.read_text()) for path in TESTS}
+
+    assert {path: modules for path, modules in used.items() if modules} == {}

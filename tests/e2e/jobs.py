@@ -20,7 +20,7 @@ from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, JobSpec
 from service.fine_tuning.job import Job
 from service.fine_tuning.queue import JobQueue
 from service.uploads.storage import Uploads
-from tests.service.test_main import ROOT, environment
+from tests.service.process import ROOT, environment
 from tests.training.jobs import Jobs as TrainingJobs
 from training.fine_tuning.run_job import RUN_FOLDER
 from training.learning.run_folder import LAST

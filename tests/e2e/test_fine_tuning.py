@@ -17,7 +17,8 @@ from openai.types.fine_tuning import FineTuningJob
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from tests.e2e.jobs import MODEL, World, until
-from tests.hostile.server import ROOT, Server, started
+from tests.hostile.server import Server, started
+from tests.service.process import ROOT
 
 TRAINED_ON = 400
 

@@ -18,7 +18,7 @@ import pytest
 from contract.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS
 from contract.store import Store
 from tests.e2e.jobs import MODEL, World, child, child_of, held_when, leave, runs, until
-from tests.service.test_main import ROOT, started
+from tests.service.process import ROOT, started
 
 EPOCHS = 30
 BEFORE = [1, 2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["contract.events"]):
-    from tests.contract.events.test_hostile_recordings import CASES, read_or_refuse
+    from tests.contract.events.hostile import CASES, read_or_refuse
 
 from contract.events import CAMERAS, FORMATS
 

@@ -1,24 +1,21 @@
 """A service of its own process, plain sockets to it, and the memory it takes."""
 
 import json
-import os
 import re
 import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import parse_headers
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from tests.hostile.refusals import GOOD, IMAGE, check_shows_no_inside
-
-ROOT = Path(__file__).parents[2]
+from tests.service import process
 
 
 @dataclass(frozen=True)
@@ -64,22 +61,10 @@ class Server:
 @contextmanager
 def started(log: Path, **settings: str) -> Iterator[Server]:
     """Start a service on a free port; in the end its log must hold no trace."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("SNN_")}
-    environment = (
-        clean
-        | {"SNN_PORT": "0", "SNN_DATA_DIR": str(log.parent / "data")}
-        | {f"SNN_{name}": value for name, value in settings.items()}
-    )
-    with log.open("wb") as errors:
-        process = subprocess.Popen([sys.executable, "-m", "service"], cwd=ROOT, env=environment, stderr=errors)
-    try:
-        found = _wait(process, log, r"running on http://127\.0\.0\.1:(\d+)")
-        _wait(process, log, "ready; loaded")
-        yield Server(process, int(found), log)
-        assert process.poll() is None, log.read_text()
-    finally:
-        process.kill()
-        process.wait()
+    with process.started(log, **({"DATA_DIR": str(log.parent / "data")} | settings)) as (service, address):
+        process.wait_for(service, log, "ready; loaded")
+        yield Server(service, urlsplit(address).port or 0, log)
+        assert service.poll() is None, log.read_text()
     _, trace, text = log.read_text().partition("Traceback")
     assert not trace, text[:5000]
 
@@ -115,12 +100,3 @@ def code_of(answer: tuple[int, dict[str, Any]]) -> tuple[int, str]:
 def head(path: str = IMAGE, *lines: str, method: str = "POST", kind: str = "application/json") -> bytes:
     """The head of a request that has a body."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: test", f"Content-Type: {kind}", *lines, "", ""]).encode()
-
-
-def _wait(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
-    ends = time.monotonic() + 120
-    while not (found := re.search(pattern, log.read_text())):
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < ends, log.read_text()
-        time.sleep(0.05)
-    return found[1] if found.groups() else found[0]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from contract.events import FORMATS
+from tests.contract.events.hostile import CASES
 from tests.contract.events.recordings import AEDAT3_HEADER, aedat3_packet, aedat4_header, aedat4_packet, es, evt2
-from tests.contract.events.test_hostile_recordings import CASES
 from tests.hostile.refusals import EVENTS, JSON, OCTETS, check_shows_no_inside, check_still_answers, refused
 from tests.hostile.server import Server, code_of, head
 from tests.service.serving import Client

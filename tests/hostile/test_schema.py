@@ -20,7 +20,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.hostile.refusals import check_shows_no_inside
-from tests.hostile.server import ROOT, Server, started
+from tests.hostile.server import Server, started
+from tests.service.process import ROOT
 
 CHECKS: list[Any] = [
     not_a_server_error,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from contract.datasets import zip_archive
-from tests.contract.datasets.test_inspect import IMAGES, image, packed
+from tests.contract.datasets.archives import IMAGES, image, packed
 from tests.hostile.refusals import check_refused
 from tests.hostile.server import Server, code_of, head, started
 

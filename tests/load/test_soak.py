@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from tests.service.test_main import started
+from tests.service.process import started
 
 pytestmark = pytest.mark.long
 

@@ -1,23 +1,15 @@
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-def environment(**settings: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("SNN_")}
-    return clean | {f"SNN_{name}": value for name, value in settings.items()}
+from tests.service.process import ROOT, environment, started
 
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -25,24 +17,6 @@ def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
     )
-
-
-@contextmanager
-def started(log: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A service of its own process on a free port, with the address that its log tells."""
-    with log.open("wb") as errors:
-        command = [sys.executable, "-m", "service"]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment(PORT="0", **settings), stderr=errors)
-    try:
-        ends = time.monotonic() + 60
-        while not (found := re.search(r"running on (http://\S+)", log.read_text())):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < ends, log.read_text()
-            time.sleep(0.05)
-        yield process, found[1]
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_help_lists_every_setting_with_its_default() -> None:

@@ -6,10 +6,7 @@ import pytest
 
 from tests.service.troubled import add_troubled
 from tests.tiny import rewritten
-from tests.torchserve.server import TorchServe, write_archive
-
-QUEUE = 8
-"""Requests that wait for one model's worker; one more is refused."""
+from tests.torchserve.server import QUEUE, TorchServe, write_archive
 
 # A handler that has no room for more than 600 bytes of a batch.
 _NARROW = """

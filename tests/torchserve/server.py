@@ -21,6 +21,8 @@ from training.export.torchserve_archive import WorkerConfig, archive
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "deploy" / "torchserve" / "config.properties"
+QUEUE = 8
+"""Requests that wait for one model's worker; one more is refused."""
 _PORTS = ("inference", "management", "metrics", "grpc_inference", "grpc_management")
 
 

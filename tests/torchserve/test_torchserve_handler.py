@@ -13,9 +13,8 @@ import pytest
 
 from tests.service.serving import serving
 from tests.service.troubled import NAME, NOT_A_NUMBER, RAISES, SLOW
-from tests.torchserve.conftest import QUEUE
 from tests.torchserve.requests import ALIKE, JSON, PNG, REFUSED, Asking, as_json, png
-from tests.torchserve.server import TorchServe, write_archive
+from tests.torchserve.server import QUEUE, TorchServe, write_archive
 
 pytestmark = pytest.mark.torchserve
 

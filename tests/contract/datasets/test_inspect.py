@@ -2,14 +2,12 @@ import io
 import stat
 import struct
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from contract.card import Card, InputSpec, read_card
 from contract.datasets import zip_archive
@@ -19,38 +17,10 @@ from contract.datasets.load import load_images, load_recordings
 from contract.errors import ArchiveTooLarge, InvalidDataset, ServiceError
 from contract.events import read_events
 from contract.images import read_image, read_pixels
+from tests.contract.datasets.archives import IMAGES, LIMITS, RECORDING, RECORDINGS, image, packed, recording, saved
 
-LIMITS = Limits(max_unpacked_bytes=100_000_000, max_samples=1000, max_image_pixels=10_000, max_events=1000)
 GREY = InputSpec(kind="image", channels=1, height=8, width=8)
 SENSOR = InputSpec(kind="events", channels=2, height=8, width=8)
-
-
-def image(seed: int = 0, size: tuple[int, ...] = (9, 7, 3), format: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, size, np.uint8)).save(stream, format)
-    return stream.getvalue()
-
-
-def recording(*events: tuple[int, int, int, int]) -> bytes:
-    """An N-MNIST file of events (t, x, y, p)."""
-    return b"".join(bytes([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255]) for t, x, y, p in events)
-
-
-RECORDING = recording((5, 1, 2, 1), (9, 3, 4, 0))
-IMAGES = {f"{label}/{index}.png": image(index) for label in ("cat", "dog") for index in range(3)}
-RECORDINGS = {f"{label}/{index}.bin": RECORDING for label in ("left", "right") for index in range(2)}
-
-
-def packed(path: Path, members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return path
-
-
-def saved(path: Path, **arrays: Any) -> Path:
-    np.savez_compressed(path, **arrays)
-    return path
 
 
 def look(path: Path, **limits: int) -> Summary:

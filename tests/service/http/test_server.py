@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.service.test_main import started
+from tests.service.process import started
 from tests.service.troubled import NAME, SLOW, add_troubled
 
 PREDICT = f"/v1/models/{NAME}/predict"

@@ -5,18 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.service.app import JSON, PREDICT, body, occupied, parts, predict, rows_run, running, until
 from tests.service.exchange import Exchange
-from tests.service.http.middleware.test_admission import (
-    JSON,
-    PREDICT,
-    body,
-    occupied,
-    parts,
-    predict,
-    rows_run,
-    running,
-    until,
-)
 from tests.service.troubled import RAISES, add_troubled
 
 READY, LIVE = "/health/ready", "/health/live"

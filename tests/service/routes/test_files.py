@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from contract.settings import Settings
 from service.app import create_app
-from tests.contract.datasets.test_inspect import IMAGES, RECORDINGS, packed
+from tests.contract.datasets.archives import IMAGES, RECORDINGS, packed
 from tests.disk import small_disk
 from tests.service.exchange import Exchange
 from tests.service.serving import Client, Serve, check

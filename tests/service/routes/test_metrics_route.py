@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.service.prometheus import parse
 from tests.service.serving import Client, Serve
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -14,9 +14,8 @@ async def samples(client: Client) -> dict[str, float]:
     """Every sample by its name and its labels' values."""
     text = (await client.get("/metrics")).text
     return {
-        " ".join([sample.name, *(f"{key}={value}" for key, value in sorted(sample.labels.items()))]): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
+        " ".join([name, *(f"{key}={each}" for key, each in sorted(labels))]): value
+        for (name, labels), value in parse(text).items()
     }
 
 

@@ -1,14 +1,5 @@
-from prometheus_client.parser import text_string_to_metric_families
-
 from service.telemetry.metrics import Metrics
-
-
-def read(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(metrics.render().decode())
-        for sample in family.samples
-    }
+from tests.service.prometheus import read
 
 
 def test_what_is_counted_is_what_prometheus_reads() -> None:

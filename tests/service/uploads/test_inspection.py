@@ -11,7 +11,7 @@ import pytest
 from contract.datasets.inspect import inspect
 from contract.errors import ArchiveTooLarge, InvalidDataset, Overloaded, ServiceError
 from service.uploads.inspection import Inspection, inspect_aside
-from tests.contract.datasets.test_inspect import IMAGES, LIMITS, image, packed
+from tests.contract.datasets.archives import IMAGES, LIMITS, WIDE_LIMITS, image, packed
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,9 +23,6 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive that takes many seconds to check."""
     picture = image(size=(90, 90, 3))
     return packed(tmp_path_factory.mktemp("long") / "long.zip", {f"{n % 2}/{n}.png": picture for n in range(30_000)}, 0)
-
-
-LONG = LIMITS.__class__(**vars(LIMITS) | {"max_samples": 100_000, "max_unpacked_bytes": 10**10})
 
 
 def checkers(parent: int) -> list[int]:
@@ -65,7 +62,7 @@ async def test_what_is_wrong_is_told_as_it_is(tmp_path: Path) -> None:
 
 
 async def test_a_check_that_nobody_waits_for_is_ended(long: Path) -> None:
-    checking = asyncio.create_task(inspect_aside(long, long.name, LONG))
+    checking = asyncio.create_task(inspect_aside(long, long.name, WIDE_LIMITS))
     process = await started(os.getpid())
 
     checking.cancel()
@@ -76,7 +73,7 @@ async def test_a_check_that_nobody_waits_for_is_ended(long: Path) -> None:
 
 
 async def test_a_file_that_breaks_its_reader_breaks_nothing_else(long: Path) -> None:
-    checking = asyncio.create_task(inspect_aside(long, long.name, LONG))
+    checking = asyncio.create_task(inspect_aside(long, long.name, WIDE_LIMITS))
     os.kill(await started(os.getpid()), signal.SIGSEGV)
 
     with pytest.raises(InvalidDataset, match="signal 11"):
@@ -84,7 +81,7 @@ async def test_a_file_that_breaks_its_reader_breaks_nothing_else(long: Path) -> 
 
 
 async def test_a_check_that_was_killed_is_not_the_files_fault(long: Path) -> None:
-    checking = asyncio.create_task(inspect_aside(long, long.name, LONG))
+    checking = asyncio.create_task(inspect_aside(long, long.name, WIDE_LIMITS))
     os.kill(await started(os.getpid()), signal.SIGKILL)
 
     with pytest.raises(ServiceError, match="failed") as caught:
@@ -94,9 +91,9 @@ async def test_a_check_that_was_killed_is_not_the_files_fault(long: Path) -> Non
 
 async def test_a_check_ends_with_a_service_that_is_killed(long: Path) -> None:
     code = (
-        "import asyncio, sys; from pathlib import Path\n"
-        "from service.uploads.inspection import inspect_aside; from tests.service.uploads.test_inspection import LONG\n"
-        "asyncio.run(inspect_aside(Path(sys.argv[1]), 'long.zip', LONG))"
+        "import asyncio, sys; from pathlib import Path; from service.uploads.inspection import inspect_aside\n"
+        "from tests.contract.datasets.archives import WIDE_LIMITS\n"
+        "asyncio.run(inspect_aside(Path(sys.argv[1]), 'long.zip', WIDE_LIMITS))"
     )
     service = subprocess.Popen([sys.executable, "-c", code, str(long)], cwd=ROOT)
     try:
@@ -114,7 +111,7 @@ async def test_a_check_ends_with_a_service_that_is_killed(long: Path) -> None:
 
 
 async def test_a_check_has_the_lowest_priority(long: Path) -> None:
-    checking = asyncio.create_task(inspect_aside(long, long.name, LONG))
+    checking = asyncio.create_task(inspect_aside(long, long.name, WIDE_LIMITS))
     process = await started(os.getpid())
     async with asyncio.timeout(30):
         while os.getpriority(os.PRIO_PROCESS, process) < 10:
@@ -129,7 +126,7 @@ async def test_the_uploads_under_way_and_the_checks_are_bounded(long: Path) -> N
     with inspection.upload(), inspection.upload(), pytest.raises(Overloaded), inspection.upload():
         pass
     with inspection.upload(), inspection.upload():
-        checks = [asyncio.create_task(inspection.inspect(long, long.name, LONG)) for _ in range(2)]
+        checks = [asyncio.create_task(inspection.inspect(long, long.name, WIDE_LIMITS)) for _ in range(2)]
         await started(os.getpid())
         await asyncio.sleep(0.2)
         assert len(checkers(os.getpid())) == 1

@@ -12,22 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from contract.datasets.inspect import Summary
 from contract.errors import FileNotFound, InsufficientStorage
-from service.uploads.storage import Upload, Uploads
+from service.uploads.storage import Uploads
 from tests.disk import small_disk
+from tests.service.uploads.contents import DATASET, put
+from tests.service.uploads.killed import UNHARMED
 
-DATASET = Summary(kind="image", samples=4, classes={"a": 2, "b": 2})
 ROOT = Path(__file__).parents[3]
-
-
-def put(uploads: Uploads, content: bytes = b"content", filename: str = "set.zip") -> Upload:
-    incoming = uploads.receive()
-    try:
-        incoming.write(content)
-        return uploads.add(incoming, filename, DATASET)
-    finally:
-        incoming.discard()
 
 
 def files(root: Path) -> set[str]:
@@ -184,49 +175,20 @@ def test_while_an_upload_cannot_be_read_no_content_is_removed(tmp_path: Path) ->
         again.get(bad.id)
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from service.uploads import storage as module
-from tests.service.uploads.test_storage import put
-
-place, count = sys.argv[2], 0
-
-def killing(name):
-    real = getattr(os, name)
-    def call(*arguments, **named):
-        global count
-        count += 1
-        if count == int(sys.argv[3]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*arguments, **named)
-    return call
-
-uploads = module.Uploads(Path(sys.argv[1]))
-kept = put(uploads, b"kept")
-for name in ("open", "fsync", "replace", "unlink"):
-    setattr(os, name, killing(name))
-if place == "add":
-    put(uploads, b"new")
-else:
-    uploads.delete(kept.id)
-os._exit(7)
-"""
-
-
 @pytest.mark.parametrize("place", ["add", "delete"])
 def test_a_kill_at_any_call_leaves_what_was_or_what_should_be(tmp_path: Path, place: str) -> None:
+    script = [sys.executable, "-m", "tests.service.uploads.killed"]
     seen = set()
     for at in range(1, 100):
         root = tmp_path / str(at)
-        done = subprocess.run([sys.executable, "-c", KILLED, str(root), place, str(at)], cwd=ROOT, check=False)
+        done = subprocess.run([*script, str(root), place, str(at)], cwd=ROOT, check=False)
         uploads = Uploads(root)
         uploads.sweep()
         found = {uploads.content_path(upload).read_bytes() for upload in uploads.all()}
         assert {path.read_bytes() for path in (root / "files").iterdir()} == found
         assert {path.suffix for path in (root / "uploads").iterdir()} <= {".json"}
         seen.add(frozenset(found))
-        if done.returncode == 7:
+        if done.returncode == UNHARMED:
             break
         assert done.returncode == -signal.SIGKILL
     assert at > 4
