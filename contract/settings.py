@@ -1,4 +1,4 @@
-"""The service's settings: environment variables with the prefix `SNN_`, read once at start."""
+"""The settings of service and worker: environment variables with the prefix `SNN_`, read once at start."""
 
 import difflib
 import os
@@ -27,92 +27,125 @@ from contract.names import check_preload
 
 PREFIX = "SNN_"
 
+HEADINGS = {
+    "host": "Address",
+    "model_store": "Model store",
+    "device": "Device",
+    "max_batch_size": "Batching",
+    "max_queue_size": "Limits",
+    "request_timeout_ms": "Time",
+    "data_dir": "Fine-tuning jobs",
+    "energy_profile": "Energy",
+    "api_keys": "API keys",
+    "log_level": "Logs",
+}
+
 
 class Settings(BaseSettings):
-    """Every setting, with its default. The environment variable is `SNN_` and the field's name in capitals."""
+    """Every setting, with its default. The environment variable is `SNN_` and the field's name in capitals.
+
+    Fields stand in the order in which users read them; `HEADINGS` names the first one of each group.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every IPv4 interface.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    model_store: Path = Field(Path("model_store"), description="Folder of the models: <name>/<version>/model.pt.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+
+    model_store: Path = Field(Path("model_store"), description="Folder of models: NAME/VERSION/model.pt.")
     preload: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",),
-        description="Models to load at start, separated by commas: 'name' (its default version) or 'name/version'; "
-        "'*' is the default version of every model; empty loads on demand only.",
+        description="Models to load at start, separated by commas: 'name' (its default version) or 'name/version'. "
+        "'*' loads the default version of every model; an empty value loads each model on first use.",
     )
-    data_dir: Path = Field(Path("data"), description="Folder of uploads, fine-tuning jobs and their database.")
-    database_url: SecretStr | None = Field(
-        None,
-        description="Jobs database, as postgresql://user:password@host/name; by default SQLite in the data folder.",
-    )
-    database_password_file: FilePath | None = Field(
-        None, description="A file of the password that SNN_DATABASE_URL then leaves out."
-    )
-    poll_seconds: PositiveFloat = Field(1.0, description="Seconds between two looks at the model store.")
-    device: str = Field("auto", description="'auto' (CUDA if there is one, else the CPU), 'cpu', 'cuda' or 'cuda:N'.")
+    poll_seconds: PositiveFloat = Field(1.0, description="Seconds between scans of the model store.")
+
+    device: str = Field("auto", description="'auto' (CUDA if available, else the CPU), 'cpu', 'cuda' or 'cuda:N'.")
     threads: Literal["auto"] | PositiveInt = Field(
         "auto",
-        description="Threads that one operation of the network may use on the CPU; 'auto' is one less than the cores "
-        "that the process or its container has, from 1 to 8.",
+        description="CPU threads for one operation of a network. 'auto' is the cores of the process or its container "
+        "minus one, from 1 to 8.",
     )
     backend: Literal["local", "torchserve"] = Field(
-        "local", description="What runs the networks: 'local', this process, or 'torchserve', a TorchServe."
+        "local", description="Where networks run: 'local' (in this process) or 'torchserve'."
     )
-    torchserve_url: str = Field("http://127.0.0.1:8080", description="TorchServe's inference address.")
+    torchserve_url: str = Field("http://127.0.0.1:8080", description="Inference address of TorchServe.")
     torchserve_token_file: Path | None = Field(
-        None, description="TorchServe's key_file.json, or a file of its inference token; none: no authorization."
+        None,
+        description="TorchServe's key_file.json, or a file with its inference token; unset sends no token.",
     )
-    torchserve_timeout_ms: PositiveInt = Field(30_000, description="Time in which TorchServe must answer a batch.")
-    max_batch_size: PositiveInt = Field(32, description="Inputs that run together at most.")
+    torchserve_timeout_ms: PositiveInt = Field(30_000, description="Timeout for one TorchServe batch.")
+
+    max_batch_size: PositiveInt = Field(32, description="Maximum number of inputs in a batch.")
     max_batch_wait_ms: NonNegativeFloat = Field(0.0, description="Milliseconds to wait for a batch to fill.")
     max_batch_cost: PositiveInt = Field(
-        50_000_000, description="Largest batch in numbers fed to the network: inputs x T x C x H x W."
+        50_000_000, description="Maximum number of values in a batch: inputs x T x C x H x W."
     )
-    max_queue_size: PositiveInt = Field(256, description="Requests that may wait; one more is refused with 429.")
+
+    max_queue_size: PositiveInt = Field(256, description="Maximum number of waiting requests; the next one gets 429.")
     max_queue_bytes: PositiveInt = Field(
         256 * 1024 * 1024,
-        description="Bytes that requests may hold together, in their bodies and while they wait; more is refused with "
-        "429.",
+        description="Maximum size of all request bodies and waiting inputs together; beyond it requests get 429.",
     )
-    max_inputs: PositiveInt = Field(256, description="Inputs in one request.")
-    max_body_bytes: PositiveInt = Field(32 * 1024 * 1024, description="Largest body of a request.")
-    max_upload_bytes: PositiveInt = Field(1024 * 1024 * 1024, description="Largest uploaded data set.")
-    max_image_pixels: PositiveInt = Field(4096 * 4096, description="Largest image, width x height, before resizing.")
-    max_events: PositiveInt = Field(5_000_000, description="Events in one recording.")
-    request_timeout_ms: PositiveInt = Field(30_000, description="Time of a request without X-Request-Timeout-Ms.")
-    max_request_timeout_ms: PositiveInt = Field(300_000, description="Longest time that X-Request-Timeout-Ms can ask.")
+    max_inputs: PositiveInt = Field(256, description="Maximum number of inputs in a request.")
+    max_body_bytes: PositiveInt = Field(32 * 1024 * 1024, description="Maximum size of a request body.")
+    max_upload_bytes: PositiveInt = Field(1024 * 1024 * 1024, description="Maximum size of an uploaded data set.")
+    max_image_pixels: PositiveInt = Field(
+        4096 * 4096, description="Maximum size of an image before resizing, width x height."
+    )
+    max_events: PositiveInt = Field(5_000_000, description="Maximum number of events in a recording.")
+
+    request_timeout_ms: PositiveInt = Field(30_000, description="Timeout of a request without X-Request-Timeout-Ms.")
+    max_request_timeout_ms: PositiveInt = Field(
+        300_000, description="Upper limit for X-Request-Timeout-Ms; larger values are lowered to it."
+    )
     ready_seconds: PositiveFloat = Field(
-        5.0, description="Seconds within which the device must have run something for /health/ready to say so."
+        5.0,
+        description="/health/ready is 503 if the device completes nothing, not even a blank input, for this many "
+        "seconds.",
     )
     drain_seconds: NonNegativeFloat = Field(
         1.0, description="Seconds from SIGTERM, when /health/ready turns 503, until the port closes."
     )
     shutdown_grace_seconds: PositiveFloat = Field(
-        25.0, description="Seconds from SIGTERM until what is still not answered gets 503."
+        25.0, description="Seconds from SIGTERM until unfinished requests are answered with 503."
+    )
+
+    data_dir: Path = Field(Path("data"), description="Folder of uploads, fine-tuning jobs and their database.")
+    database_url: SecretStr | None = Field(
+        None,
+        description="Jobs database, as postgresql://user:password@host/name; unset uses SQLite in the data folder.",
+    )
+    database_password_file: FilePath | None = Field(
+        None, description="File with the password, if SNN_DATABASE_URL leaves it out."
     )
     training_threads: Literal["auto"] | PositiveInt = Field(
         "auto",
-        description="Threads that a fine-tuning may use on the CPU; 'auto' is half of the cores that the process or "
-        "its container has, from 1 to 8.",
+        description="CPU threads for a fine-tuning job. 'auto' is half the cores of the process or its container, "
+        "from 1 to 8.",
     )
     worker_id: str | None = Field(
         None,
         min_length=1,
-        description="The fine-tuning worker's name, by which it finds its jobs again; by default host and device.",
+        description="Name by which a restarted fine-tuning worker finds its jobs; unset uses host and device.",
     )
     worker_grace_seconds: PositiveFloat = Field(
-        20.0, description="Seconds that a fine-tuning has to stop when its worker is told to, before it is killed."
+        20.0, description="Seconds that a training process gets to stop before it is killed."
     )
+
     energy_profile: str = Field("cmos-45nm", description="Energy profile of a request that names none.")
     energy_profiles: dict[str, ProfileSetting] = Field(
         {},
-        description="Further energy profiles, as JSON: "
-        '{"name": {"ac_pj": 0.9, "mac_pj": 4.6, "source": "where the numbers are from"}}; ann_mac_pj is optional.',
+        description="Additional energy profiles, as JSON: "
+        '{"name": {"ac_pj": 0.9, "mac_pj": 4.6, "source": "datasheet"}}; ann_mac_pj is optional.',
     )
-    api_keys: SecretStr | None = Field(None, description="Keys that may call, separated by commas; none: open.")
-    api_keys_file: FilePath | None = Field(None, description="A file of keys, one a line, beside or in place of these.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    api_keys: SecretStr | None = Field(
+        None, description="API keys, separated by commas; without keys the API is open to all."
+    )
+    api_keys_file: FilePath | None = Field(None, description="File of API keys, one per line, added to SNN_API_KEYS.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
 
     @field_validator("preload", mode="before")
     @classmethod
@@ -194,7 +227,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"API key number {number} must be printable ASCII without spaces")
         if (self.api_keys is not None or self.api_keys_file is not None) and not self.keys():
             raise ValueError(
-                "SNN_API_KEYS or SNN_API_KEYS_FILE is set and holds no key: unset it to leave the API open"
+                "SNN_API_KEYS or SNN_API_KEYS_FILE is set but holds no key; unset it to leave the API open"
             )
         return self
 
@@ -226,7 +259,7 @@ class Settings(BaseSettings):
 
 
 class InvalidSettings(Exception):
-    """The environment holds settings that cannot be used; `problems` are one line each."""
+    """The environment holds unusable settings; `problems` has one line for each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -234,7 +267,7 @@ class InvalidSettings(Exception):
 
 
 def load() -> Settings:
-    """The settings of the environment; `InvalidSettings` tells everything that is wrong with it."""
+    """Read the settings from the environment; `InvalidSettings` lists everything that is wrong with them."""
     problems = list(unknown_names())
     try:
         settings = Settings()
@@ -254,19 +287,9 @@ def _problem(location: tuple[int | str, ...], message: str) -> str:
 
 
 def unknown_names(environment: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """Say of each `SNN_` variable that is no setting what was probably meant."""
+    """Report each `SNN_` variable that is not a setting, with the closest setting."""
     known = [PREFIX + field.upper() for field in Settings.model_fields]
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             near = difflib.get_close_matches(name.upper(), known, n=1)
             yield f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def describe() -> str:
-    """All settings as text: name, default and description, for `--help`."""
-    lines = []
-    for name, field in Settings.model_fields.items():
-        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-        shown = "" if field.default in (None, {}) else f" [{default}]"
-        lines.append(f"  {PREFIX}{name.upper()}{shown}\n      {field.description}")
-    return "\n".join(lines)

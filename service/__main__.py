@@ -1,4 +1,4 @@
-"""Start the service (`python -m service`), or print its interface (`python -m service openapi`)."""
+"""Start the service (`python -m service`), or print its HTTP interface (`python -m service openapi`)."""
 
 import argparse
 import logging
@@ -11,7 +11,8 @@ from contextlib import suppress
 import uvicorn
 
 from contract.errors import ServiceError
-from contract.settings import InvalidSettings, Settings, describe, load
+from contract.settings import InvalidSettings, Settings, load
+from contract.settings_help import describe
 from service.app import create_app
 from service.engine.allocator import keep_freed_memory
 from service.engine.device import choose_device
@@ -24,7 +25,7 @@ log = logging.getLogger("service")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status, 2 for settings that cannot be used."""
+    """Run the command line; returns the exit status, 2 for invalid settings."""
     command = _parser().parse_args(arguments).command
     if command == "openapi":
         sys.stdout.write(render(build_openapi(create_app(Settings.model_construct()))))
@@ -45,10 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def serve(settings: Settings) -> int:
-    """Serve until the process is told to stop; returns the exit status."""
+    """Serve until a signal stops the process; returns the exit status."""
     logs.configure(settings.log_level)
     keep_freed_memory()
-    _tell_who_can_call(settings)
+    _log_access(settings)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -69,20 +70,20 @@ def serve(settings: Settings) -> int:
         drain_seconds=settings.drain_seconds,
         grace_seconds=settings.shutdown_grace_seconds,
     )
-    # The server raises the signal that ended it once more after it has shut down; that is no failure.
+    # After its shutdown, the server raises the signal that stopped it again; that is not a failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with suppress(KeyboardInterrupt):
         server.run()
     if server.started and app.state.device_is_stuck:
-        log.critical("the device did not finish its batch; leaving without it")
+        log.critical("the device did not finish its batch; exiting without it")
         logging.shutdown()
-        os._exit(1)  # an ordinary exit would wait for its thread
+        os._exit(1)  # a normal exit would wait for the device thread
     return 0 if server.started else 1
 
 
-def _tell_who_can_call(settings: Settings) -> None:
+def _log_access(settings: Settings) -> None:
     keys = settings.keys()
-    who = f"{len(keys)} API key(s)" if keys else "no API keys: open to whoever reaches this address"
+    who = f"{len(keys)} API key(s)" if keys else "no API keys: open to anyone who can reach this address"
     level = logging.INFO if keys or settings.is_loopback else logging.WARNING
     log.log(level, "listening on %s port %d, %s", settings.host, settings.port, who)
 
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m service",
         description="Serve spiking neural networks over HTTP.",
-        epilog=f"settings, from the environment:\n{describe()}",
+        epilog=f"Settings are environment variables; defaults are in brackets.\n{describe()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -99,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         choices=("serve", "openapi"),
         default="serve",
-        help="serve (the default), or openapi: print the HTTP interface as an OpenAPI document",
+        help="serve (default): start the service; openapi: print the HTTP interface as an OpenAPI document",
     )
     return parser
 

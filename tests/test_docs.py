@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from contract.settings import PREFIX, Settings
+from contract.settings_help import described
 from service.app import create_app
 from service.http.failures import HTTP_STATUS
 from service.http.openapi import build_openapi
@@ -23,6 +24,7 @@ from training.learning.config import TrainingConfig, preset_names
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 HTTP = (ROOT / "docs" / "http.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 TRAINING = (ROOT / "docs" / "training.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHELL = [block for language, block in BLOCKS if language == "sh"]
@@ -105,13 +107,13 @@ def test_the_readmes_training_commands_run(tmp_path: Path) -> None:
         assert "test accuracy" in done.stdout
 
 
-def test_the_readme_lists_every_setting_with_its_default_and_no_other() -> None:
-    listed = re.findall(rf"^\| `{PREFIX}(\w+)` \|", README, re.MULTILINE)
-    assert [name.lower() for name in listed] == list(Settings.model_fields)
-    for name, field in Settings.model_fields.items():
-        row = next(line for line in README.splitlines() if line.startswith(f"| `{PREFIX}{name.upper()}` |"))
-        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-        assert default in (None, {}) or f"| `{default}` |" in row
+def test_the_settings_page_lists_every_setting_under_its_heading_and_no_other() -> None:
+    sections = re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", SETTINGS, re.MULTILINE | re.DOTALL)
+    tables = {heading: [line for line in text.splitlines() if line.startswith("| `")] for heading, text in sections}
+    assert tables == {
+        heading: [f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |" for name, default, meaning in group]
+        for heading, group in described().items()
+    }
 
 
 def test_every_route_and_parameter_is_in_the_http_page() -> None:

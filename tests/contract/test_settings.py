@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from contract.settings import Settings, describe, unknown_names
+from contract.settings import HEADINGS, Settings, unknown_names
+from contract.settings_help import describe, described
 
 
 @pytest.fixture(autouse=True)
@@ -49,9 +50,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SNN_DATABASE_PASSWORD_FILE", __file__, "without a password"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
-) -> None:
+def test_an_invalid_value_is_rejected(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError, match=says):
         Settings()
@@ -91,7 +90,7 @@ def test_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     ("host", "loopback"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("example.org", False)],
 )
-def test_loopback_addresses_are_told_from_others(host: str, loopback: bool) -> None:
+def test_loopback_addresses_are_recognised(host: str, loopback: bool) -> None:
     assert Settings(host=host).is_loopback is loopback
 
 
@@ -103,12 +102,29 @@ def test_an_unknown_variable_is_named_with_the_nearest_known_one() -> None:
     ]
 
 
-def test_every_setting_is_described() -> None:
+def test_every_setting_stands_once_under_a_heading_in_the_order_of_the_fields() -> None:
+    groups = described()
+    assert list(groups) == list(HEADINGS.values())
+    names = [setting.name for settings in groups.values() for setting in settings]
+    assert names == [f"SNN_{field.upper()}" for field in Settings.model_fields]
+    assert all(setting.meaning for settings in groups.values() for setting in settings)
+
+
+def test_defaults_are_shown_as_a_user_would_write_them() -> None:
+    defaults = {setting.name: setting.default for settings in described().values() for setting in settings}
+    assert defaults["SNN_PRELOAD"] == "*"
+    assert defaults["SNN_PORT"] == "8000"
+    assert defaults["SNN_ENERGY_PROFILES"] == defaults["SNN_API_KEYS"] == ""
+
+
+def test_the_help_text_holds_every_heading_name_default_and_meaning() -> None:
     text = describe()
-    for name, field in Settings.model_fields.items():
-        assert f"SNN_{name.upper()}" in text
-        assert field.description
-        assert field.description in text
+    words = " ".join(text.split())
+    for heading, settings in described().items():
+        assert f"\n{heading}\n" in text
+        for name, default, meaning in settings:
+            assert f"{name} [{default}] {meaning}" in words if default else f"{name} {meaning}" in words
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_the_port_closes_before_the_grace_is_over() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.settings_help import describe
 from tests.service.process import ROOT, environment, started
 
 
@@ -19,9 +20,10 @@ def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_lists_every_setting_with_its_default() -> None:
+def test_help_lists_every_setting_under_its_heading() -> None:
     done = run("--help")
     assert done.returncode == 0
+    assert describe() in done.stdout
     assert "SNN_PORT [8000]" in done.stdout
     assert "openapi" in done.stdout
 
@@ -32,7 +34,7 @@ def test_openapi_is_printed_whatever_the_settings() -> None:
     assert "/v1/models/{name}/predict" in json.loads(done.stdout)["paths"]
 
 
-def test_all_settings_that_cannot_be_used_are_told_at_once() -> None:
+def test_all_invalid_settings_are_reported_at_once() -> None:
     done = run(PROT="1", MAX_BATCH_SIZE="many", API_KEYS="a b")
     assert done.returncode == 2
     assert "SNN_PROT is not a setting; did you mean SNN_PORT?" in done.stderr
@@ -42,14 +44,14 @@ def test_all_settings_that_cannot_be_used_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("ENERGY_PROFILES", "{"), ("DEVICE", "cuda:99"), ("PRELOAD", "A/1")])
-def test_a_setting_that_cannot_be_used_is_told_without_a_traceback(name: str, value: str) -> None:
+def test_an_invalid_setting_is_reported_without_a_traceback(name: str, value: str) -> None:
     done = run(**{name: value})
     assert done.returncode == 2
     assert name in done.stderr.upper()
     assert "Traceback" not in done.stderr
 
 
-def test_the_service_answers_over_the_network_and_stops_when_told(tiny_store_root: Path, tmp_path: Path) -> None:
+def test_the_service_answers_over_the_network_and_stops_on_sigterm(tiny_store_root: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with started(log, MODEL_STORE=str(tiny_store_root), PRELOAD="tiny-image") as (process, address):
         with httpx.Client(base_url=address) as client:
@@ -77,14 +79,14 @@ def test_the_service_answers_over_the_network_and_stops_when_told(tiny_store_roo
     assert "Traceback" not in text
 
 
-def test_an_open_service_on_every_interface_is_warned_of(tmp_path: Path) -> None:
+def test_an_open_service_on_every_interface_logs_a_warning(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with started(log, MODEL_STORE=str(tmp_path), HOST="0.0.0.0"):
         pass
     assert re.search(r"WARNING .* no API keys", log.read_text())
 
 
-def test_the_log_says_that_keys_are_wanted_and_not_which(tmp_path: Path) -> None:
+def test_the_log_says_that_keys_are_needed_but_not_which(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with started(log, MODEL_STORE=str(tmp_path), API_KEYS="one-key,other-key") as (_, address):
         assert httpx.get(f"{address}/v1/models").status_code == 401
