@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from contract.card import Card, ImageEncoder, InputSpec, Layer, Neuron
-from contract.store import Store
-from training.export.checkpoint import STATE_FILE, rebuild
+from contract.store import STATE_FILE, Store
+from training.export.checkpoint import rebuild
 from training.learning.config import TrainingConfig, load_preset
 from training.snn.builder import build_network
 from training.snn.encode import ImageInput

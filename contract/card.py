@@ -8,13 +8,15 @@ import zlib
 from datetime import datetime
 from math import prod
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -29,6 +31,11 @@ MAX_CARD_BYTES = 1_000_000
 MAX_INPUT_VALUES = 100_000_000
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Mode = Literal["stl", "sl", "tl"]
+ThresholdScope = Literal["neuron", "channel", "layer"]
+
+T = TypeVar("T")
+Recorded = Annotated[T | None, Field(exclude_if=lambda value: value is None)]  # written only where it has a value
 
 
 class CardError(ValueError):
@@ -98,7 +105,7 @@ class Neuron(_Part):
     tau: Fraction
     reset: Literal["zero"] = "zero"
     surrogate: Surrogate = Surrogate()
-    threshold_scope: Literal["neuron", "channel", "layer"]
+    threshold_scope: ThresholdScope
 
 
 class Layer(_Part):
@@ -123,11 +130,17 @@ class Layer(_Part):
 
 
 class Learning(_Part):
-    """How the network was trained."""
+    """How the network was trained.
+
+    `lr` is the learning rate of the optimizer, a fine-tuning's multiplier included. The fields from `threshold` to
+    `train_samples` are the run's configuration; those from `learning_rate_multiplier` on describe a fine-tuning, and
+    `measured_on` says which part the card's metrics come from (absent: the test part). Fields that this release does
+    not know are kept.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    mode: Literal["stl", "sl", "tl"]
+    mode: Mode
     dataset: str
     attribution: str | None = None
     samples: PositiveInt
@@ -136,6 +149,25 @@ class Learning(_Part):
     optimizer: str
     lr: float
     seed: int
+
+    threshold: Recorded[float] = None
+    threshold_std: Recorded[NonNegativeFloat] = None
+    batch_size: Recorded[PositiveInt] = None
+    learning_rate_decay: Recorded[float] = None
+    weight_decay: Recorded[float] = None
+    validation_fraction: Recorded[Fraction] = None
+    shift: Recorded[NonNegativeInt] = None
+    event_drop: Recorded[Fraction] = None
+    train_samples: Recorded[PositiveInt] = None
+
+    learning_rate_multiplier: Recorded[PositiveFloat] = None
+    freeze: Recorded[tuple[str, ...]] = None
+    new_labels: Recorded[bool] = None
+    job: Recorded[str] = None
+    dataset_sha256: Recorded[str] = None
+    validation_sha256: Recorded[str] = None
+    measured_on: Recorded[str] = None
+    baseline_accuracy: Recorded[Fraction] = None
 
 
 class Metrics(_Part):
@@ -257,6 +289,3 @@ def card_of(archive: zipfile.ZipFile) -> Card:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CardError(f"{CARD_FILE} is not valid: {where + ': ' if where else ''}{first['msg']}") from error
-
-
-ThresholdScope = Literal["neuron", "channel", "layer"]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from contract.card import Mode
 from contract.names import ModelName
 
 QUEUE = "fine-tuning"
@@ -27,9 +28,10 @@ HEARTBEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 30.0  # without a heartbeat
 PARENT_VARIABLE = "STL_SNN_WORKER_PID"  # in a child's environment: its parent, without which it does not run
 
+HYPERPARAMETERS = "method.supervised.hyperparameters"  # where a request has them, and so the parameter of an error
+
 BUSY = 75  # the exit status of a child that finds its job running in another process
 
-Mode = Literal["stl", "sl", "tl"]
 Promote = Literal["never", "if_better", "always"]
 
 

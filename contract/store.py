@@ -23,6 +23,7 @@ from contract.files import sync, sync_tree
 from contract.names import NAME_PATTERN
 
 CHECKPOINT_FILE = "model.pt"
+STATE_FILE = "training_state.safetensors"  # beside it: the unfolded weights, from which training continues
 POINTER_FILE = "default.json"
 HISTORY_FILE = "history.jsonl"
 

@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
+from contract.card import Mode
 from contract.job_events import Event, Kind, Level
-from contract.job_spec import Mode, Promote
+from contract.job_spec import Promote
 from service.fine_tuning.history import event_id
 from service.fine_tuning.job import Job, Status
 

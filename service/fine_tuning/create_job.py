@@ -12,8 +12,9 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from contract.card import Mode
 from contract.errors import InvalidParameter
-from contract.job_spec import Mode, Promote
+from contract.job_spec import HYPERPARAMETERS, Promote
 from service.fine_tuning.hyperparameters import BATCH_SIZE, MAX_LEARNING_RATE_MULTIPLIER, N_EPOCHS
 from service.parsing import Body, explain, unknown_name
 
@@ -145,7 +146,7 @@ def read_create_job(value: Any) -> CreateJobBody:
         place = ".".join(str(part) for part in problems[0]["loc"] if isinstance(part, str))
         raise InvalidParameter(explained.message, param=place or None) from error
     if body.method is not None and body.hyperparameters is not None:
-        message = "hyperparameters: with 'method' they stand in method.supervised.hyperparameters"
+        message = f"hyperparameters: with 'method' they stand in {HYPERPARAMETERS}"
         raise InvalidParameter(message, param="hyperparameters")
     return body
 

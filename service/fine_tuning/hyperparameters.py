@@ -5,8 +5,7 @@ A small data set gets more epochs, so that the network sees a few thousand sampl
 
 from math import ceil
 
-from contract.card import Card
-from contract.job_spec import Mode
+from contract.card import Card, Mode
 
 N_EPOCHS = range(1, 1001)
 BATCH_SIZE = range(1, 1025)
@@ -31,6 +30,4 @@ def auto_batch_size(samples: int) -> int:
 
 def base_learning_rate(card: Card) -> float:
     """The rate of the model's first training: that on the card, without the multiplier of a fine-tuning."""
-    multiplier = (card.learning.model_extra or {}).get("learning_rate_multiplier", 1.0)
-    known = isinstance(multiplier, int | float) and multiplier > 0
-    return card.learning.lr / multiplier if known else card.learning.lr
+    return card.learning.lr / (card.learning.learning_rate_multiplier or 1.0)

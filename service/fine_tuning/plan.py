@@ -12,9 +12,9 @@ from pydantic_core import to_json
 from contract.card import Card
 from contract.datasets.inspect import check_fits
 from contract.errors import InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
-from contract.job_spec import DataFile, JobSpec
+from contract.job_spec import HYPERPARAMETERS, DataFile, JobSpec
 from contract.names import NAME_PATTERN
-from contract.store import Store
+from contract.store import STATE_FILE, Store
 from service.fine_tuning.create_job import CreateJobBody
 from service.fine_tuning.hyperparameters import (
     LEARNING_RATE_MULTIPLIER,
@@ -26,11 +26,8 @@ from service.models.registry import Registry, Version
 from service.parsing import unknown_name
 from service.uploads.storage import Upload, Uploads
 
-STATE_FILE = "training_state.safetensors"
-
 _MODEL = re.compile(rf"({NAME_PATTERN})(?:/([1-9][0-9]{{0,8}}))?")
 _NAME = re.compile(NAME_PATTERN)
-_HYPERPARAMETERS = "method.supervised.hyperparameters"
 
 
 def job_id(idempotency_key: str | None) -> str:
@@ -132,7 +129,7 @@ def _data_file(upload: Upload) -> DataFile:
 def _check_freeze(freeze: Sequence[str], card: Card, *, has_new_output: bool) -> None:
     """Only layers that learn can be frozen, and not all of them, nor an output layer that has to begin anew."""
     learning = [layer.name for layer in card.spiking_layers]
-    param = f"{_HYPERPARAMETERS}.freeze"
+    param = f"{HYPERPARAMETERS}.freeze"
     for name in freeze:
         if name not in learning:
             raise InvalidParameter(unknown_name(name, learning, "a layer that learns").message, param=param)

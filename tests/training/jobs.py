@@ -21,10 +21,11 @@ from contract.datasets.layout import Limits
 from contract.job_events import Event, read_events
 from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, SPEC_FILE, DataFile, JobSpec
 from contract.settings import Settings
-from contract.store import Store
+from contract.store import STATE_FILE, Store
 from tests.tiny import moving_bars
-from training.data.upload import Samples, load_parts
-from training.export.checkpoint import STATE_FILE, load_scripted
+from training.data import Samples
+from training.data.upload import load_parts
+from training.export.checkpoint import load_scripted
 from training.fine_tuning.process import Stop
 from training.fine_tuning.run_job import run_job
 

@@ -67,6 +67,9 @@ class Recordings:
         return type(self)(self.events[torch.arange(len(shift)) + shift], offsets, self.labels[indices])
 
 
+Samples = Images | Recordings
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set cut into a train and a test part.

@@ -11,11 +11,9 @@ from contract.datasets.layout import Limits
 from contract.datasets.load import load_images, load_recordings
 from contract.errors import FileNotFound, InvalidDataset, ServiceError
 from contract.job_spec import FILES_FOLDER, DataFile
-from training.data.dataset import Images, Recordings
+from training.data.dataset import Images, Recordings, Samples
 
 VALIDATION_FRACTION = 0.2  # of each class, where no validation file is given
-
-Samples = Images | Recordings
 
 
 def load_parts(

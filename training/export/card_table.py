@@ -7,7 +7,7 @@ from contract.card import Card, Metrics
 
 def accuracy_table(card: Card, metrics: Metrics) -> str:
     """Accuracy, spikes per sample, firing rate per layer, synaptic operations and estimated energy."""
-    on_validation = (card.learning.model_extra or {}).get("measured_on") == "validation"  # there is no test part
+    on_validation = card.learning.measured_on == "validation"  # a fine-tuning has no test part
     rows = [] if on_validation else [("test accuracy", f"{metrics.accuracy:.2%} of {metrics.samples}")]
     if metrics.validation_accuracy is not None:
         rows.append(("validation accuracy", f"{metrics.validation_accuracy:.2%} of {metrics.validation_samples}"))
@@ -33,7 +33,10 @@ def card_report(card: Card, version: int) -> str:
         ("encoder", ", ".join(f"{key} {value}" for key, value in card.encoder.model_dump(exclude_none=True).items())),
         ("network", card.network),
         ("neuron", f"LIF, tau {card.neuron.tau}, threshold per {card.neuron.threshold_scope}"),
-        ("learning", ", ".join(f"{key} {value}" for key, value in learning.model_dump(exclude_none=True).items())),
+        (
+            "learning",
+            ", ".join(f"{key} {value}" for key, value in learning.model_dump(mode="json", exclude_none=True).items()),
+        ),
         ("parent", card.parent or "none"),
         ("made with", ", ".join(f"{key} {value}" for key, value in card.provenance.model_dump().items())),
     ]

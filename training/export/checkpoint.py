@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from contract.card import CARD_FILE, Card
-from contract.store import CHECKPOINT_FILE, Store
+from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
 from training.errors import DivergedError
 from training.export.grid import grid_exponent, to_grid
 from training.snn.builder import build_network
 from training.snn.encode import EventInput, ImageInput
 from training.snn.layers import SpikingLayer, Stateless, StepNorm
 from training.snn.network import SpikingNetwork
-
-STATE_FILE = "training_state.safetensors"
 
 
 class InferenceModule(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from contract.card import Layer, Metrics
 from contract.energy import PROFILES, operations_nj
-from training.data import Images, Recordings
+from training.data import Images, Samples
 from training.data.batches import ordered_batches
 
 PROFILE = PROFILES["cmos-45nm"]
@@ -33,7 +33,7 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(module: torch.nn.Module, samples: Images | Recordings, *, batch_size: int = 100) -> Evaluation:
+def evaluate(module: torch.nn.Module, samples: Samples, *, batch_size: int = 100) -> Evaluation:
     """Run every sample with seed 0, as the service does by default; of equal scores the lower class id wins."""
     predictions, right = [], 0
     spikes, synops = torch.zeros(()), torch.zeros(())

@@ -10,9 +10,8 @@ import torch
 
 from contract.card import Card, CardError, Layer, read_card
 from contract.errors import InvalidParameter, ModelNotFound, VersionNotFound
-from contract.job_spec import JobSpec
-from contract.store import Store
-from training.export.checkpoint import STATE_FILE
+from contract.job_spec import HYPERPARAMETERS, JobSpec
+from contract.store import STATE_FILE, Store
 from training.learning.config import Recipe
 from training.learning.module import SpikingModule
 from training.snn.builder import build_network
@@ -21,7 +20,6 @@ from training.snn.layers import StepNorm
 from training.snn.network import SpikingNetwork
 
 OUTPUT_LAYER = "vote"
-HYPERPARAMETERS = "method.supervised.hyperparameters"  # where a job's request has them
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,10 @@ def starting_network(base: BaseVersion, spec: JobSpec) -> tuple[SpikingNetwork, 
     )
     state = safetensors.torch.load_file(base.state)
     if spec.labels is not None:
-        start = card.learning.model_extra or {}
+        start = card.learning
         threshold = network.spiking_layers()[OUTPUT_LAYER].neurons.threshold
-        torch.nn.init.normal_(threshold, start.get("threshold", 1.0), start.get("threshold_std", 0.0))
+        mean = 1.0 if start.threshold is None else start.threshold
+        torch.nn.init.normal_(threshold, mean, start.threshold_std or 0.0)
         fresh = {name: value for name, value in network.state_dict().items() if _is_output(name)}
         state = {name: value for name, value in state.items() if not _is_output(name)} | fresh
     network.load_state_dict(state)
@@ -74,15 +73,14 @@ def starting_network(base: BaseVersion, spec: JobSpec) -> tuple[SpikingNetwork, 
 
 def recipe_of(spec: JobSpec, card: Card) -> Recipe:
     """The job's recipe: what the job does not say (decay of the rate, augmentation) is as the base's card has it."""
-    kept = ("learning_rate_decay", "weight_decay", "shift", "event_drop")
-    extra = card.learning.model_extra or {}
+    kept = card.learning.model_dump(include={"learning_rate_decay", "weight_decay", "shift", "event_drop"})
     return Recipe(
         mode=spec.mode,
         epochs=spec.n_epochs,
         batch_size=spec.batch_size,
         learning_rate=spec.learning_rate,
         seed=spec.seed,
-        **{name: extra[name] for name in kept if name in extra},
+        **kept,
     )
 
 

@@ -6,7 +6,7 @@ from contract.card import Card, CardError, read_card
 from contract.errors import ServiceError
 from contract.job_spec import JobSpec
 from contract.store import Store
-from training.data.upload import Samples
+from training.data import Samples
 from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
 from training.fine_tuning.reporting import JobReporter
@@ -68,10 +68,9 @@ def _readable(store: Store, name: str, version: int) -> bool:
 
 def _accuracy_of(store: Store, spec: JobSpec, version: int, card: Card, validation: Callable[[], Samples]) -> float:
     """The accuracy of a version of the model on the validation part, which the baseline has already."""
-    extra = card.learning.model_extra or {}
-    baseline = extra.get("baseline_accuracy")
+    baseline = card.learning.baseline_accuracy
     if (spec.name, version) == (spec.model, spec.version) and baseline is not None:
-        return float(baseline)
+        return baseline
     path = store.checkpoint_path(spec.name, version)
     try:
         other = read_card(path)

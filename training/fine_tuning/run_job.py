@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,16 +20,16 @@ from contract.card import Card, CardError, Learning, read_card
 from contract.datasets.layout import Limits
 from contract.errors import DISK_FULL_ERRNOS, InsufficientStorage, ServiceError
 from contract.files import replacing
-from contract.job_spec import BUSY, SPEC_FILE, JobSpec
+from contract.job_spec import BUSY, HYPERPARAMETERS, SPEC_FILE, JobSpec
 from contract.settings import Settings
 from contract.store import Store
-from training.data.upload import VALIDATION_FRACTION, Samples, load_parts
+from training.data import Samples
+from training.data.upload import VALIDATION_FRACTION, load_parts
 from training.errors import DataError, DivergedError
 from training.export.checkpoint import load_scripted, publish, script
 from training.export.evaluate import evaluate, metrics
-from training.export.provenance import provenance
+from training.export.make_card import make_card
 from training.fine_tuning.base_version import (
-    HYPERPARAMETERS,
     BaseVersion,
     FineTuningModule,
     recipe_of,
@@ -39,6 +38,7 @@ from training.fine_tuning.base_version import (
 from training.fine_tuning.process import Stop, hold_device, hold_job, limit_cpu_use, training_device
 from training.fine_tuning.promotion import promote
 from training.fine_tuning.reporting import JobReporter, ReportingCheckpoint
+from training.learning.config import Recipe
 from training.learning.loop import fit
 from training.snn.encode import build_encoder
 
@@ -136,50 +136,50 @@ class _Job:
             best_epoch = fit(module, training, validation, run_dir, callbacks=[states], device=self.device, resume=True)
         scripted = script(network.eval(), module.encoder)
         measured = evaluate(scripted, validation)
-        card = base.card.model_copy(
-            update={
-                "name": spec.name,
-                "created_at": datetime.now(UTC),
-                "labels": spec.labels or base.card.labels,
-                "layers": layers,
-                "learning": self._learning(base.card, module.config.model_dump(), len(training), best_epoch, baseline),
-                "metrics": metrics(measured, layers, base.card.timesteps, measured),
-                "parent": f"{spec.model}/{spec.version}",
-                "provenance": provenance(),
-            }
+        card = make_card(
+            spec.name,
+            labels=spec.labels or base.card.labels,
+            input=base.card.input,
+            encoder=base.card.encoder,
+            neuron=base.card.neuron,
+            network=base.card.network,
+            voters=network.voters,
+            layers=layers,
+            learning=self._learning(base.card, module.config, len(training), best_epoch, baseline),
+            metrics=metrics(measured, layers, base.card.timesteps, measured),
+            parent=f"{spec.model}/{spec.version}",
         )
-        return publish(store, Card.model_validate(card.model_dump()), scripted, network)
+        return publish(store, card, scripted, network)
 
-    def _learning(
-        self, card: Card, recipe: dict[str, object], samples: int, best_epoch: int, baseline: float | None
-    ) -> Learning:
-        """How this version learnt; `lr`, like `epochs` and `mode`, is the job's own and not the base's."""
-        spec, before = self.spec, card.learning.model_extra or {}
-        elsewhere = ("mode", "epochs", "learning_rate", "seed")
-        extra = {
-            **{name: before[name] for name in ("threshold", "threshold_std") if name in before},
-            **{name: value for name, value in recipe.items() if name not in elsewhere},
-            "learning_rate_multiplier": spec.learning_rate_multiplier,
-            "freeze": list(spec.freeze),
-            "new_labels": spec.labels is not None,
-            "job": spec.id,
-            "dataset_sha256": spec.training_file.sha256,
-            "validation_sha256": None if spec.validation_file is None else spec.validation_file.sha256,
-            "validation_fraction": VALIDATION_FRACTION if spec.validation_file is None else None,
-            "measured_on": "validation",
-            "baseline_accuracy": baseline,
-        }
+    def _learning(self, base: Card, recipe: Recipe, samples: int, best_epoch: int, baseline: float | None) -> Learning:
+        """How this version was trained; `lr`, like `epochs` and `mode`, is the job's own and not the base's."""
+        spec, cut = self.spec, self.spec.validation_file is None
         return Learning(
-            mode=spec.mode,
+            mode=recipe.mode,
             dataset=spec.training_file.filename,
-            attribution=card.learning.attribution,
+            attribution=base.learning.attribution,
             samples=samples,
-            epochs=spec.n_epochs,
+            epochs=recipe.epochs,
             best_epoch=best_epoch,
             optimizer="adam",
-            lr=spec.learning_rate,
-            seed=spec.seed,
-            **{name: value for name, value in extra.items() if value is not None},
+            lr=recipe.learning_rate,
+            seed=recipe.seed,
+            threshold=base.learning.threshold,
+            threshold_std=base.learning.threshold_std,
+            batch_size=recipe.batch_size,
+            learning_rate_decay=recipe.learning_rate_decay,
+            weight_decay=recipe.weight_decay,
+            validation_fraction=VALIDATION_FRACTION if cut else None,
+            shift=recipe.shift,
+            event_drop=recipe.event_drop,
+            learning_rate_multiplier=spec.learning_rate_multiplier,
+            freeze=spec.freeze,
+            new_labels=spec.labels is not None,
+            job=spec.id,
+            dataset_sha256=spec.training_file.sha256,
+            validation_sha256=None if spec.validation_file is None else spec.validation_file.sha256,
+            measured_on="validation",
+            baseline_accuracy=baseline,
         )
 
 
@@ -190,7 +190,7 @@ def published_by(store: Store, name: str, job: str) -> int | None:
             learning = read_card(store.checkpoint_path(name, version)).learning
         except CardError:
             continue
-        if (learning.model_extra or {}).get("job") == job:
+        if learning.job == job:
             return version
     return None
 

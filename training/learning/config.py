@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from contract.card import EventEncoder, ImageEncoder, InputSpec, Neuron, Surrogate, ThresholdScope
+from contract.card import EventEncoder, ImageEncoder, InputSpec, Mode, Neuron, Surrogate, ThresholdScope
 from contract.names import ModelName
 from training.errors import ConfigError
 from training.snn.structure import parse_structure
@@ -20,7 +20,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    mode: Literal["stl", "sl", "tl"] = Field(
+    mode: Mode = Field(
         default="stl", description="what learns: weights and thresholds (stl), weights (sl), thresholds (tl)"
     )
     epochs: PositiveInt = Field(default=10, description="passes over the training part")

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
-from training.data import Images, Recordings
+from training.data import Samples
 from training.data.batches import loader
 from training.learning.module import SpikingModule
 from training.learning.run_folder import BEST, LAST, AtomicCheckpoints
@@ -19,8 +19,8 @@ from training.learning.run_folder import BEST, LAST, AtomicCheckpoints
 
 def fit(
     module: SpikingModule,
-    training: Images | Recordings,
-    validation: Images | Recordings,
+    training: Samples,
+    validation: Samples,
     run_dir: Path,
     *,
     callbacks: Sequence[Callback],

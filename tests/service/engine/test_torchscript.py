@@ -8,12 +8,12 @@ from torch import nn
 
 from contract.card import CARD_FILE, FORMAT_VERSION, Card, read_card
 from contract.errors import ModelError
-from contract.store import Store
+from contract.store import STATE_FILE, Store
 from service.engine.interface import Activity, CheckpointError, EventSample, ImageSample, Sample
 from service.engine.torchscript import TorchScriptEngine
 from tests.tiny import moving_bars, rewritten
 from training.data import load_dataset
-from training.export.checkpoint import STATE_FILE, inference_form, rebuild
+from training.export.checkpoint import inference_form, rebuild
 
 CPU = torch.device("cpu")
 

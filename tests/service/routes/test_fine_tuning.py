@@ -13,8 +13,8 @@ import pytest
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from contract.job_events import append_event
+from contract.store import STATE_FILE
 from service.fine_tuning.history import event_id
-from service.fine_tuning.plan import STATE_FILE
 from tests.service.exchange import Exchange
 from tests.service.serving import Client, Serve, check
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from contract.card import ImageEncoder, InputSpec, read_card
-from contract.store import CHECKPOINT_FILE, Store
+from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
-from training.export.checkpoint import STATE_FILE, folded, inference_form, rebuild, script
+from training.export.checkpoint import folded, inference_form, rebuild, script
 from training.snn.encode import build_encoder
 from training.snn.layers import SpikingLayer
 

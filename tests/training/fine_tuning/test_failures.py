@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from contract.job_events import Event
+from contract.store import STATE_FILE
 from tests.training.jobs import Jobs, kinds, last
-from training.export.checkpoint import STATE_FILE
 from training.fine_tuning.run_job import FAILED, RUN_FOLDER
 from training.learning.run_folder import LAST
 

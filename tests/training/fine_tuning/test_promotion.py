@@ -6,7 +6,7 @@ import pytest
 
 from contract.errors import ServiceError
 from tests.training.jobs import Jobs, kinds, last
-from training.data.upload import Samples
+from training.data import Samples
 from training.fine_tuning.promotion import default_version, promote
 from training.fine_tuning.reporting import JobReporter
 
@@ -42,7 +42,7 @@ def test_a_version_that_is_as_good_is_promoted(jobs: Jobs) -> None:
     upright = jobs.upright_digits()
     jobs.run(jobs.create(promote="if_better", learning_rate=1e-30, training_file=upright, mode="tl", n_epochs=1))
     card = jobs.card(3)
-    assert card.metrics.accuracy == (card.learning.model_extra or {})["baseline_accuracy"]
+    assert card.metrics.accuracy == card.learning.baseline_accuracy
     assert default(jobs) == 3
 
 
@@ -64,8 +64,9 @@ def test_the_default_of_now_is_compared_and_not_the_base(jobs: Jobs) -> None:
     jobs.run(jobs.create("ftjob-1", promote="always", n_epochs=6))
     folder = jobs.create("ftjob-2", promote="if_better", n_epochs=2, learning_rate=1e-3)
     jobs.run(folder)
-    extra = jobs.card(4).learning.model_extra or {}
-    assert extra["baseline_accuracy"] <= jobs.card(4).metrics.accuracy, "better than its base, and yet not promoted"
+    baseline = jobs.card(4).learning.baseline_accuracy
+    assert baseline is not None
+    assert baseline <= jobs.card(4).metrics.accuracy, "better than its base, and yet not promoted"
     assert default(jobs) == 3
     assert "tiny-image/3" in last(folder, "not_promoted").data["reason"]
 

@@ -34,9 +34,9 @@ def test_a_job_publishes_a_version_that_knows_the_new_data(jobs: Jobs) -> None:
 
     card = jobs.card(3)
     assert (card.name, card.parent) == ("tiny-image", "tiny-image/1")
-    extra = card.learning.model_extra or {}
-    assert extra["job"] == "ftjob-1"
-    assert extra["baseline_accuracy"] < 0.3 < card.metrics.accuracy
+    assert card.learning.job == "ftjob-1"
+    assert card.learning.baseline_accuracy is not None
+    assert card.learning.baseline_accuracy < 0.3 < card.metrics.accuracy
     assert (card.learning.mode, card.learning.dataset, card.learning.lr) == ("stl", "turned.npz", 5e-3)
     assert card.learning.samples + card.metrics.samples == 300
     assert card.layers == jobs.card(1).layers
@@ -55,7 +55,7 @@ def test_the_figures_are_those_of_the_exported_form_on_the_validation_part(jobs:
     assert card.metrics.accuracy == measured.accuracy == card.metrics.validation_accuracy
     assert card.metrics.spikes_per_sample == pytest.approx(float(measured.spikes.sum()))
     baseline = evaluate(load_scripted(jobs.store.checkpoint_path("tiny-image", 1)), validation).accuracy
-    assert (card.learning.model_extra or {})["baseline_accuracy"] == baseline
+    assert card.learning.baseline_accuracy == baseline
 
 
 def test_every_epoch_is_told_with_its_figures(jobs: Jobs) -> None:
@@ -132,7 +132,7 @@ def test_new_labels_get_a_new_output_layer_and_keep_the_rest(jobs: Jobs) -> None
     card = jobs.card(1, "tiny-letters")
     assert card.labels == labels
     assert card.layers[-1].neurons == 22
-    assert "baseline_accuracy" not in (card.learning.model_extra or {})
+    assert "baseline_accuracy" not in card.learning.model_dump()
     assert card.metrics.accuracy > 0.3
     before, after = jobs.exported(1), jobs.exported(1, "tiny-letters")
     for name, value in before.items():
@@ -156,7 +156,8 @@ def test_event_recordings_are_fine_tuned(jobs: Jobs) -> None:
     folder = jobs.create(training_file=jobs.bars(80), name="tiny-events", model="tiny-events", n_epochs=12)
     assert jobs.run(folder) == 0
     card = jobs.card(2, "tiny-events")
-    assert (card.learning.model_extra or {})["baseline_accuracy"] < 0.7 < card.metrics.accuracy
+    assert card.learning.baseline_accuracy is not None
+    assert card.learning.baseline_accuracy < 0.7 < card.metrics.accuracy
 
 
 def test_a_validation_file_is_what_is_measured_on(jobs: Jobs) -> None:
@@ -164,14 +165,14 @@ def test_a_validation_file_is_what_is_measured_on(jobs: Jobs) -> None:
     jobs.run(jobs.create(validation_file=validation, n_epochs=1))
     card = jobs.card(3)
     assert (card.learning.samples, card.metrics.samples) == (300, 50)
-    assert (card.learning.model_extra or {})["validation_sha256"] == validation.sha256
+    assert card.learning.validation_sha256 == validation.sha256
 
 
 def test_a_fine_tuned_version_is_fine_tuned_again(jobs: Jobs) -> None:
     jobs.run(jobs.create("ftjob-1", n_epochs=1))
     assert jobs.run(jobs.create("ftjob-2", version=3, n_epochs=1)) == 0
     assert jobs.card(4).parent == "tiny-image/3"
-    assert jobs.card(4).learning.model_extra.keys() == jobs.card(3).learning.model_extra.keys()  # type: ignore[union-attr]
+    assert jobs.card(4).learning.model_dump().keys() == jobs.card(3).learning.model_dump().keys()
 
 
 def test_a_stopped_job_goes_on_to_the_same_weights_and_tells_each_epoch_once(

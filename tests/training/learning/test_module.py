@@ -6,8 +6,8 @@ from contract.card import InputSpec
 from tests.tiny import SENSOR, tiny_event_config, tiny_image_config
 from training.data import load_dataset
 from training.learning.config import TrainingConfig, load_preset
+from training.learning.experiment import Experiment
 from training.learning.module import SpikingModule
-from training.learning.train import initial_network
 from training.snn.builder import build_network
 from training.snn.encode import build_encoder
 from training.snn.layers import SpikingLayer, Stateless
@@ -119,7 +119,8 @@ def test_the_authors_demo_is_built_as_published() -> None:
 
 
 def test_thresholds_start_where_the_configuration_says() -> None:
-    network, _ = initial_network(tiny_image_config(threshold=2.0, threshold_std=0.1), load_dataset("digits"))
+    config = tiny_image_config(threshold=2.0, threshold_std=0.1)
+    network, _ = Experiment(config, load_dataset("digits")).initial_network()
     values = torch.cat([layer.neurons.threshold.flatten() for layer in network.spiking_layers().values()]).detach()
     assert float(values.mean()) == pytest.approx(2.0, abs=0.02)
     assert float(values.std()) == pytest.approx(0.1, abs=0.02)

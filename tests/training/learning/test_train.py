@@ -10,15 +10,16 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from contract.card import Card, read_card
-from contract.store import Store
+from contract.store import STATE_FILE, Store
 from tests.tiny import tiny_event_config, tiny_events_dataset, tiny_image_config
 from training.data import DataError, load_dataset
 from training.errors import ConfigError, DivergedError, StructureError
-from training.export.checkpoint import STATE_FILE, load_scripted
+from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
 from training.learning.config import TrainingConfig
+from training.learning.experiment import Experiment
 from training.learning.run_folder import BEST, CONFIG_FILE, LAST, SavedStates
-from training.learning.train import initial_network, train
+from training.learning.train import train
 
 State = dict[str, torch.Tensor]
 
@@ -30,7 +31,7 @@ def trained(config: TrainingConfig, root: Path) -> tuple[State, Card]:
 
 
 def start_of(config: TrainingConfig) -> State:
-    network, _ = initial_network(config, load_dataset("digits"))
+    network, _ = Experiment(config, load_dataset("digits")).initial_network()
     return network.state_dict()
 
 
