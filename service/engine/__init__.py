@@ -1,1 +1,1 @@
-"""What runs a network."""
+"""Engines: how a network is loaded and run."""

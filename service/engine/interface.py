@@ -1,8 +1,11 @@
-"""What an engine runs and what it answers: samples in, activities out."""
+"""`Engine`, the interface that runs networks: samples in, activities out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from contract.card import Card
@@ -28,10 +31,10 @@ Sample = ImageSample | EventSample
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What the network did with one sample, by time step.
+    """A network's activity on one sample, by time step.
 
-    `scores` int64 `[T, K]`: votes of each class; `spikes` int64 `[T, L]`: spikes of each spiking layer; `synops` int64
-    `[T, S]`: synaptic operations of each synaptic layer; `input`: values of the encoded input that are not zero.
+    `scores` int64 `[T, K]`: votes for each class; `spikes` int64 `[T, L]`: spikes of each spiking layer; `synops` int64
+    `[T, S]`: synaptic operations of each synaptic layer; `input`: number of non-zero values in the encoded input.
     """
 
     scores: NDArray[np.int64]
@@ -40,12 +43,66 @@ class Activity:
     input: int
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state of one live input between two time steps.
+
+    `steps` counts the time steps so far. `potentials` are the membrane potentials, `[1, ...]` for each spiking layer,
+    on the engine's device; they belong to the engine that made them, and callers only pass them back.
+    """
+
+    steps: int
+    potentials: tuple[torch.Tensor, ...]
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the potentials occupy on the device."""
+        return sum(potential.nbytes for potential in self.potentials)
+
+
+class Engine(Protocol):
+    """Runs one network on one device.
+
+    Every call blocks, so it belongs off the event loop, and one thread at a time may make it. A sample gives the same
+    numbers alone and in any batch.
+    """
+
+    @property
+    def card(self) -> Card:
+        """The card of the network."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the tensors that this process holds."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the weights on that device; the activations of a batch come on top."""
+
+    def run(self, samples: Sequence[Sample]) -> list[Activity]:
+        """Run whole samples as one batch; an activity of all T time steps each.
+
+        Raises `ModelError` if the network gives a number that is not finite or not a count.
+        """
+
+    def initial_state(self) -> State:
+        """The state of a live input before its first time step: every potential at rest."""
+
+    def step(self, samples: Sequence[Sample], states: Sequence[State]) -> list[tuple[Activity, State]]:
+        """Advance live inputs by one time step as one batch, each from its own state.
+
+        A sample is the input of this time step alone: the frame, or the events of the step, of which there may be none
+        and whose times are not read. Returns an activity of one time step and the next state for each; the state passed
+        in stays valid. T calls give the numbers of `run`.
+        """
+
+
 class CheckpointError(Exception):
-    """A checkpoint that cannot be loaded; the message says why, without a path."""
+    """A checkpoint that cannot be loaded; the message gives the reason, without a path."""
 
 
 def blank_sample(card: Card) -> Sample:
-    """The plainest sample that the network takes."""
+    """The simplest sample that the network accepts."""
     if card.input.kind == "image":
         return ImageSample(np.zeros(card.input.shape, dtype=np.uint8))
     return EventSample(np.zeros((1, 4), dtype=np.int64))

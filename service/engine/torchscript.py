@@ -1,6 +1,5 @@
-"""A loaded checkpoint: the only place that knows how a network is loaded and run."""
+"""`TorchScriptEngine`: the only place in the service that loads a network and runs it."""
 
-import zipfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,71 +9,82 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from contract.card import Card, CardError, card_of
+from contract.card import Card
 from contract.errors import ModelError
-from service.engine.interface import Activity, CheckpointError, EventSample, ImageSample, Sample, blank_sample
+from service.engine.archive import read_archive
+from service.engine.interface import Activity, CheckpointError, EventSample, ImageSample, Sample, State, blank_sample
 
 _METHODS = ["encode_image", "encode_events", "initial_state", "step"]
 _WARM_UP_BATCHES = (1, 2)
-# Tensors are stored as they are; what is compressed in an archive is code, debug information and small tables.
-_MAX_PACKED_BYTES = 64_000_000
-_MAX_BYTES = 2**32
+_WITHOUT_TIME = np.array([0, 1, 1, 1], dtype=np.int64)  # multiplies the columns t, x, y, p
 
 
 class TorchScriptEngine:
-    """A scripted network on one device, with its card.
+    """An `Engine` that runs a checkpoint's scripted network with torch.
 
-    An archive is code: load only from a store that is trusted. One thread at a time may call `run`.
+    An archive is code: load only from a store that you trust.
     """
 
-    def __init__(self, card: Card, module: torch.jit.ScriptModule, device: torch.device) -> None:
+    def __init__(self, card: Card, module: torch.jit.ScriptModule, device: torch.device, memory_bytes: int) -> None:
         self.card = card
         self.device = device
+        self.memory_bytes = memory_bytes
         self._module = module
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> "TorchScriptEngine":
-        """Load the archive at `path`, or raise `CheckpointError`.
-
-        The archive is checked before torch reads it, since torch does not compare checksums. It is read once, so that
-        what was checked is what is loaded, whoever writes to the file meanwhile.
-        """
-        data = _read(path)
-        card = _check_archive(data)
+        """Load the archive at `path`, or raise `CheckpointError`."""
+        data, card = read_archive(path)
         try:
-            module = torch.jit.load(BytesIO(data), map_location=device)
-            module = torch.jit.freeze(module.eval(), preserved_attrs=_METHODS, optimize_numerics=False)
-        except Exception as error:  # torch lets an archive without a network fail in many ways
+            module = torch.jit.load(BytesIO(data), map_location=device).eval()
+            weights = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+            module = torch.jit.freeze(module, preserved_attrs=_METHODS, optimize_numerics=False)
+        except Exception as error:  # torch fails on an archive without a network in many ways
             raise CheckpointError("torch cannot load the checkpoint: it does not hold a scripted network") from error
         if device.type == "cuda":
             _keep_sums_exact()
-        return cls(card, module, device)
+        return cls(card, module, device, weights)
 
     def warm_up(self) -> None:
-        """Run the network twice at small batch sizes: the first calls compile it, and the first caller should not pay.
+        """Run the network twice at each small batch size, so that torch compiles it now and not for the first caller.
 
-        Raises `CheckpointError` where the network does not do what its card says.
+        Raises `CheckpointError` if the network does not match its card.
         """
         for size in _WARM_UP_BATCHES:
             for _ in range(2):
                 try:
                     self.run([blank_sample(self.card)] * size)
-                except Exception as error:  # a network raises what it likes
+                except Exception as error:  # a network may raise anything
                     raise CheckpointError("the network does not run, or not as its card says") from error
 
     def run(self, samples: Sequence[Sample]) -> list[Activity]:
-        """Run `samples` as one batch; blocks, so call it off the event loop.
-
-        The same sample gives the same numbers in any batch. Raises `ModelError` where a number is not finite.
-        """
+        """Run `samples` as one batch; see `Engine.run`."""
         with torch.inference_mode():
             x = self._encode(samples)
-            # Each result leaves the device once; what follows is small and needs it no more.
-            scores, spikes, synops = (result.cpu().numpy() for result in self._module(x))
-            fed = (x != 0).sum((0, 2, 3, 4)).tolist()
-        self._check(len(samples), scores, spikes, synops)
-        counts = (result.astype(np.int64, copy=False).swapaxes(0, 1) for result in (scores, spikes, synops))
-        return [Activity(*row) for row in zip(*counts, fed, strict=True)]
+            return self._activities(x, self._module(x), (self.card.timesteps, len(samples)))
+
+    def initial_state(self) -> State:
+        """Every potential at rest; see `Engine.initial_state`."""
+        with torch.inference_mode():
+            return State(0, tuple(self._module.initial_state(1)))
+
+    def step(self, samples: Sequence[Sample], states: Sequence[State]) -> list[tuple[Activity, State]]:
+        """Advance live inputs by one time step; see `Engine.step`.
+
+        Poisson coding draws a frame as time step `state.steps` modulo T of an image with its seed.
+        """
+        with torch.inference_mode():
+            x = self._encode_step(samples, states)
+            before = [torch.cat(layer) for layer in zip(*(state.potentials for state in states), strict=True)]
+            *results, after = self._module.step(x, before)
+            activities = self._activities(x.unsqueeze(0), [each.unsqueeze(0) for each in results], (1, len(samples)))
+            # A copy of each row, so that an idle input does not keep the potentials of its whole batch in memory.
+            rows = zip(*(layer.split(1) for layer in after), strict=True)
+            potentials = [tuple(potential.clone() for potential in row) for row in rows]
+        return [
+            (activity, State(state.steps + 1, row))
+            for activity, state, row in zip(activities, states, potentials, strict=True)
+        ]
 
     def _encode(self, samples: Sequence[Sample]) -> torch.Tensor:
         """The network's input `[T, B, C, H, W]`."""
@@ -90,13 +100,34 @@ class TorchScriptEngine:
         events = torch.from_numpy(np.column_stack([index, np.concatenate(recordings)])).to(self.device)
         return self._module.encode_events(events, len(recordings))  # type: ignore[no-any-return]
 
-    def _check(self, rows: int, scores: NDArray[Any], spikes: NDArray[Any], synops: NDArray[Any]) -> None:
-        """Shapes are the card's, and every number is a count."""
+    def _encode_step(self, samples: Sequence[Sample], states: Sequence[State]) -> torch.Tensor:
+        """The network's input of one time step, `[B, C, H, W]`."""
+        if self.card.input.kind == "image":
+            steps = torch.tensor([state.steps % self.card.timesteps for state in states], device=self.device)
+            return self._encode(samples)[steps, torch.arange(len(samples), device=self.device)]
+        # Events of one moment all fall into the encoder's first bin.
+        moments = [
+            EventSample(each.events * _WITHOUT_TIME) if isinstance(each, EventSample) else each for each in samples
+        ]
+        return self._encode(moments)[0]
+
+    def _activities(self, x: torch.Tensor, results: Sequence[torch.Tensor], shape: tuple[int, int]) -> list[Activity]:
+        """One activity a sample, from the network's input and results, all of `shape` `[T, B]` and more."""
+        # Each result leaves the device once; all further work is small.
+        scores, spikes, synops = (result.cpu().numpy() for result in results)
+        fed = (x != 0).sum((0, 2, 3, 4)).tolist()
+        self._check(shape, scores, spikes, synops)
+        counts = (result.astype(np.int64, copy=False).swapaxes(0, 1) for result in (scores, spikes, synops))
+        return [Activity(*row) for row in zip(*counts, fed, strict=True)]
+
+    def _check(self, shape: tuple[int, int], *results: NDArray[Any]) -> None:
+        """Shapes match the card, and every number is a count."""
+        scores, spikes, synops = results
         card = self.card
         columns = {"scores": len(card.labels), "spikes": len(card.spiking_layers), "synops": len(card.synaptic_layers)}
-        for (name, width), result in zip(columns.items(), (scores, spikes, synops), strict=True):
-            if result.shape != (card.timesteps, rows, width):
-                raise ModelError(f"the network's {name} are not of the shape that its card says")
+        for (name, width), result in zip(columns.items(), results, strict=True):
+            if result.shape != (*shape, width):
+                raise ModelError(f"the network's {name} do not have the shape that its card gives")
         if not np.isfinite(scores).all():
             raise ModelError("the network gave a score that is not a finite number")
         counted = (scores == np.rint(scores)).all() and 0 <= scores.min() <= scores.max() <= card.voters
@@ -110,33 +141,3 @@ def _keep_sums_exact() -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if not path.is_file():  # reading from a pipe would never end
-            raise CheckpointError("there is no model.pt in the version folder")
-        if path.stat().st_size > _MAX_BYTES:
-            raise CheckpointError(f"the checkpoint has more than {_MAX_BYTES} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"the checkpoint cannot be read: {error.strerror}") from error
-
-
-def _check_archive(data: bytes) -> Card:
-    """Every member whole, unchanged and of sane size, and a valid card among them."""
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            # Compressed members may be bombs, and those that are stored may all name the same bytes.
-            if sum(member.file_size for member in archive.infolist()) > len(data) + _MAX_PACKED_BYTES:
-                raise CheckpointError(f"the checkpoint unpacks to more than {_MAX_PACKED_BYTES} bytes over its size")
-            card = card_of(archive)
-            if archive.testzip() is not None:
-                raise CheckpointError("the checkpoint is damaged: a member does not match its checksum")
-    except CheckpointError:
-        raise
-    except CardError as error:
-        raise CheckpointError(str(error)) from error
-    except Exception as error:  # zipfile lets a broken archive fail in many ways
-        raise CheckpointError("the checkpoint is truncated or not a TorchScript archive") from error
-    return card

@@ -1,4 +1,4 @@
-"""Networks that run in TorchServe: the service in front decodes, queues and answers, and sends it whole batches."""
+"""Networks that run in TorchServe: this service decodes, queues and responds, and sends it whole batches."""
 
 import json
 import logging
@@ -18,19 +18,18 @@ from contract.errors import (
     ShuttingDown,
     Unavailable,
 )
-from service.engine.interface import Activity, CheckpointError, Sample
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.interface import Activity, CheckpointError, Sample, State
 from service.engine.torchserve_wire import CARD_HEADER, MEDIA_TYPE, card_digest, pack_samples, unpack_activities
 
 log = logging.getLogger(__name__)
 
 
 class TorchServe:
-    """One TorchServe at `url`, to which the models' archives are registered under their names and versions.
+    """One TorchServe at `url`, where the models' archives are registered under their names and versions.
 
-    `token_file` is the `key_file.json` that it writes, or a file that holds the inference token alone; it is read again
-    when the token is refused, since a new start makes a new one. None for a TorchServe without authorization. Every
-    call takes at most `timeout_seconds`.
+    `token_file` is the `key_file.json` that TorchServe writes, or a file that holds the inference token alone; None for
+    a TorchServe without authorization. The token changes when TorchServe restarts, so a refused token is read again.
+    `timeout_seconds` bounds every call.
     """
 
     def __init__(self, url: str, *, token_file: Path | None, timeout_seconds: float) -> None:
@@ -38,10 +37,10 @@ class TorchServe:
         self._token: str | None = None
         self._client = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False)
 
-    def load(self, path: Path, device: torch.device) -> TorchScriptEngine:
-        """The checkpoint at `path` of a store, `<name>/<version>/model.pt`, of which only the card is read here.
+    def load(self, path: Path, device: torch.device) -> "TorchServeEngine":
+        """The engine for the checkpoint at `path`, `<name>/<version>/model.pt` in a store. Only its card is read here.
 
-        TorchServe need not be there yet. Raises `CheckpointError` for a checkpoint without a valid card.
+        TorchServe may start later. Raises `CheckpointError` for a checkpoint without a valid card.
         """
         try:
             return TorchServeEngine(read_card(path), self, path.parent.parent.name, int(path.parent.name))
@@ -51,18 +50,18 @@ class TorchServe:
     def run(self, model: str, version: int, digest: str, body: bytes) -> bytes:
         """Run one packed batch and return its packed results.
 
-        Raises `Unavailable` where TorchServe or its worker is not there, does not let us in, or has another checkpoint;
-        `DeadlineExceeded` where it does not answer in time; `MemoryError` for a batch that it has no room for; and what
-        the handler refused or failed on.
+        Raises `Unavailable` if TorchServe or its worker is down, refuses the token, or has another checkpoint;
+        `DeadlineExceeded` if it does not respond in time; `MemoryError` for a batch that does not fit into its memory;
+        and the handler's own errors.
         """
         sent = self._token
-        answer = self._post(model, version, digest, body)
-        if _is_refused(answer) and self._read_token() != sent:
-            answer = self._post(model, version, digest, body)
-        if answer.status_code == httpx.codes.OK:
-            return answer.content
-        log.warning("TorchServe answered %d for %s/%d: %.500s", answer.status_code, model, version, answer.text)
-        raise _failure(answer, model, version)
+        response = self._post(model, version, digest, body)
+        if _is_refused(response) and self._read_token() != sent:
+            response = self._post(model, version, digest, body)
+        if response.status_code == httpx.codes.OK:
+            return response.content
+        log.warning("TorchServe answered %d for %s/%d: %.500s", response.status_code, model, version, response.text)
+        raise _failure(response, model, version)
 
     def close(self) -> None:
         """Close the connections."""
@@ -91,56 +90,67 @@ class TorchServe:
         return self._token
 
 
-class TorchServeEngine(TorchScriptEngine):
-    """A checkpoint whose network is in TorchServe."""
+class TorchServeEngine:
+    """An `Engine` whose network is in TorchServe. It holds no weights here, and runs whole samples only."""
+
+    device = torch.device("cpu")
+    memory_bytes = 0
 
     def __init__(self, card: Card, server: TorchServe, model: str, version: int) -> None:
         self.card = card
-        self.device = torch.device("cpu")
         self._server = server
         self._model = model
         self._version = version
         self._digest = card_digest(card)
 
     def run(self, samples: Sequence[Sample]) -> list[Activity]:
-        """Run `samples` as one batch, as `TorchScriptEngine.run` does; raises what `TorchServe.run` raises."""
-        answer = self._server.run(self._model, self._version, self._digest, pack_samples(samples))
+        """Run `samples` as one batch; see `Engine.run`. Raises what `TorchServe.run` raises."""
+        body = self._server.run(self._model, self._version, self._digest, pack_samples(samples))
         try:
-            return unpack_activities(answer, self.card, len(samples))
+            return unpack_activities(body, self.card, len(samples))
         except BadRequest as error:
             raise ModelError(error.message) from error
 
+    def initial_state(self) -> State:
+        """`ServiceError`: membrane potentials cannot be kept between TorchServe's requests."""
+        raise ServiceError("live inputs need SNN_BACKEND=local: TorchServe keeps no state between requests")
 
-def _is_refused(answer: httpx.Response) -> bool:
-    """TorchServe says 400 to a wrong token, and 401 elsewhere."""
-    return answer.status_code == 401 or (answer.status_code == 400 and '"InvalidKeyException"' in answer.text)
+    def step(self, samples: Sequence[Sample], states: Sequence[State]) -> list[tuple[Activity, State]]:
+        """`ServiceError`, as `initial_state`."""
+        raise ServiceError("live inputs need SNN_BACKEND=local: TorchServe keeps no state between requests")
 
 
-def _failure(answer: httpx.Response, model: str, version: int) -> Exception:
-    """What became of a batch, from the handler's error body or from TorchServe's own."""
-    own = _own_error(answer)
-    if own is not None:
-        code, message = own
+def _is_refused(response: httpx.Response) -> bool:
+    """Whether the token is wrong: TorchServe answers 400, other servers 401."""
+    return response.status_code == 401 or (response.status_code == 400 and '"InvalidKeyException"' in response.text)
+
+
+def _failure(response: httpx.Response, model: str, version: int) -> Exception:
+    """The error for a failed batch, from the handler's error body or from TorchServe's own."""
+    from_handler = _error_body(response)
+    if from_handler is not None:
+        code, message = from_handler
         by_code = {kind.code: kind for kind in (ModelError, Overloaded, ShuttingDown)}
         return Unavailable(message) if code == "conflict" else by_code.get(code, ServiceError)(message)
-    if _is_refused(answer):
+    if _is_refused(response):
         return Unavailable("TorchServe does not accept the service's token")
-    match answer.status_code:
+    match response.status_code:
         case 404:
             return Unavailable(f"TorchServe has no {model}/{version}: its archive must be registered there")
         case 413:
-            return MemoryError("TorchServe takes no batch of so many bytes")
-        case 507 if "Worker died" not in answer.text:  # which it says with the same status
-            return MemoryError("TorchServe's worker has not enough memory for the batch")
+            return MemoryError("TorchServe does not accept batches of this many bytes")
+        case 507 if "Worker died" not in response.text:  # reported with the same status
+            return MemoryError("TorchServe's worker does not have enough memory for the batch")
         case 503:
-            return Unavailable(f"TorchServe has no worker for {model}/{version}, or too much is waiting; try again")
+            return Unavailable(f"TorchServe has no worker for {model}/{version}, or its queue is full; try again")
         case _:
             return Unavailable("TorchServe or its worker failed; try again")
 
 
-def _own_error(answer: httpx.Response) -> tuple[str, str] | None:
+def _error_body(response: httpx.Response) -> tuple[str, str] | None:
+    """Code and message of the handler's error body, None for any other body."""
     try:
-        error = answer.json()["error"]
+        error = response.json()["error"]
         return str(error["code"]), str(error["message"])
     except (ValueError, LookupError, TypeError):
         return None

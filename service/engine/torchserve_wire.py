@@ -1,8 +1,8 @@
-"""Samples and what the network did with them as bytes: what goes between the service and TorchServe's handler.
+"""Samples and activities as bytes: the messages between the service and TorchServe's handler.
 
-Each message is a few arrays in numpy's `.npy` format, one after the other; nothing in it is pickled. Images: `pixels`
-uint8 `[B, C, H, W]`, `seeds` int64 `[B]`. Recordings: `lengths` int64 `[B]`, then the columns `t` int64, `x` and `y`
-int32, `p` uint8 of all recordings together. Back: `scores`, `spikes`, `synops` int64 `[B, T, ...]`, `input` int64
+Each message is a sequence of arrays in numpy's `.npy` format; nothing is pickled. Images: `pixels` uint8
+`[B, C, H, W]`, `seeds` int64 `[B]`. Recordings: `lengths` int64 `[B]`, then the columns `t` int64, `x` and `y` int32,
+`p` uint8 of all recordings, concatenated. Results: `scores`, `spikes`, `synops` int64 `[B, T, ...]`, `input` int64
 `[B]`.
 """
 
@@ -28,7 +28,7 @@ _COLUMNS = (np.int64, np.int32, np.int32, np.uint8)
 
 
 def card_digest(card: Card) -> str:
-    """What both sides compare, so that a batch never runs on another checkpoint of the same name and version."""
+    """A digest that both sides compare, so that no batch runs on another checkpoint of the same name and version."""
     return hashlib.sha256(card.model_dump_json().encode()).hexdigest()
 
 
@@ -44,17 +44,17 @@ def pack_samples(samples: Sequence[Sample]) -> bytes:
 
 
 def unpack_samples(data: bytes, card: Card) -> list[Sample]:
-    """The samples of a batch for the model of `card`; `BadRequest` or `InvalidEvents` for what it cannot take."""
+    """The samples of a batch for the model of `card`; `BadRequest` or `InvalidEvents` if the model cannot take them."""
     if card.input.kind == "image":
         pixels, seeds = _unpack(data, [np.uint8, np.int64])
         if pixels.shape != (len(seeds), *card.input.shape) or seeds.ndim != 1 or not len(seeds) or seeds.min() < 0:
-            raise BadRequest("the batch's images are not of the model's shape, or not as many as the seeds")
+            raise BadRequest("the batch's images do not have the model's shape, or there is not one seed for each")
         return [ImageSample(image, int(seed)) for image, seed in zip(pixels, seeds, strict=True)]
     lengths, *columns = _unpack(data, [np.int64, *_COLUMNS])
     if lengths.ndim != 1 or not len(lengths) or {column.shape for column in columns} != {(int(lengths.sum()),)}:
-        raise BadRequest("the batch's events are not as many as its recordings say")
+        raise BadRequest("the number of events in the batch does not match its recordings' lengths")
     if lengths.min() < 1:
-        raise BadRequest("a recording of the batch holds no events")
+        raise BadRequest("a recording in the batch has no events")
     spec = card.input
     recordings = zip(*(np.split(column, np.cumsum(lengths)[:-1]) for column in columns), strict=True)
     return [
@@ -63,7 +63,7 @@ def unpack_samples(data: bytes, card: Card) -> list[Sample]:
 
 
 def pack_activities(activities: Sequence[Activity]) -> bytes:
-    """What the network did with each sample of a batch, as bytes."""
+    """The activities of a batch as bytes."""
     return _pack(
         np.stack([each.scores for each in activities]),
         np.stack([each.spikes for each in activities]),
@@ -73,12 +73,12 @@ def pack_activities(activities: Sequence[Activity]) -> bytes:
 
 
 def unpack_activities(data: bytes, card: Card, rows: int) -> list[Activity]:
-    """The same of `rows` samples; `BadRequest` for arrays that are not of the shapes that `card` says."""
+    """The activities of `rows` samples; `BadRequest` for arrays whose shapes do not match `card`."""
     scores, spikes, synops, fed = _unpack(data, [np.int64] * 4)
     widths = (len(card.labels), len(card.spiking_layers), len(card.synaptic_layers))
     shapes = [(rows, card.timesteps, width) for width in widths] + [(rows,)]
     if [result.shape for result in (scores, spikes, synops, fed)] != shapes:
-        raise BadRequest("the batch's results are not of the shapes that the card says")
+        raise BadRequest("the shapes of the batch's results do not match the card")
     return [Activity(*row) for row in zip(scores, spikes, synops, fed.tolist(), strict=True)]
 
 
@@ -93,8 +93,8 @@ def _unpack(data: bytes, kinds: Sequence[type[np.generic]]) -> list[NDArray[Any]
     buffer = BytesIO(data)
     try:
         arrays = [npy.read_array(buffer, allow_pickle=False) for _ in kinds]
-    except Exception as error:  # numpy lets broken headers fail in many ways
-        raise BadRequest("the batch is truncated or no batch") from error
+    except Exception as error:  # numpy fails on broken headers in many ways
+        raise BadRequest("the batch is truncated or is not a batch") from error
     if any(array.dtype != kind for array, kind in zip(arrays, kinds, strict=True)) or buffer.read(1):
-        raise BadRequest("the batch's arrays are not of the right types, or there are more of them")
+        raise BadRequest("the batch's arrays have the wrong types, or there are too many of them")
     return arrays

@@ -13,8 +13,7 @@ from math import prod
 from time import monotonic, perf_counter
 
 from contract.errors import ShuttingDown
-from service.engine.interface import ImageSample, Sample
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.interface import Engine, ImageSample, Sample
 from service.inference.admission import Admission, Ticket
 from service.inference.device_thread import DeviceThread
 from service.inference.pending import PendingRequest, Result, runs_of
@@ -94,9 +93,7 @@ class Batcher:
         self._device.stop(wait=is_done)
         return is_done
 
-    async def submit(
-        self, engine: TorchScriptEngine, samples: Sequence[Sample], ticket: Ticket | None = None
-    ) -> Result:
+    async def submit(self, engine: Engine, samples: Sequence[Sample], ticket: Ticket | None = None) -> Result:
         """Queue one request of at least one sample and wait for its answer.
 
         Without a ticket it waits as long as it takes. Raises `Overloaded` at once when the queue is full,
@@ -147,7 +144,7 @@ class Batcher:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._arrival.wait(), left)
 
-    def _most_rows(self, engine: TorchScriptEngine) -> int:
+    def _most_rows(self, engine: Engine) -> int:
         cost = engine.card.timesteps * prod(engine.card.input.shape)
         fitting = self._device.most_rows(engine) or self._max_batch_size
         return max(1, min(self._max_batch_size, self._max_batch_cost // cost, fitting))

@@ -11,8 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from contract.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
-from service.engine.interface import Activity, Sample
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.interface import Activity, Engine, Sample
 from service.telemetry.energy_meter import EnergyMeter
 
 # What fails a batch for a reason that is none of its samples: the server that runs the network elsewhere is away.
@@ -52,13 +51,13 @@ class DeviceThread:
         self._meter = meter
         # torch keeps this number by thread
         self._thread = ThreadPoolExecutor(1, "device", initializer=torch.set_num_threads, initargs=(threads,))
-        self._fits: WeakKeyDictionary[TorchScriptEngine, tuple[int, float]] = WeakKeyDictionary()
+        self._fits: WeakKeyDictionary[Engine, tuple[int, float]] = WeakKeyDictionary()
 
-    async def run(self, engine: TorchScriptEngine, samples: Sequence[Sample]) -> list[Outcome]:
+    async def run(self, engine: Engine, samples: Sequence[Sample]) -> list[Outcome]:
         """Run `samples` as one batch, or as many as it takes; an outcome each, in order."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, engine, samples)
 
-    def most_rows(self, engine: TorchScriptEngine) -> int | None:
+    def most_rows(self, engine: Engine) -> int | None:
         """The largest batch that the memory has room for, None where nothing says that there is a limit."""
         rows, until = self._fits.get(engine, (0, 0.0))
         return rows if monotonic() < until else None
@@ -67,7 +66,7 @@ class DeviceThread:
         """Take no more batches, and with `wait` see the present one end."""
         self._thread.shutdown(wait=wait, cancel_futures=True)
 
-    def _run(self, engine: TorchScriptEngine, samples: Sequence[Sample]) -> list[Outcome]:
+    def _run(self, engine: Engine, samples: Sequence[Sample]) -> list[Outcome]:
         try:
             return self._once(engine, samples)
         except _ENGINE_UNAVAILABLE as error:
@@ -86,7 +85,7 @@ class DeviceThread:
         halves = (samples[start : start + half] for start in range(0, len(samples), half))
         return [outcome for each in halves for outcome in self._run(engine, each)]
 
-    def _once(self, engine: TorchScriptEngine, samples: Sequence[Sample]) -> list[Outcome]:
+    def _once(self, engine: Engine, samples: Sequence[Sample]) -> list[Outcome]:
         before = self._meter.read() if self._meter else None
         started = perf_counter()
         activities = engine.run(samples)

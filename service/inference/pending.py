@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from service.engine.interface import Activity, Sample
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.interface import Activity, Engine, Sample
 from service.inference.admission import Ticket
 from service.inference.device_thread import Outcome, Run
 
@@ -30,7 +29,7 @@ class Result:
 class PendingRequest:
     """A request in the queue. `arrived` is a `perf_counter`; the first `dispatched` samples have gone to the device."""
 
-    engine: TorchScriptEngine
+    engine: Engine
     samples: Sequence[Sample]
     ticket: Ticket
     future: asyncio.Future[Result]

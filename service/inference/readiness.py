@@ -5,8 +5,7 @@ import logging
 from time import monotonic
 
 from contract.errors import ShuttingDown, Unavailable
-from service.engine.interface import blank_sample
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.interface import Engine, blank_sample
 from service.inference.batcher import Batcher
 from service.inference.pending import Result
 from service.models.registry import Registry
@@ -44,7 +43,7 @@ class Readiness:
         told += [f"not in the model store: {', '.join(missing)}"] if missing else []
         return "; ".join(told) or "the model store is not there"
 
-    async def _try(self, engine: TorchScriptEngine) -> None:
+    async def _try(self, engine: Engine) -> None:
         """Run one blank sample. Whoever asks meanwhile waits for the same one, so that a stuck queue does not grow."""
         if self._canary is None or self._canary.done():
             self._canary = asyncio.create_task(self._batcher.submit(engine, [blank_sample(engine.card)]))
@@ -55,7 +54,7 @@ class Readiness:
             log.error("the trial of %s failed: %s", engine.card.name, error)
             raise Unavailable("a trial of the network failed") from error
 
-    def _any_engine(self) -> TorchScriptEngine | None:
+    def _any_engine(self) -> Engine | None:
         """A default model that is loaded."""
         for name in self._registry.names():
             number = self._registry.default(name)

@@ -25,14 +25,14 @@ from contract.errors import (
 )
 from contract.names import check_preload
 from contract.store import Change, Store, StoreError
-from service.engine.interface import CheckpointError
+from service.engine.interface import CheckpointError, Engine
 from service.engine.torchscript import TorchScriptEngine
 from service.models.version import Loaded, Model, Snapshot, State, Version, fingerprint, scan
 
 __all__ = ["Registry", "State", "Version"]
 
 T = TypeVar("T")
-Load = Callable[[Path, torch.device], TorchScriptEngine]
+Load = Callable[[Path, torch.device], Engine]
 
 log = logging.getLogger(__name__)
 

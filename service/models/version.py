@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from contract.card import Card, CardError, read_card
 from contract.store import Pointer, Store, StoreError
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.interface import Engine
 
 State = Literal["available", "loading", "ready", "failed"]
 Fingerprint = tuple[int, int, int]
@@ -23,7 +23,7 @@ class Version:
     number: int
     state: State = "available"
     card: Card | None = None
-    engine: TorchScriptEngine | None = field(default=None, repr=False)
+    engine: Engine | None = field(default=None, repr=False)
     error: str | None = None
     loading: asyncio.Task[None] | None = field(default=None, repr=False)
     fingerprint: Fingerprint | None = field(default=None, repr=False)
@@ -43,7 +43,7 @@ class Loaded(NamedTuple):
     """A version in memory and the engine that runs it. Whoever holds it can go on using it after an unload."""
 
     version: Version
-    engine: TorchScriptEngine
+    engine: Engine
 
 
 @dataclass

@@ -210,6 +210,6 @@ class Answers(nn.Module):
 def test_scores_that_are_no_votes_are_a_model_error(tiny_store_root: Path, score: float, message: str) -> None:
     card = read_card(tiny_store_root / "tiny-image" / "1" / "model.pt")
     assert card.voters == 2
-    broken = TorchScriptEngine(card, torch.jit.script(Answers(card, score).eval()), CPU)
+    broken = TorchScriptEngine(card, torch.jit.script(Answers(card, score).eval()), CPU, memory_bytes=0)
     with pytest.raises(ModelError, match=message):
         broken.run(samples_for("tiny-image", 1))

@@ -1,0 +1,52 @@
+"""Reading a checkpoint's archive: everything is checked before torch sees a byte of it."""
+
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+from contract.card import Card, CardError, card_of
+from service.engine.interface import CheckpointError
+
+# Tensors are stored as they are; only code, debug information and small tables are compressed.
+_MAX_PACKED_BYTES = 64_000_000
+_MAX_BYTES = 2**32
+
+
+def read_archive(path: Path) -> tuple[bytes, Card]:
+    """The archive at `path` and its card; `CheckpointError` for a file that is missing, damaged or too large.
+
+    torch does not compare checksums, so they are checked here. The file is read once: the bytes that were checked are
+    the bytes to load, even if the file changes meanwhile.
+    """
+    data = _read(path)
+    return data, _check(data)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if not path.is_file():  # reading from a pipe would never end
+            raise CheckpointError("there is no model.pt in the version folder")
+        if path.stat().st_size > _MAX_BYTES:
+            raise CheckpointError(f"the checkpoint has more than {_MAX_BYTES} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint cannot be read: {error.strerror}") from error
+
+
+def _check(data: bytes) -> Card:
+    """Every member is whole, unchanged and of a reasonable size, and one of them is a valid card."""
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            # Compressed members may be bombs, and stored members may all name the same bytes.
+            if sum(member.file_size for member in archive.infolist()) > len(data) + _MAX_PACKED_BYTES:
+                raise CheckpointError(f"the checkpoint unpacks to more than {_MAX_PACKED_BYTES} bytes over its size")
+            card = card_of(archive)
+            if archive.testzip() is not None:
+                raise CheckpointError("the checkpoint is damaged: a member does not match its checksum")
+    except CheckpointError:
+        raise
+    except CardError as error:
+        raise CheckpointError(str(error)) from error
+    except Exception as error:  # zipfile fails on broken archives in many ways
+        raise CheckpointError("the checkpoint is truncated or not a TorchScript archive") from error
+    return card
