@@ -1,13 +1,14 @@
 """The events of a fine-tuning job: one JSON line each in `events.jsonl` of the job's folder."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contract.files import append_line
 
 EVENTS_FILE = "events.jsonl"
 
@@ -42,14 +43,7 @@ def append_event(
     After a torn line (a full disk, a kill) the next event begins a line of its own.
     """
     event = Event(created_at=time.time(), level=level, type=type, message=message, data=data or {})
-    line = event.model_dump_json().encode() + b"\n"
-    descriptor = os.open(folder / EVENTS_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, b"\n" + line if torn else line)
-    finally:
-        os.close(descriptor)
+    append_line(folder / EVENTS_FILE, event.model_dump_json().encode())
 
 
 def read_events(folder: Path, start: int = 0) -> Iterator[tuple[int, Event]]:

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from contract.errors import DefaultChanged, InvalidParameter, ModelNotFound, ServiceError, VersionInUse, VersionNotFound
-from contract.files import sync, sync_tree
+from contract.files import append_line, replacing, sync, sync_tree
 from contract.names import NAME_PATTERN
 
 CHECKPOINT_FILE = "model.pt"
@@ -230,23 +230,16 @@ class Store:
         untold = self._untold(name, self._written(name))
         if untold is not None:
             self._append(name, untold)
-        unfinished = folder / f".{POINTER_FILE}"
-        unfinished.write_text(pointer.model_dump_json() + "\n")
-        sync(unfinished)
-        unfinished.replace(folder / POINTER_FILE)
-        sync(folder)
+        with replacing(folder / POINTER_FILE) as file:
+            file.write(pointer.model_dump_json().encode() + b"\n")
 
     def _record(self, name: str, action: Action, version: int, previous: int | None) -> None:
         self._append(name, Change(at=time.time(), action=action, version=version, previous=previous))
 
     def _append(self, name: str, change: Change) -> None:
-        line = change.model_dump_json().encode() + b"\n"
+        line = change.model_dump_json().encode()
         try:
-            with (self.root / name / HISTORY_FILE).open("a+b", buffering=0) as history:
-                size = history.seek(0, os.SEEK_END)
-                history.seek(max(size - 1, 0))
-                torn = history.read(1) not in (b"", b"\n")  # by a full disk or a kill
-                history.write(b"\n" + line if torn else line)
+            append_line(self.root / name / HISTORY_FILE, line)
         except OSError as error:  # what it tells of is done and must not be reported as failed
             log.warning("history of model %s not written (%s): %s", name, error.strerror, line)
 

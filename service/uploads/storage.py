@@ -22,12 +22,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.datasets.inspect import Summary
 from contract.errors import DISK_FULL_ERRNOS, FileNotFound, InsufficientStorage, ServiceError
+from contract.files import replacing, sync
 from contract.job_spec import FILES_FOLDER, LOCKS_FOLDER
 
 UPLOADS_FOLDER = "uploads"
 
 _INCOMING = ".incoming-"
-_UNFINISHED = ".unfinished-"
 _LOCK_TIMEOUT_S = 10.0
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class Uploads:
         with self._writing():
             try:
                 incoming.path.replace(self._files / upload.sha256)
-                _sync(self._files)
+                sync(self._files)
                 self._write(upload)
             except BaseException:
                 self._drop_unused(upload.sha256)
@@ -147,7 +147,7 @@ class Uploads:
                 (self._uploads / f"{identity}.json").unlink()
             except FileNotFoundError:
                 raise FileNotFound(f"there is no file {identity!r}", param="file_id") from None
-            _sync(self._uploads)
+            sync(self._uploads)
             self._known.pop(identity, None)
             self._drop_unused(upload.sha256)
 
@@ -165,7 +165,7 @@ class Uploads:
 
     def _sweep(self) -> None:
         with self._writing():
-            for path in [*self._files.glob(f"{_INCOMING}*"), *self._uploads.glob(f"{_UNFINISHED}*")]:
+            for path in [*self._files.glob(f"{_INCOMING}*"), *self._uploads.glob(".*")]:
                 _remove_unheld(path)
             uploads = [self._read(identity) for identity in self._ids()]
             used = {upload.sha256 for upload in uploads if upload is not None}
@@ -197,17 +197,12 @@ class Uploads:
 
     def _write(self, upload: Upload) -> None:
         self._uploads.mkdir(exist_ok=True)
-        unfinished = self._uploads / f"{_UNFINISHED}{upload.id}"
+        path = self._uploads / f"{upload.id}.json"
         try:
-            with unfinished.open("xb") as file:
+            with replacing(path) as file:
                 file.write(upload.model_dump_json().encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(self._uploads / f"{upload.id}.json")
-            _sync(self._uploads)
         except BaseException:
-            for path in (unfinished, self._uploads / f"{upload.id}.json"):
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
 
     def _drop_unused(self, sha256: str) -> None:
@@ -240,11 +235,3 @@ def _remove_unheld(path: Path) -> None:
     with suppress(OSError), path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,19 +1,20 @@
 """A version of the store as a TorchServe archive (`.mar`).
 
-Such an archive is a zip with a manifest, in the format of torch-model-archiver 0.12. It is written here, since that
-tool works in a folder that all its users share, overwrites in place, and puts the time into its output: here the same
-checkpoint and options give the same bytes.
+The archive is a zip file with a manifest, in the format of torch-model-archiver 0.12. That tool is not used because it
+works in a folder shared by all its users, overwrites in place and records the current time; here the same checkpoint
+and options always give the same bytes.
 """
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import BinaryIO
 
 from contract.card import read_card
+from contract.files import replacing
 from training.errors import ConfigError
 
 HANDLER = "torchserve_handler.py"
@@ -26,8 +27,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 class WorkerConfig:
     """How TorchServe runs the model: the fields of `model-config.yaml`.
 
-    `batchSize` requests run together at most, `maxBatchDelay` milliseconds are waited for them, and a worker that does
-    not answer for `responseTimeout` seconds is started again.
+    `batchSize` is the maximum number of requests in a batch, `maxBatchDelay` the wait for a batch to fill in
+    milliseconds. A worker that has not answered for `responseTimeout` seconds is restarted.
     """
 
     minWorkers: int = 1  # noqa: N815 - TorchServe's names
@@ -39,14 +40,14 @@ class WorkerConfig:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if value < 1:
-                raise ConfigError(f"{name} must be 1 or more, and is {value}")
+                raise ConfigError(f"{name} must be 1 or more, not {value}")
 
 
 def archive(checkpoint: Path, name: str, version: int, folder: Path, config: WorkerConfig) -> Path:
-    """Write `<name>-<version>.mar` into `folder`, in one step, and return its path.
+    """Write `<name>-<version>.mar` into `folder` in one step and return its path.
 
-    It holds the checkpoint unchanged, the handler and the worker's configuration. Raises `CardError` for a checkpoint
-    without a card, `ConfigError` where the folder cannot be written.
+    It holds the unchanged checkpoint, the handler and the worker's configuration. Raises `CardError` for a checkpoint
+    without a card, `ConfigError` if the folder cannot be written.
     """
     card = read_card(checkpoint)
     manifest = {
@@ -70,24 +71,17 @@ def archive(checkpoint: Path, name: str, version: int, folder: Path, config: Wor
     target = folder / f"{name}-{version}.mar"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(target, members)
+        with replacing(target) as file:
+            _write_zip(file, members)
     except OSError as error:
         raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
     return target
 
 
-def _write(target: Path, members: Mapping[str, bytes]) -> None:
-    """A zip that takes the place of `target` once it is whole and on the disk."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            with zipfile.ZipFile(file, "w") as written:
-                for name, data in members.items():
-                    info = zipfile.ZipInfo(name, _EPOCH)
-                    info.external_attr = 0o644 << 16
-                    written.writestr(info, data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def _write_zip(file: BinaryIO, members: Mapping[str, bytes]) -> None:
+    """Write `members` uncompressed, with fixed times and permissions."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, data)

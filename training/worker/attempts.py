@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import DISK_FULL_ERRNOS
+from contract.files import replacing
 from contract.job_events import append_event
 from contract.job_spec import BUSY, SPEC_FILE, JobSpec
 from training.worker.child import Child, published
@@ -88,9 +89,8 @@ class Attempts:
     def _prepare(self) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            unfinished = self._folder / f".{SPEC_FILE}"
-            unfinished.write_text(self._spec.model_dump_json(indent=2) + "\n")
-            unfinished.replace(self._folder / SPEC_FILE)
+            with replacing(self._folder / SPEC_FILE) as file:
+                file.write(self._spec.model_dump_json(indent=2).encode() + b"\n")
         except OSError as error:
             raise _unusable(error) from error
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
+from contract.files import replacing
 from contract.job_spec import HEARTBEAT_SECONDS, LOST_AFTER_SECONDS
 from contract.settings import Settings
 
@@ -36,9 +37,8 @@ def beat(path: Path, worker: str) -> None:
     """Say that the worker is alive now, in one step. It tells of the present alone, so a full disk stops nothing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}")
-        unfinished.write_text(json.dumps({"worker": worker, "pid": os.getpid(), "at": time.time()}))
-        unfinished.replace(path)
+        with replacing(path, durable=False) as file:
+            file.write(json.dumps({"worker": worker, "pid": os.getpid(), "at": time.time()}).encode())
     except OSError as error:
         log.warning("%s was not written: %s", path.name, error.strerror)
 

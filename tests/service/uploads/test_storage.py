@@ -150,6 +150,7 @@ def test_leftovers_are_swept_and_nothing_else(tmp_path: Path) -> None:
     for leftover in (
         tmp_path / "files" / ".incoming-0123",
         tmp_path / "files" / ("0" * 64),
+        tmp_path / "uploads" / ".file-1.json",
         tmp_path / "uploads" / ".unfinished-file-1",
     ):
         leftover.write_bytes(b"left")

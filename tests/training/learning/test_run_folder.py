@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from contract.files import unfinished_path
 from tests.tiny import tiny_image_config
 from training.errors import ConfigError
-from training.learning.run_folder import CONFIG_FILE, LAST, LOG_FOLDER, AtomicCheckpoints, close_run, open_run
+from training.learning.run_folder import BEST, CONFIG_FILE, LAST, LOG_FOLDER, AtomicCheckpoints, close_run, open_run
 
 CONFIG = tiny_image_config()
 
@@ -36,6 +37,7 @@ def test_leaving_removes_only_what_a_run_has_written(tmp_path: Path) -> None:
     with open_run(run, CONFIG, resume=False):
         (run / "notes.txt").write_text("mine")
         (run / LAST).write_text("state")
+        unfinished_path(run / BEST).write_text("half")  # left by a kill
     close_run(run)
     assert [file.name for file in run.iterdir()] == ["notes.txt"]
 
