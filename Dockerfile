@@ -1,15 +1,15 @@
-# One image for the service and for the fine-tuning worker: docs/deployment.md.
+# One image for the service and the fine-tuning worker: docs/deployment.md.
 #
 #   docker build -t stl-snn .                                                                  on the CPU
 #   docker build -t stl-snn:cuda --build-arg TORCH_INDEX= --build-arg EXTRAS=training,gpu .    on NVIDIA cards
 #
-# BASE         a Debian with Python 3.11 to 3.13 as python3
-# TORCH_INDEX  where to look for torch beside PyPI, whose own build for Linux brings CUDA along
-# EXTRAS       what to install beside the service: `training`, which the worker needs; `gpu` reads a card's energy
+# BASE         a Debian image with Python 3.11 to 3.13 as python3
+# TORCH_INDEX  an index for torch besides PyPI, whose own build for Linux includes CUDA
+# EXTRAS       extras to install: the worker needs `training`; `gpu` reads a card's energy
 # VERSION, REVISION  for the labels
 ARG BASE=python:3.11-slim-bookworm
 
-# What is needed is a layer of its own: it is large, takes minutes and changes seldom.
+# Dependencies have a layer of their own: it is large, takes minutes to build and seldom changes.
 FROM ${BASE} AS dependencies
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG EXTRAS=training
@@ -23,7 +23,7 @@ print(*project['dependencies'], \
 sep='\n')" "$EXTRAS" > requirements.txt \
     && pip install -c constraints.txt -r requirements.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
     && pip uninstall -y pip
-# What is only there to compile against, or to test the libraries with.
+# Remove what only compilers or the libraries' own tests need.
 RUN packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
     && rm -rf "$packages/torch/include" "$packages/torch/test" "$packages/torch/share" \
     && find "$packages/torch/bin" -type f ! -name torch_shm_manager -delete \
@@ -41,7 +41,7 @@ COPY training training
 RUN pip install --no-deps --target /opt/stl-snn .
 
 FROM ${BASE}
-# The numbers are fixed, so that volumes and secrets can be handed to them.
+# The ids are fixed, so that volumes and secrets can be given to them.
 RUN groupadd --gid 10001 snn \
     && useradd --uid 10001 --gid snn --no-create-home --home-dir /tmp --shell /usr/sbin/nologin snn \
     && install -d -o snn -g snn /data /run/torchserve
@@ -66,11 +66,11 @@ LABEL org.opencontainers.image.title="stl-snn" \
       org.opencontainers.image.revision="$REVISION"
 USER 10001:10001
 WORKDIR /tmp
-# A new volume starts with what the image holds there: the shipped models.
+# A new volume starts with the image's content: the bundled models.
 VOLUME ["/models", "/data"]
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=8s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['SNN_PORT'] + '/health/ready', timeout=7)"]
-# The worker is the same with the arguments `training worker`.
+# The worker is the same image with the arguments `training worker`.
 ENTRYPOINT ["python", "-m"]
 CMD ["service"]
