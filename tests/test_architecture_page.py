@@ -16,7 +16,9 @@ Arrows = set[tuple[str, str]]
 
 def rooms_on_disk(package: str) -> set[str]:
     """Return the sub-packages and modules of a package, as `package.room`."""
-    inside = (entry for entry in (ROOT / package).iterdir() if entry.suffix == ".py" or (entry / "__init__.py").exists())
+    inside = (
+        entry for entry in (ROOT / package).iterdir() if entry.suffix == ".py" or (entry / "__init__.py").exists()
+    )
     return {f"{package}.{entry.stem}" for entry in inside} - {f"{package}.__init__"}
 
 
