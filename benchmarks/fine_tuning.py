@@ -25,7 +25,7 @@ from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from benchmarks.load import ROOT, free_port
 from benchmarks.machine import describe_machine, positive, print_header, print_row
-from contract.job_events import read_events
+from contract.job_events import EpochDone, Progress, read_events
 from contract.job_spec import JOBS_FOLDER
 
 MODEL = "digits-stl"
@@ -62,9 +62,9 @@ class Place:
         return False
 
     def steps(self, job: str) -> int:
-        """How often the job has told that it trains."""
-        told = read_events(self.folder / "data" / JOBS_FOLDER / job)
-        return sum(event.type == "metrics" or event.data.get("kind") == "progress" for _, event in told)
+        """How often the job has reported progress."""
+        events = read_events(self.folder / "data" / JOBS_FOLDER / job)
+        return sum(isinstance(event.data, EpochDone | Progress) for _, event in events)
 
 
 @contextlib.contextmanager

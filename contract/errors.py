@@ -1,6 +1,16 @@
 """One tree of errors, and one table that turns them into HTTP."""
 
 import errno
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something failed, for callers: a stable code, a sentence, and the parameter at fault where there is one."""
+
+    code: str
+    message: str
+    param: str | None = None
 
 
 class ServiceError(Exception):
@@ -16,6 +26,11 @@ class ServiceError(Exception):
         super().__init__(message)
         self.message = message
         self.param = param
+
+    @property
+    def failure(self) -> Failure:
+        """The error as data, to be sent, stored or shown."""
+        return Failure(self.code, self.message, self.param)
 
 
 class BadRequest(ServiceError):

@@ -1,12 +1,15 @@
-"""The events of a fine-tuning job: one JSON line each in `events.jsonl` of the job's folder."""
+"""The events of a fine-tuning job: one JSON line each in `events.jsonl` of the job's folder.
 
-import json
+The child process, its worker and the service append to the same file. An `Event` says when and in which words; its
+`data` says what happened, with one class for each kind.
+"""
+
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract.files import append_line
 
@@ -16,15 +19,166 @@ Level = Literal["info", "warn", "error"]
 Kind = Literal["message", "metrics"]
 
 
-class Event(BaseModel):
-    """One thing that happened to a job.
+class _Data(BaseModel):
+    """What happened. Fields that this release does not know are kept."""
 
-    `type` is `metrics` for an epoch that was finished and saved, with `data` holding `attempt, epoch, epochs, step,
-    steps, loss, accuracy, spikes_per_sample`; else `message`, with `data` holding `kind` and, where a child tells it,
-    `attempt`. Kinds: `started`, `progress` (`step, steps, epoch, epochs, loss`), `waiting` (for the device),
-    `published` (`model`: name/version), `promoted`, `not_promoted`, `failed` (`code`, `param`), `killed` (`signal`),
-    `stopped` (by its worker, which is leaving), `cancelled`, `resumed`.
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    level: ClassVar[Level] = "info"
+    type: ClassVar[Kind] = "message"
+
+
+class Waiting(_Data):
+    """An attempt waits for its device, on which another training runs."""
+
+    kind: Literal["waiting"] = "waiting"
+    attempt: int
+
+
+class Started(_Data):
+    """An attempt has its device and begins."""
+
+    kind: Literal["started"] = "started"
+    attempt: int
+
+
+class Progress(_Data):
+    """Where a long epoch is: optimizer steps done of all `steps`, whole epochs done, and the last batch's loss.
+
+    `loss` is None where it is not a finite number.
     """
+
+    kind: Literal["progress"] = "progress"
+    attempt: int
+    epochs: int
+    step: int
+    steps: int
+    epoch: int
+    loss: float | None
+
+
+class EpochDone(_Data):
+    """An epoch was finished and its state saved; `epoch` counts from 1.
+
+    `loss` is the epoch's mean on the training part; `accuracy` and `spikes_per_sample` are measured on the validation
+    part. `baseline_accuracy` is the base version's on the same part, None with new labels.
+    """
+
+    type = "metrics"
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    spikes_per_sample: float
+    baseline_accuracy: float | None
+    attempt: int
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The measured values by name, without those that are unknown."""
+        names = ("loss", "accuracy", "spikes_per_sample", "baseline_accuracy")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+class Published(_Data):
+    """The new version is in the store, as `name/version`: the outcome of the job."""
+
+    kind: Literal["published"] = "published"
+    attempt: int
+    model: str
+
+
+class Promoted(_Data):
+    """The new version became the default of its model, in place of version `previous`."""
+
+    kind: Literal["promoted"] = "promoted"
+    attempt: int
+    model: str
+    previous: int
+
+
+class NotPromoted(_Data):
+    """The new version did not become the default; `reason` is for people."""
+
+    level = "warn"
+
+    kind: Literal["not_promoted"] = "not_promoted"
+    attempt: int
+    model: str
+    reason: str
+
+
+class Failed(_Data):
+    """An attempt failed; the event's message, `code` and `param` are its `Failure`."""
+
+    level = "error"
+
+    kind: Literal["failed"] = "failed"
+    attempt: int
+    code: str
+    param: str | None
+
+
+class Killed(_Data):
+    """A signal ended the child process; its worker says so."""
+
+    level = "warn"
+
+    kind: Literal["killed"] = "killed"
+    signal: int
+
+
+class Stopped(_Data):
+    """The worker shuts down and stopped the child process; the job goes back into the queue."""
+
+    level = "warn"
+
+    kind: Literal["stopped"] = "stopped"
+
+
+class Cancelled(_Data):
+    """The service cancelled the job."""
+
+    kind: Literal["cancelled"] = "cancelled"
+
+
+class Resumed(_Data):
+    """The service put the job back into the queue."""
+
+    kind: Literal["resumed"] = "resumed"
+
+
+class Unknown(_Data):
+    """An event of another release: shown to callers, and otherwise passed over."""
+
+
+ByAttempt = Waiting | Started | Progress | EpochDone | Published | Promoted | NotPromoted | Failed
+Data = Annotated[
+    Annotated[
+        Waiting
+        | Started
+        | Progress
+        | Published
+        | Promoted
+        | NotPromoted
+        | Failed
+        | Killed
+        | Stopped
+        | Cancelled
+        | Resumed,
+        Field(discriminator="kind"),
+    ]
+    | EpochDone
+    | Unknown,
+    Field(union_mode="left_to_right"),
+]
+
+
+class Event(BaseModel):
+    """One line of the file. `created_at` is in Unix seconds; `type` is `metrics` for `EpochDone`, else `message`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,24 +186,22 @@ class Event(BaseModel):
     level: Level = "info"
     type: Kind = "message"
     message: str
-    data: dict[str, Any] = {}
+    data: Data = Unknown()
 
 
-def append_event(
-    folder: Path, message: str, *, level: Level = "info", type: Kind = "message", data: dict[str, Any] | None = None
-) -> None:
+def append_event(folder: Path, message: str, data: Data) -> None:
     """Add an event to the job's folder in one write, so that lines of several processes never mix.
 
-    After a torn line (a full disk, a kill) the next event begins a line of its own.
+    After a torn line (a full disk, a kill) the event starts on a line of its own. Raises `OSError`.
     """
-    event = Event(created_at=time.time(), level=level, type=type, message=message, data=data or {})
+    event = Event(created_at=time.time(), level=data.level, type=data.type, message=message, data=data)
     append_line(folder / EVENTS_FILE, event.model_dump_json().encode())
 
 
 def read_events(folder: Path, start: int = 0) -> Iterator[tuple[int, Event]]:
     """The events from byte `start` of the file on, each with the byte at which the next one begins.
 
-    A line without an end is not yet one, and a line that is no event is passed over.
+    A line without an end is still being written and ends the reading. A line that is not an event is skipped.
     """
     try:
         file = (folder / EVENTS_FILE).open("rb")
@@ -62,6 +214,6 @@ def read_events(folder: Path, start: int = 0) -> Iterator[tuple[int, Event]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                yield start, Event.model_validate(json.loads(line))
-            except (ValueError, ValidationError):
+                yield start, Event.model_validate_json(line)
+            except ValidationError:
                 continue

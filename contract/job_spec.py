@@ -6,7 +6,7 @@ writes the specification into the job's folder, `<SNN_DATA_DIR>/jobs/<id>/job.js
 line of `events.jsonl` in that folder, appended by whoever has something to tell.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
@@ -17,6 +17,17 @@ QUEUE = "fine-tuning"
 WORKFLOW = "fine_tune"
 APPLICATION = "stl-snn"
 APPLICATION_VERSION = "1"  # of what a job means; pinned, so that a new release takes over the jobs of the one before
+
+
+class ClientOptions(TypedDict):
+    """Options of DBOS's client that the service and the worker agree on."""
+
+    application_name: str
+    lazy: bool
+    retry_connection_errors: bool
+
+
+CLIENT_OPTIONS: ClientOptions = {"application_name": APPLICATION, "lazy": True, "retry_connection_errors": False}
 
 JOBS_FOLDER = "jobs"
 FILES_FOLDER = "files"

@@ -191,7 +191,7 @@ def event_body(job: str, end: int, event: Event) -> EventBody:
         level=event.level,
         message=event.message,
         type=event.type,
-        data=event.data,
+        data=event.data.model_dump(mode="json"),
     )
 
 

@@ -14,18 +14,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from contract.errors import InvalidParameter
-from contract.job_events import EVENTS_FILE, Event, Kind, Level, append_event, read_events
+from contract.job_events import (
+    EVENTS_FILE,
+    ByAttempt,
+    Data,
+    EpochDone,
+    Event,
+    Progress,
+    Published,
+    Started,
+    append_event,
+    read_events,
+)
 from contract.job_spec import HEARTBEAT_FILE
 
-_NOT_METRICS = ("attempt", "epoch", "epochs", "step", "steps")
 _REMEMBERED = 1000
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Published:
-    """A version that the job added to the store: `name/version`, when, and after how many steps."""
+class PublishedVersion:
+    """A version that the job added to the store: `name/version`, when, after how many steps, and its metrics then."""
 
     model: str
     at: float
@@ -49,34 +59,28 @@ class History:
     progress_at: float = 0.0
     pace: tuple[float, int] | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    published: Published | None = None
+    published: PublishedVersion | None = None
 
     def after(self, end: int, event: Event) -> "History":
-        """What is known when `event`, which ends at byte `end`, has happened too."""
-        data = event.data
+        """The history with `event`, which ends at byte `end`, added to it."""
+        data, at = event.data, event.created_at
         known = replace(self, end=end)
-        attempt = data.get("attempt")
-        if isinstance(attempt, int) and attempt > self.attempt:
-            known = replace(known, attempt=attempt, pace=None)
-        if data.get("kind") == "started" and self.started_at is None:
-            known = replace(known, started_at=event.created_at)
-        step = data.get("step")
-        if isinstance(step, int) and data.get("kind") != "published":
-            known = replace(
-                known,
-                step=step,
-                steps=data.get("steps", self.steps),
-                epoch=data.get("epoch", self.epoch),
-                progress_at=event.created_at,
-                pace=known.pace or (event.created_at, step),
-            )
-        if event.type == "metrics":
-            measured = {name: value for name, value in data.items() if name not in _NOT_METRICS and _is_number(value)}
-            known = replace(known, metrics={**self.metrics, **measured})
-        if data.get("kind") == "published" and isinstance(data.get("model"), str):
-            step = data.get("step", known.step)
-            known = replace(known, published=Published(data["model"], event.created_at, step, known.metrics))
+        if isinstance(data, ByAttempt) and data.attempt > self.attempt:
+            known = replace(known, attempt=data.attempt, pace=None)
+        match data:
+            case Started() if self.started_at is None:
+                return replace(known, started_at=at)
+            case Progress():
+                return known._at(data, at)
+            case EpochDone():
+                return replace(known._at(data, at), metrics=known.metrics | data.metrics)
+            case Published():
+                return replace(known, published=PublishedVersion(data.model, at, known.step, known.metrics))
         return known
+
+    def _at(self, where: Progress | EpochDone, at: float) -> "History":
+        pace = self.pace or (at, where.step)
+        return replace(self, step=where.step, steps=where.steps, epoch=where.epoch, progress_at=at, pace=pace)
 
     @property
     def estimated_finish(self) -> float | None:
@@ -122,11 +126,11 @@ class Histories:
         """The size of the events' file in bytes, which grows with each event."""
         return _size(self.folder(job) / EVENTS_FILE)
 
-    def tell(self, job: str, message: str, *, kind: str, level: Level = "info", type: Kind = "message") -> None:
-        """Add an event; one that cannot be written is logged, for what it tells of has happened."""
+    def add(self, job: str, message: str, data: Data) -> None:
+        """Append an event. A failure to write is logged alone, since what the event describes has happened."""
         try:
             self.folder(job).mkdir(parents=True, exist_ok=True)
-            append_event(self.folder(job), message, level=level, type=type, data={"kind": kind})
+            append_event(self.folder(job), message, data)
         except OSError as error:
             log.warning("event of job %s not written (%s): %s", job, error.strerror, message)
 
@@ -150,10 +154,6 @@ def place_of(job: str, identity: str, param: str) -> int:
     if start != event_id(job, 0).rpartition("-")[0] or not (end.isascii() and end.isdecimal() and len(end) < 16):
         raise InvalidParameter(f"{identity!r} is no event of this job", param=param)
     return int(end)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _size(path: Path) -> int:

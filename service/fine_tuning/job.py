@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from contract.errors import Failure
 from contract.job_spec import JobSpec
 from service.fine_tuning.history import History
 
@@ -23,15 +24,6 @@ ENDED: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
-class JobError:
-    """Why a job failed: a code of `contract.errors` or of its own, and what the caller may read."""
-
-    code: str
-    message: str
-    param: str | None = None
-
-
-@dataclass(frozen=True)
 class Job:
     """A job as it is now; times are Unix seconds. `queue_position` counts from 1 and is None once it runs."""
 
@@ -41,7 +33,7 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     fine_tuned_model: str | None = None
-    error: JobError | None = None
+    error: Failure | None = None
     queue_position: int | None = None
     history: History = field(default_factory=History)
 

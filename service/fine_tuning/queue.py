@@ -28,6 +28,7 @@ from pydantic import ValidationError
 
 from contract.errors import (
     DISK_FULL_ERRNOS,
+    Failure,
     IdempotencyConflict,
     InsufficientStorage,
     JobNotCancellable,
@@ -36,10 +37,11 @@ from contract.errors import (
     JobsUnavailable,
     ServiceError,
 )
+from contract.job_events import Cancelled, Resumed
 from contract.job_spec import APPLICATION, APPLICATION_VERSION, LOST_AFTER_SECONDS, QUEUE, WORKFLOW, JobSpec
 from service.fine_tuning.database import CONNECTIONS, make_engine, sqlite_file, try_to_write, url_for_migration
 from service.fine_tuning.history import Histories
-from service.fine_tuning.job import ENDED, STATUSES, Job, JobError, Status
+from service.fine_tuning.job import ENDED, STATUSES, Job, Status
 from service.fine_tuning.queries import WAITING, JobQueries, no_jobs
 
 T = TypeVar("T")
@@ -149,7 +151,7 @@ class JobQueue:
                 self._refuse_to_cancel(identity, status)
 
         await self._run(cancel)
-        await asyncio.to_thread(self.histories.tell, identity, "The job was cancelled.", kind="cancelled")
+        await asyncio.to_thread(self.histories.add, identity, "The job was cancelled.", Cancelled())
         return await self.get(identity)
 
     async def resume(self, identity: str) -> Job:
@@ -170,7 +172,7 @@ class JobQueue:
                 raise JobNotResumable(f"job {identity!r} is {_in_words(STATUSES[status])}", param="id")
 
         await self._run(resume)
-        await asyncio.to_thread(self.histories.tell, identity, "The job was resumed.", kind="resumed")
+        await asyncio.to_thread(self.histories.add, identity, "The job was resumed.", Resumed())
         return await self.get(identity)
 
     async def counts(self) -> Mapping[str, int] | None:
@@ -271,16 +273,14 @@ class JobQueue:
         status = STATUSES[row.status]
         ended = status in ENDED
         history = self.histories.read(spec.id)
-        published = history.published.model if history.published else None
-        output = row.output.get("model") if isinstance(row.output, dict) else None
         return Job(
             spec=spec,
             status=status,
             created_at=_seconds(row.created_at) or 0.0,
             started_at=history.started_at or _seconds(row.dequeued_at),
             finished_at=_seconds(row.completed_at) if ended else None,
-            fine_tuned_model=(output or published) if ended else None,
-            error=_error(row) if status == "failed" else None,
+            fine_tuned_model=history.published.model if ended and history.published else None,
+            error=_failure(row) if status == "failed" else None,
             queue_position=queue_position if status == "queued" else None,
             history=history,
         )
@@ -318,14 +318,14 @@ def _carries(job: Job, metadata: Mapping[str, str] | None) -> bool:
     return metadata.items() <= job.spec.metadata.items() if metadata else not job.spec.metadata
 
 
-def _error(row: WorkflowStatus) -> JobError:
+def _failure(row: WorkflowStatus) -> Failure:
     error = row.error
     if isinstance(error, PortableWorkflowError) and isinstance(error.code, str):
         param = error.data.get("param") if isinstance(error.data, dict) else None
-        return JobError(error.code, error.message, param if isinstance(param, str) else None)
+        return Failure(error.code, error.message, param if isinstance(param, str) else None)
     if row.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
-        return JobError("internal_error", "the job's worker ended too often while it ran the job")
-    return JobError("internal_error", "the job's worker failed; its log says why")
+        return Failure(ServiceError.code, "the worker died too many times while running this job")
+    return Failure(ServiceError.code, "the worker failed while running this job; its log says why")
 
 
 def _seconds(milliseconds: int | None) -> float | None:

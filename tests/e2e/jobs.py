@@ -15,13 +15,14 @@ from filelock import FileLock
 
 from contract.datasets.inspect import inspect
 from contract.datasets.layout import Limits
-from contract.job_events import Event, read_events
+from contract.job_events import Data, EpochDone, Event, read_events
 from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, DataFile, JobSpec
 from service.fine_tuning.job import Job
 from service.fine_tuning.queue import JobQueue
 from service.uploads.storage import Uploads
 from tests.service.process import ROOT, environment
 from tests.training.jobs import Jobs as TrainingJobs
+from tests.training.jobs import attempts, reported
 from training.fine_tuning.run_job import RUN_FOLDER
 from training.learning.run_folder import LAST
 
@@ -104,15 +105,15 @@ class World:
 
     def epochs(self, identity: str) -> list[int]:
         """The epochs of which metrics were told."""
-        return [event.data["epoch"] for event in self.events(identity) if event.type == "metrics"]
+        return [done.epoch for done in reported(self.folder(identity), EpochDone)]
 
     def attempts(self, identity: str) -> list[int]:
         """The attempts that told something, in this order."""
-        return [event.data["attempt"] for event in self.events(identity) if "attempt" in event.data]
+        return attempts(self.folder(identity))
 
-    def told(self, identity: str, kind: str) -> list[Event]:
+    def reported(self, identity: str, kind: type[Data]) -> list[Event]:
         """The events of a kind."""
-        return [event for event in self.events(identity) if event.data.get("kind") == kind]
+        return [event for event in self.events(identity) if isinstance(event.data, kind)]
 
     def saving(self, identity: str) -> bool:
         """Whether a state is being written at this moment."""

@@ -15,10 +15,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.job_events import Killed, Published, Started, Stopped
 from contract.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS
 from contract.store import Store
 from tests.e2e.jobs import MODEL, World, child, child_of, held_when, leave, runs, until
 from tests.service.process import ROOT, started
+from tests.training.jobs import reported
 
 EPOCHS = 30
 BEFORE = [1, 2]
@@ -33,7 +35,7 @@ def check_whole(world: World, job: str) -> None:
     assert world.store.versions(MODEL) == [*BEFORE, 3]
     assert world.epochs(job) == list(range(1, EPOCHS + 1))
     assert world.attempts(job) == sorted(world.attempts(job))
-    assert len(world.told(job, "published")) == 1
+    assert len(world.reported(job, Published)) == 1
 
 
 def test_jobs_run_by_priority_then_age_and_a_killed_child_goes_on(world: World) -> None:
@@ -47,7 +49,7 @@ def test_jobs_run_by_priority_then_age_and_a_killed_child_goes_on(world: World) 
         os.kill(child(worker), signal.SIGKILL)
         check_whole(world, first)
         assert set(world.attempts(first)) == {1, 2}
-        assert [event.data["signal"] for event in world.told(first, "killed")] == [signal.SIGKILL]
+        assert [killed.signal for killed in reported(world.folder(first), Killed)] == [signal.SIGKILL]
         world.cancel(unwanted)
         failed = world.ended(diverging)
         assert failed.status == "failed"
@@ -55,8 +57,8 @@ def test_jobs_run_by_priority_then_age_and_a_killed_child_goes_on(world: World) 
         assert failed.error.code == "diverged"
         assert Store(world.store.root).versions("never") == []
         assert leave(worker) == 0
-    assert world.told(first, "started")[-1].created_at < world.told(diverging, "started")[0].created_at
-    assert world.told(unwanted, "started") == []
+    assert world.reported(first, Started)[-1].created_at < world.reported(diverging, Started)[0].created_at
+    assert world.reported(unwanted, Started) == []
 
 
 def test_a_job_goes_on_on_another_worker_and_on_a_killed_one_that_is_back(world: World) -> None:
@@ -78,9 +80,9 @@ def test_a_job_goes_on_on_another_worker_and_on_a_killed_one_that_is_back(world:
         assert leave(worker) == 0
         assert not runs(running)
     assert world.job(job).status == "queued"
-    assert world.told(job, "stopped")
+    assert world.reported(job, Stopped)
     with world.worker("two") as worker:
-        until(lambda: len(world.told(job, "started")) == 2)
+        until(lambda: len(world.reported(job, Started)) == 2)
         running = child(worker)
         worker.kill()
         until(lambda: not runs(running), seconds=5)
@@ -144,7 +146,7 @@ def test_a_child_that_is_killed_each_time_fails_its_job_which_can_be_resumed(wor
     job = world.submit(n_epochs=EPOCHS)
     with world.worker() as worker:
         for attempt in range(1, 5):
-            until(lambda attempt=attempt: len(world.told(job, "started")) == attempt)  # type: ignore[misc]
+            until(lambda attempt=attempt: len(world.reported(job, Started)) == attempt)  # type: ignore[misc]
             os.kill(child(worker), signal.SIGKILL)
         failed = world.ended(job)
         assert failed.error is not None
@@ -178,7 +180,7 @@ def test_a_queued_job_that_is_cancelled_never_runs(world: World) -> None:
         assert world.ended(other).status == "succeeded"
         time.sleep(2)
     assert world.job(job).status == "cancelled"
-    assert world.told(job, "started") == []
+    assert world.reported(job, Started) == []
 
 
 @pytest.mark.long
@@ -203,7 +205,7 @@ def test_two_workers_on_one_database_run_each_job_once_and_one_at_a_time_on_a_de
             assert world.ended(job).status == "succeeded"
     assert [set(world.attempts(job)) for job in jobs] == [{1}] * 6
     assert [world.store.versions(f"model-{number}") for number in range(6)] == [[1]] * 6
-    spans = [(world.told(job, "started")[0].created_at, world.told(job, "published")[0].created_at) for job in jobs]
+    spans = [(world.reported(job, Started)[0].created_at, world.reported(job, Published)[0].created_at) for job in jobs]
     spans.sort()
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
@@ -235,7 +237,7 @@ def test_a_locked_database_is_waited_for(world: World) -> None:
         until(lambda: world.epochs(job))
         with sqlite3.connect(world.data / "jobs.sqlite", isolation_level=None) as connection:
             connection.execute("BEGIN EXCLUSIVE")
-            until(lambda: world.told(job, "published"))
+            until(lambda: world.reported(job, Published))
             time.sleep(5)
             connection.execute("ROLLBACK")
         check_whole(world, job)
@@ -254,7 +256,7 @@ def test_a_database_that_restarts_in_the_middle_of_a_job_is_waited_for(world: Wo
         running = child(worker)
         subprocess.run(["sh", "-c", f"{control} stop"], check=True)
         try:
-            until(lambda: world.told(job, "published"))
+            until(lambda: world.reported(job, Published))
             time.sleep(3)
         finally:
             subprocess.run(["sh", "-c", f"{control} start"], check=True)

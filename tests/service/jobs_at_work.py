@@ -13,6 +13,7 @@ from typing import Any
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, PortableWorkflowError
 
+from contract.job_events import Published, append_event
 from contract.job_spec import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, DataFile, JobSpec
 
 ROOT = Path(__file__).parents[2]
@@ -61,10 +62,11 @@ class Worker:
 
 @contextmanager
 def working(url: str, tmp_path: Path) -> Iterator[Worker]:
-    """A worker on the database until it is killed in the end."""
+    """A worker on the database until it is killed in the end; jobs have their folders in `data/jobs`."""
     log = tmp_path / "taken"
     log.touch()
-    process = subprocess.Popen([sys.executable, "-m", __name__, url, str(log)], cwd=ROOT)
+    arguments = [url, str(log), str(tmp_path / "data" / "jobs")]
+    process = subprocess.Popen([sys.executable, "-m", __name__, *arguments], cwd=ROOT)
     try:
         yield Worker(log)
     finally:
@@ -72,7 +74,7 @@ def working(url: str, tmp_path: Path) -> Iterator[Worker]:
         process.wait()
 
 
-def main(url: str, log: Path) -> None:
+def main(url: str, log: Path, jobs: Path) -> None:
     config = DBOSConfig(
         name=APPLICATION,
         system_database_url=url,
@@ -84,7 +86,7 @@ def main(url: str, log: Path) -> None:
     DBOS(config=config)
 
     @DBOS.workflow(name=WORKFLOW)
-    async def fine_tune(spec: dict[str, Any]) -> dict[str, Any]:
+    async def fine_tune(spec: dict[str, Any]) -> None:
         again = spec["id"] in log.read_text()
         with log.open("a") as file:
             file.write(f"{spec['id']}\n")
@@ -95,7 +97,9 @@ def main(url: str, log: Path) -> None:
                 raise OSError("/secret/path")
             case "hang" if not again:
                 await asyncio.sleep(3600)
-        return {"model": f"{spec['name']}/2"}
+        folder = jobs / spec["id"]
+        folder.mkdir(parents=True, exist_ok=True)
+        append_event(folder, "published", Published(attempt=1, model=f"{spec['name']}/2"))
 
     DBOS.launch()
     DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=0.05)
@@ -103,4 +107,4 @@ def main(url: str, log: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -9,7 +9,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors.torch
@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from contract.card import Card, read_card
 from contract.datasets.layout import Limits
-from contract.job_events import Event, read_events
+from contract.job_events import ByAttempt, Data, Event, read_events
 from contract.job_spec import FILES_FOLDER, JOBS_FOLDER, SPEC_FILE, DataFile, JobSpec
 from contract.settings import Settings
 from contract.store import STATE_FILE, Store
@@ -28,6 +28,8 @@ from training.data.upload import load_parts
 from training.export.checkpoint import load_scripted
 from training.fine_tuning.process import Stop
 from training.fine_tuning.run_job import run_job
+
+D = TypeVar("D", bound=Data)
 
 CPU = torch.device("cpu")
 SAMPLES = 300
@@ -151,19 +153,34 @@ class Jobs:
 
 
 def events(folder: Path) -> list[Event]:
-    """What was told of a job."""
+    """The events of a job."""
     return [event for _, event in read_events(folder)]
 
 
 def kinds(folder: Path) -> list[str]:
     """The kinds of a job's events, `metrics` for those, without `progress`, whose number depends on the machine."""
-    found = [event.data.get("kind", event.type) for event in events(folder)]
+    found = [kind_of(event) for event in events(folder)]
     return [kind for kind in found if kind != "progress"]
 
 
-def last(folder: Path, kind: str) -> Event:
-    """The last event of a kind."""
-    return [event for event in events(folder) if event.data.get("kind", event.type) == kind][-1]
+def kind_of(event: Event) -> str:
+    """The kind of an event; `metrics` for those."""
+    return str(getattr(event.data, "kind", event.type))
+
+
+def reported(folder: Path, kind: type[D]) -> list[D]:
+    """The data of all events of a kind."""
+    return [event.data for event in events(folder) if isinstance(event.data, kind)]
+
+
+def last(folder: Path, kind: type[D]) -> D:
+    """The data of the last event of a kind."""
+    return reported(folder, kind)[-1]
+
+
+def attempts(folder: Path) -> list[int]:
+    """The attempts that reported the job's events, in the order of the events."""
+    return [event.data.attempt for event in events(folder) if isinstance(event.data, ByAttempt)]
 
 
 def until(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from contract.card import Card, CardError, read_card
 from contract.errors import ServiceError
+from contract.job_events import NotPromoted, Promoted
 from contract.job_spec import JobSpec
 from contract.store import Store
 from training.data import Samples
@@ -17,7 +18,7 @@ class _NotBetter(Exception):
 
 
 def promote(
-    store: Store, spec: JobSpec, version: int, card: Card, validation: Callable[[], Samples], report: JobReporter
+    store: Store, spec: JobSpec, version: int, card: Card, validation: Callable[[], Samples], reporter: JobReporter
 ) -> None:
     """Make `version`, with its `card`, the default where the job's rule says so, and tell what was decided, once.
 
@@ -25,7 +26,7 @@ def promote(
     default only if nobody else has moved it meanwhile. Nothing here undoes that the version is published: what goes
     wrong is the reason of `not_promoted`.
     """
-    if spec.promote == "never" or report.told("promoted") or report.told("not_promoted"):
+    if spec.promote == "never" or reporter.has_reported(Promoted, NotPromoted):
         return
     label = f"{spec.name}/{version}"
     try:
@@ -39,14 +40,11 @@ def promote(
                 )
         store.set_default(spec.name, version, expected=present, present=present)
     except (_NotBetter, ServiceError) as error:
-        report.tell(
-            "not_promoted",
-            f"{label} was not promoted: {error}",
-            {"model": label, "reason": str(error)},
-            level="warn",
-        )
+        data = NotPromoted(attempt=reporter.attempt, model=label, reason=str(error))
+        reporter.report(f"{label} was not promoted: {error}", data)
     else:
-        report.tell("promoted", f"{label} is the default now", {"model": label, "previous": present})
+        promoted = Promoted(attempt=reporter.attempt, model=label, previous=present)
+        reporter.report(f"{label} is the default now", promoted)
 
 
 def default_version(store: Store, name: str) -> int | None:

@@ -18,8 +18,9 @@ import torch
 
 from contract.card import Card, CardError, Learning, read_card
 from contract.datasets.layout import Limits
-from contract.errors import DISK_FULL_ERRNOS, InsufficientStorage, ServiceError
+from contract.errors import DISK_FULL_ERRNOS, Failure, InsufficientStorage, InvalidDataset, ServiceError
 from contract.files import replacing
+from contract.job_events import Failed, Published, Started, Waiting
 from contract.job_spec import BUSY, HYPERPARAMETERS, SPEC_FILE, JobSpec
 from contract.settings import Settings
 from contract.store import Store
@@ -70,19 +71,22 @@ def run_job(folder: Path, settings: Settings, device: torch.device, stop: Stop) 
         print(f"job {spec.id} is running in another process", file=sys.stderr)
         return BUSY
     with held:
-        report = JobReporter(folder, _attempts(folder) + 1)
+        reporter = JobReporter(folder, _attempts(folder) + 1)
+        attempt = reporter.attempt
         try:
             with replacing(folder / ATTEMPT_FILE) as file:
-                file.write(f"{report.attempt}\n".encode())
-            with hold_device(
-                settings.data_dir, device, lambda: report.tell("waiting", f"waiting for {device}, which is in use")
-            ):
-                report.tell("started", f"attempt {report.attempt} on {device}")
-                _Job(folder, spec, settings, device, stop, report).run()
+                file.write(f"{attempt}\n".encode())
+
+            def report_waiting() -> None:
+                reporter.report(f"waiting for {device}, which is in use", Waiting(attempt=attempt))
+
+            with hold_device(settings.data_dir, device, report_waiting):
+                reporter.report(f"attempt {attempt} on {device}", Started(attempt=attempt))
+                _Job(folder, spec, settings, device, stop, reporter).run()
         except Exception as error:
             traceback.print_exc()
-            code, message, param = explained(error)
-            report.tell("failed", message, {"code": code, "param": param}, level="error")
+            failure = failure_of(error)
+            reporter.report(failure.message, Failed(attempt=attempt, code=failure.code, param=failure.param))
             return FAILED
     return 0
 
@@ -94,7 +98,7 @@ class _Job:
     settings: Settings
     device: torch.device
     stop: Stop
-    report: JobReporter
+    reporter: JobReporter
 
     def run(self) -> None:
         """Publish unless that is done, tell of it, promote, and remove the saved states."""
@@ -104,9 +108,9 @@ class _Job:
             version = self._train(store, BaseVersion.find(store, spec.model, spec.version))
         card = read_card(store.checkpoint_path(spec.name, version))
         label = f"{spec.name}/{version}"
-        if not self.report.told("published"):
-            self.report.tell("published", f"published {label}", {"model": label})
-        promote(store, spec, version, card, lambda: self._parts(card)[1], self.report)
+        if not self.reporter.has_reported(Published):
+            self.reporter.report(f"published {label}", Published(attempt=self.reporter.attempt, model=label))
+        promote(store, spec, version, card, lambda: self._parts(card)[1], self.reporter)
         shutil.rmtree(self.folder / RUN_FOLDER, ignore_errors=True)
 
     def _parts(self, card: Card) -> tuple[Samples, Samples]:
@@ -132,7 +136,7 @@ class _Job:
         run_dir = self.folder / RUN_FOLDER
         run_dir.mkdir(exist_ok=True)
         with self.stop.between_batches():
-            states = ReportingCheckpoint(run_dir, self.report, self.stop, baseline)
+            states = ReportingCheckpoint(run_dir, self.reporter, self.stop, baseline)
             best_epoch = fit(module, training, validation, run_dir, callbacks=[states], device=self.device, resume=True)
         scripted = script(network.eval(), module.encoder)
         measured = evaluate(scripted, validation)
@@ -195,21 +199,18 @@ def published_by(store: Store, name: str, job: str) -> int | None:
     return None
 
 
-def explained(error: Exception) -> tuple[str, str, str | None]:
-    """Code, message and parameter of a failure, as its `failed` event and the job's error tell them."""
+def failure_of(error: Exception) -> Failure:
+    """The failure that the job ends with; an unforeseen error is named by its type alone."""
     if any(isinstance(each, OSError) and each.errno in DISK_FULL_ERRNOS for each in _chain(error)):
-        return InsufficientStorage.code, "the disk is full; the job can be resumed once there is room", None
+        return Failure(InsufficientStorage.code, "the disk is full; resume the job once there is room")
     if isinstance(error, DivergedError):
-        return (
-            "diverged",
-            f"{error}; try a lower learning_rate_multiplier",
-            f"{HYPERPARAMETERS}.learning_rate_multiplier",
-        )
+        param = f"{HYPERPARAMETERS}.learning_rate_multiplier"
+        return Failure("diverged", f"{error}; try a lower learning_rate_multiplier", param)
     if isinstance(error, ServiceError):
-        return error.code, error.message, error.param
+        return error.failure
     if isinstance(error, DataError):
-        return "invalid_dataset", str(error), "training_file"
-    return ServiceError.code, f"training failed: {type(error).__name__}", None
+        return Failure(InvalidDataset.code, str(error), "training_file")
+    return Failure(ServiceError.code, f"training failed: {type(error).__name__}")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -1,7 +1,7 @@
 """One job on a worker: attempts at it, each a child process, until one of them ends the job.
 
-A child that was killed is started again, and goes on from the last whole epoch; a job whose child is killed again and
-again without getting anywhere fails.
+A child that was killed is started again and continues from the last whole epoch. A job whose child is killed several
+times in a row without finishing an epoch fails.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from contract.errors import DISK_FULL_ERRNOS
+from contract.errors import DISK_FULL_ERRNOS, Failure, InsufficientStorage, ServiceError
 from contract.files import replacing
-from contract.job_events import append_event
+from contract.job_events import Data, Killed, Stopped, append_event
 from contract.job_spec import BUSY, SPEC_FILE, JobSpec
-from training.worker.child import Child, published
+from training.worker.child import Child, has_published
 
 DEATHS_WITHOUT_PROGRESS = 3
 BUSY_SECONDS = 1.0
@@ -24,17 +24,15 @@ log = logging.getLogger(__name__)
 
 
 class JobFailed(Exception):
-    """The job failed: why in words, one of the codes of `contract.errors`, and the field at fault."""
+    """The job failed; `failure` is its outcome."""
 
-    def __init__(self, message: str, *, code: str = "internal_error", param: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-        self.param = param
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 class Attempts:
-    """The attempts of a worker at a job, in the job's folder, with the settings that its children get."""
+    """The attempts of a worker at a job, in the job's folder, with the environment that its children get."""
 
     def __init__(self, spec: JobSpec, folder: Path, environment: Mapping[str, str], grace_seconds: float) -> None:
         self._spec = spec
@@ -43,31 +41,33 @@ class Attempts:
         self._grace_seconds = grace_seconds
         self._deaths = 0
 
-    async def run(self, lost: asyncio.Future[Any], leaving: asyncio.Future[Any]) -> str | None:
-        """The version that was published, as `name/version`; `JobFailed` for a job that has failed.
+    async def run(self, lost: asyncio.Future[Any], stopping: asyncio.Future[Any]) -> bool:
+        """Run attempts until one publishes the new version: True. `JobFailed` for a job that has failed.
 
-        None, with no child left, once the job is `lost`, so that its outcome is for somebody else to tell, or the
-        worker is `leaving` before it has one.
+        False, with no child left, once the job is `lost`, so that its outcome is for somebody else to write, or once
+        the worker is `stopping` before there is an outcome.
         """
         self._prepare()
-        while not (lost.done() or leaving.done()):
+        while not (lost.done() or stopping.done()):
             try:
-                child, status = await self._attempt(lost, leaving)
+                child, status = await self._attempt(lost, stopping)
             except OSError as error:
                 raise _unusable(error) from error
             if lost.done():
                 log.info("job %s is no longer this worker's", self._spec.id)
             elif status == 0:
-                return self._published()
-            elif leaving.done():
-                self._tell("stopped: the worker is leaving", {"kind": "stopped"})
-            elif status == BUSY:  # the one before is still being stopped, by another worker
-                await asyncio.wait({lost, leaving}, timeout=BUSY_SECONDS)
+                if not has_published(self._folder):
+                    raise _failed("the fine-tuning ended without a new version; its log is in the job's folder")
+                return True
+            elif stopping.done():
+                self._report("stopped: the worker is shutting down", Stopped())
+            elif status == BUSY:  # the previous child is still being stopped, by another worker
+                await asyncio.wait({lost, stopping}, timeout=BUSY_SECONDS)
             elif number := _signal(status):
                 self._count_death(child, number)
             else:
-                raise _why(child, status)
-        return None
+                raise _failed_by(child, status)
+        return False
 
     async def _attempt(self, *stops: asyncio.Future[Any]) -> tuple[Child, int]:
         """A child, stopped when one of `stops` is done, and its exit status."""
@@ -81,12 +81,13 @@ class Attempts:
         return child, status
 
     def _count_death(self, child: Child, number: int) -> None:
-        self._tell(f"killed by {signal.Signals(number).name}", {"kind": "killed", "signal": number})
+        self._report(f"killed by {signal.Signals(number).name}", Killed(signal=number))
         self._deaths = 1 if child.made_progress() else self._deaths + 1
         if self._deaths > DEATHS_WITHOUT_PROGRESS:
-            raise JobFailed(f"killed {self._deaths} times in a row without finishing an epoch", code="killed")
+            raise _failed(f"killed {self._deaths} times in a row without finishing an epoch", code="killed")
 
     def _prepare(self) -> None:
+        """Write the specification into the job's folder."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with replacing(self._folder / SPEC_FILE) as file:
@@ -94,34 +95,32 @@ class Attempts:
         except OSError as error:
             raise _unusable(error) from error
 
-    def _published(self) -> str:
-        if (model := published(self._folder)) is None:
-            raise JobFailed("the fine-tuning ended without a new version; its log is in the job's folder")
-        return model
-
-    def _tell(self, message: str, data: dict[str, Any]) -> None:
+    def _report(self, message: str, data: Data) -> None:
         log.info("job %s: %s", self._spec.id, message)
         try:
-            append_event(self._folder, message, level="warn", data=data)
+            append_event(self._folder, message, data)
         except OSError as error:
             log.warning("an event of job %s was not written: %s", self._spec.id, error.strerror)
 
 
+def _failed(message: str, *, code: str = ServiceError.code) -> JobFailed:
+    return JobFailed(Failure(code, message))
+
+
+def _failed_by(child: Child, status: int) -> JobFailed:
+    """The failure that the child reported, or else its exit status."""
+    if (failure := child.failure()) is not None:
+        return JobFailed(failure)
+    return _failed(f"the fine-tuning ended with exit status {status}; its log is in the job's folder")
+
+
 def _unusable(error: OSError) -> JobFailed:
-    full = error.errno in DISK_FULL_ERRNOS
-    code = "insufficient_storage" if full else "internal_error"
-    return JobFailed(f"the job's folder cannot be used: {error.strerror}", code=code)
-
-
-def _why(child: Child, status: int) -> JobFailed:
-    event = child.why_failed()
-    if event is None:
-        return JobFailed(f"the fine-tuning ended with exit status {status}; its log is in the job's folder")
-    return JobFailed(event.message, code=str(event.data.get("code") or "internal_error"), param=event.data.get("param"))
+    code = InsufficientStorage.code if error.errno in DISK_FULL_ERRNOS else ServiceError.code
+    return _failed(f"the job's folder cannot be used: {error.strerror}", code=code)
 
 
 def _signal(status: int) -> int | None:
-    """The signal that ended a child, or that it says has ended it."""
+    """The signal that ended a child, by itself or by the exit status that the child chose for it."""
     if status < 0:
         return -status
     return status - 128 if status - 128 in (signal.SIGTERM, signal.SIGINT) else None

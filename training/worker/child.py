@@ -1,4 +1,4 @@
-"""A job's child process: `python -m training fine-tune --job <folder>`, started, stopped, and judged by its end."""
+"""A job's child process, `python -m training fine-tune --job <folder>`: start, stop, and how it ended."""
 
 import asyncio
 import os
@@ -7,14 +7,14 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from contract.job_events import EVENTS_FILE, Event, read_events
+from contract.errors import Failure
+from contract.job_events import EVENTS_FILE, EpochDone, Event, Failed, Published, read_events
 from contract.job_spec import LOG_FILE
 
 
 class Child:
-    """One attempt at a job. In a session of its own, so that Ctrl-C at a terminal reaches its worker alone."""
+    """One attempt at a job, in a session of its own, so that Ctrl-C at a terminal reaches the worker alone."""
 
     def __init__(self, folder: Path, process: asyncio.subprocess.Process, start: int) -> None:
         self._folder = folder
@@ -23,10 +23,9 @@ class Child:
 
     @classmethod
     async def start(cls, folder: Path, environment: Mapping[str, str]) -> "Child":
-        """Start an attempt at the job in `folder`; what the child prints is added to its log there.
+        """Start an attempt at the job in `folder`; the child's output is appended to its log there.
 
-        It must be started from a thread that lasts as long as the worker: the child asks to be killed when that
-        thread ends.
+        Call this from a thread that lives as long as the worker: the child asks to be killed when that thread ends.
         """
         events = folder / EVENTS_FILE
         start = events.stat().st_size if events.exists() else 0
@@ -43,15 +42,15 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process, which is the leader of its group."""
+        """The child's process id; the child leads its process group."""
         return self._process.pid
 
     async def wait(self) -> int:
-        """The exit status, once there is one; minus a signal's number for a child that it killed."""
+        """The exit status, once the child has ended; minus the signal's number for a child that a signal killed."""
         return await self._process.wait()
 
     async def stop(self, grace_seconds: float) -> int:
-        """Ask the child to stop, kill it when it has not after `grace_seconds`, and return its exit status."""
+        """Ask the child to stop, kill it after `grace_seconds`, and return its exit status."""
         if self._process.returncode is None:
             self._process.terminate()
         try:
@@ -63,21 +62,19 @@ class Child:
 
     def made_progress(self) -> bool:
         """Whether this attempt finished an epoch."""
-        return any(event.type == "metrics" for event in self._told())
+        return any(isinstance(event.data, EpochDone) for event in self._events())
 
-    def why_failed(self) -> Event | None:
-        """The event by which this attempt said why it failed."""
-        return next((event for event in reversed(self._told()) if event.data.get("kind") == "failed"), None)
+    def failure(self) -> Failure | None:
+        """Why this attempt failed, as it reported last; None where it did not report."""
+        for event in reversed(self._events()):
+            if isinstance(event.data, Failed):
+                return Failure(event.data.code, event.message, event.data.param)
+        return None
 
-    def _told(self) -> list[Event]:
+    def _events(self) -> list[Event]:
         return [event for _, event in read_events(self._folder, self._start)]
 
 
-def published(folder: Path) -> str | None:
-    """The version that the job in `folder` has published, as `name/version`."""
-    models: list[Any] = [event.data.get("model") for _, event in read_events(folder) if _is_published(event)]
-    return str(models[-1]) if models else None
-
-
-def _is_published(event: Event) -> bool:
-    return event.data.get("kind") == "published"
+def has_published(folder: Path) -> bool:
+    """Whether the job in `folder` has published its version."""
+    return any(isinstance(event.data, Published) for _, event in read_events(folder))

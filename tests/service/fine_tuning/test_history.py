@@ -1,11 +1,24 @@
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from contract.errors import InvalidParameter
-from contract.job_events import EVENTS_FILE, Event, append_event
-from service.fine_tuning.history import Histories, History, event_id, place_of
+from contract.job_events import (
+    EVENTS_FILE,
+    Cancelled,
+    EpochDone,
+    Event,
+    Progress,
+    Published,
+    Started,
+    Unknown,
+    Waiting,
+    append_event,
+    read_events,
+)
+from service.fine_tuning.history import Histories, History, PublishedVersion, event_id, place_of
 
 JOB = "ftjob-0123456789abcdef01234567"
 
@@ -17,7 +30,8 @@ def histories(tmp_path: Path) -> Histories:
 
 
 def progress(at: float, step: int, attempt: int = 1) -> Event:
-    return Event(created_at=at, message="", data={"kind": "progress", "attempt": attempt, "step": step, "steps": 100})
+    data = Progress(attempt=attempt, epochs=10, step=step, steps=100, epoch=step // 10, loss=None)
+    return Event(created_at=at, message="", data=data)
 
 
 def test_a_job_without_events_has_an_empty_history(tmp_path: Path) -> None:
@@ -29,7 +43,7 @@ def test_a_job_without_events_has_an_empty_history(tmp_path: Path) -> None:
 def test_a_history_is_read_on_from_where_it_was_left(histories: Histories) -> None:
     folder = histories.folder(JOB)
     for attempt in range(1, 4):
-        append_event(folder, "on", data={"kind": "started", "attempt": attempt})
+        append_event(folder, "on", Started(attempt=attempt))
         assert histories.read(JOB).attempt == attempt
         assert histories.read(JOB) == Histories(histories.root).read(JOB)
     assert histories.read(JOB).end == histories.end(JOB)
@@ -37,7 +51,7 @@ def test_a_history_is_read_on_from_where_it_was_left(histories: Histories) -> No
 
 def test_half_a_line_is_not_yet_an_event(histories: Histories) -> None:
     folder = histories.folder(JOB)
-    append_event(folder, "one")
+    append_event(folder, "one", Unknown())
     whole = (folder / EVENTS_FILE).read_bytes()
     with (folder / EVENTS_FILE).open("ab") as file:
         file.write(whole[:20])
@@ -51,11 +65,55 @@ def test_half_a_line_is_not_yet_an_event(histories: Histories) -> None:
 def test_a_shorter_file_is_another_one(histories: Histories) -> None:
     folder = histories.folder(JOB)
     for attempt in (1, 2):
-        append_event(folder, "on", data={"kind": "started", "attempt": attempt})
+        append_event(folder, "on", Started(attempt=attempt))
     assert histories.read(JOB).attempt == 2
     (folder / EVENTS_FILE).unlink()
-    append_event(folder, "on", data={"kind": "started", "attempt": 1})
+    append_event(folder, "on", Started(attempt=1))
     assert histories.read(JOB).attempt == 1
+
+
+def test_of_many_histories_those_that_were_not_read_for_longest_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[tuple[str, int]] = []
+
+    def watch(folder: Path, start: int = 0) -> Iterator[tuple[int, Event]]:
+        starts.append((folder.name, start))
+        return read_events(folder, start)
+
+    monkeypatch.setattr("service.fine_tuning.history.read_events", watch)
+    monkeypatch.setattr("service.fine_tuning.history._REMEMBERED", 2)
+    histories = Histories(tmp_path)
+    for job in "abc":
+        histories.folder(job).mkdir()
+        append_event(histories.folder(job), "on", Started(attempt=1))
+    for job in "abacacb":
+        assert histories.read(job).attempt == 1
+    from_the_start = [job for job, start in starts if start == 0]
+    assert from_the_start == ["a", "b", "c", "b"], starts
+
+
+def test_a_history_follows_the_events_and_passes_over_unknown_ones() -> None:
+    done = EpochDone(
+        epoch=2,
+        epochs=10,
+        step=20,
+        steps=100,
+        attempt=1,
+        loss=0.5,
+        accuracy=0.75,
+        spikes_per_sample=9.0,
+        baseline_accuracy=None,
+    )
+    happened = [Started(attempt=1), done, Unknown.model_validate({"kind": "step", "attempt": 7, "step": 99})]
+    history = History()
+    for end, data in enumerate([*happened, Waiting(attempt=2), Published(attempt=2, model="tiny/2")], start=1):
+        history = history.after(end, Event(created_at=1000.0 + end, message="", data=data))
+    assert (history.end, history.started_at, history.attempt) == (5, 1001.0, 2)
+    assert (history.epoch, history.step, history.steps, history.progress_at) == (2, 20, 100, 1002.0)
+    assert history.metrics == {"loss": 0.5, "accuracy": 0.75, "spikes_per_sample": 9.0}
+    assert history.pace is None  # of an attempt that has reported no progress
+    assert history.published == PublishedVersion("tiny/2", 1005.0, 20, history.metrics)
 
 
 def test_the_end_is_estimated_from_the_pace_of_this_attempt() -> None:
@@ -84,5 +142,5 @@ def test_what_is_no_event_of_the_job_is_refused(identity: str) -> None:
 
 def test_an_event_that_cannot_be_written_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / JOB).write_text("a file in the way")
-    Histories(tmp_path).tell(JOB, "The job was cancelled.", kind="cancelled")
+    Histories(tmp_path).add(JOB, "The job was cancelled.", Cancelled())
     assert "The job was cancelled." in caplog.text

@@ -20,7 +20,7 @@ from contract.errors import (
     JobsUnavailable,
     ServiceError,
 )
-from contract.job_events import append_event
+from contract.job_events import Cancelled, EpochDone, Progress, Published, Resumed, Started, append_event
 from contract.job_spec import HEARTBEAT_FILE, LOST_AFTER_SECONDS
 from service.fine_tuning.job import Job, Status
 from service.fine_tuning.queue import JobQueue, dbos_priority
@@ -154,8 +154,7 @@ async def test_a_queued_job_is_cancelled_and_resumed_again_and_again(jobs: JobQu
         assert (job.status, job.queue_position, job.finished_at) == ("queued", 1, None)
         with pytest.raises(JobNotResumable):
             await jobs.resume(identity)
-    kinds = [event.data["kind"] for _, _, event in jobs.histories.events(identity)]
-    assert kinds == ["cancelled", "resumed"] * 10
+    assert [event.data for _, _, event in jobs.histories.events(identity)] == [Cancelled(), Resumed()] * 10
     with working(url, tmp_path) as worker:
         job = await until(jobs, identity, "succeeded")
     assert worker.taken == [identity]
@@ -234,16 +233,26 @@ async def test_what_the_events_say_is_part_of_the_job(jobs: JobQueue) -> None:
     identity = (await jobs.submit(job_spec(1))).spec.id
     folder = jobs.histories.folder(identity)
     folder.mkdir(parents=True)
-    append_event(folder, "attempt 1", data={"kind": "started", "attempt": 1})
-    progress = {"epoch": 1, "epochs": 3, "step": 10, "steps": 30, "attempt": 1}
-    append_event(folder, "epoch", type="metrics", data={**progress, "loss": 0.5, "accuracy": 0.75, "best": None})
+    append_event(folder, "attempt 1", Started(attempt=1))
+    done = EpochDone(
+        epoch=1,
+        epochs=3,
+        step=10,
+        steps=30,
+        attempt=1,
+        loss=0.5,
+        accuracy=0.75,
+        spikes_per_sample=2.0,
+        baseline_accuracy=None,
+    )
+    append_event(folder, "epoch", done)
     history = (await jobs.get(identity)).history
     assert (history.attempt, history.epoch, history.step, history.steps) == (1, 1, 10, 30)
-    assert history.metrics == {"loss": 0.5, "accuracy": 0.75}
+    assert history.metrics == {"loss": 0.5, "accuracy": 0.75, "spikes_per_sample": 2.0}
     assert history.published is None
-    append_event(folder, "attempt 2", data={"kind": "started", "attempt": 2})
-    append_event(folder, "step", data={**progress, "kind": "progress", "attempt": 2, "step": 15, "loss": 9.0})
-    append_event(folder, "published", data={"kind": "published", "attempt": 2, "model": "tiny/2"})
+    append_event(folder, "attempt 2", Started(attempt=2))
+    append_event(folder, "step", Progress(attempt=2, epochs=3, step=15, steps=30, epoch=1, loss=9.0))
+    append_event(folder, "published", Published(attempt=2, model="tiny/2"))
     job = await jobs.cancel(identity)
     assert (job.history.attempt, job.history.step, job.history.metrics["loss"]) == (2, 15, 0.5)
     assert job.history.started_at == history.started_at

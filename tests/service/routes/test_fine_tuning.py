@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
-from contract.job_events import append_event
+from contract.job_events import Data, EpochDone, Progress, Published, Unknown, append_event
 from contract.store import STATE_FILE
 from service.fine_tuning.history import event_id
 from tests.service.exchange import Exchange
@@ -315,18 +315,22 @@ async def test_an_unknown_job_is_not_found(client: Client, identity: str) -> Non
         assert answer.json()["error"]["code"] in ("job_not_found", "not_found")
 
 
-async def tell(client: Client, identity: str, *messages: str, **data: Any) -> None:
+def progress(step: int, attempt: int) -> Progress:
+    return Progress(attempt=attempt, epochs=40, step=step, steps=40, epoch=1, loss=0.5)
+
+
+async def tell(client: Client, identity: str, *messages: str, data: Data | None = None) -> None:
     folder = client.runtime.jobs.histories.folder(identity)
     folder.mkdir(parents=True, exist_ok=True)
     for message in messages:
-        append_event(folder, message, data=data)
+        append_event(folder, message, data or Unknown())
 
 
 async def test_events_come_in_pages_newest_first(client: Client) -> None:
     identity = (await create(client, await upload(client)))["id"]
     path = f"{JOBS}/{identity}/events"
     assert (await client.get(path)).json()["data"] == []
-    await tell(client, identity, "one", "two", "three", kind="progress", step=1)
+    await tell(client, identity, "one", "two", "three", data=progress(1, attempt=1))
     page = (await client.get(path, params={"limit": 2})).json()
     assert [event["message"] for event in page["data"]] == ["three", "two"]
     assert page["has_more"]
@@ -338,7 +342,7 @@ async def test_events_come_in_pages_newest_first(client: Client) -> None:
         "level": "info",
         "message": "three",
         "type": "message",
-        "data": {"kind": "progress", "step": 1},
+        "data": {"kind": "progress", "attempt": 1, "epochs": 40, "step": 1, "steps": 40, "epoch": 1, "loss": 0.5},
     }
     await tell(client, identity, "four")
     page = (await client.get(path, params={"after": page["last_id"]})).json()
@@ -352,8 +356,10 @@ async def test_a_checkpoint_is_what_was_published(client: Client) -> None:
     assert (await client.get(path)).json()["data"] == []
     folder = client.runtime.jobs.histories.folder(identity)
     folder.mkdir(parents=True)
-    append_event(folder, "epoch", type="metrics", data={"epoch": 1, "step": 12, "steps": 12, "accuracy": 0.5})
-    await tell(client, identity, "published", kind="published", model="tiny-image/3")
+    measured = {"loss": 0.25, "accuracy": 0.5, "spikes_per_sample": 8.0, "baseline_accuracy": 0.125}
+    where = {"epoch": 1, "epochs": 1, "step": 12, "steps": 12, "attempt": 1}
+    append_event(folder, "epoch", EpochDone.model_validate(where | measured))
+    await tell(client, identity, "published", data=Published(attempt=1, model="tiny-image/3"))
     page = (await client.get(path)).json()
     [checkpoint] = page["data"]
     assert type(checkpoint.pop("created_at")) is int
@@ -363,14 +369,14 @@ async def test_a_checkpoint_is_what_was_published(client: Client) -> None:
         "fine_tuning_job_id": identity,
         "fine_tuned_model_checkpoint": "tiny-image/3",
         "step_number": 12,
-        "metrics": {"accuracy": 0.5},
+        "metrics": measured,
     }
     assert (await client.get(path, params={"after": page["last_id"]})).json()["data"] == []
 
 
 async def test_progress_and_estimate_come_from_the_events(client: Client) -> None:
     identity = (await create(client, await upload(client)))["id"]
-    await tell(client, identity, "on", kind="progress", attempt=2, epoch=1, step=10, steps=40)
+    await tell(client, identity, "on", data=progress(10, attempt=2))
     job = (await client.get(f"{JOBS}/{identity}")).json()
     assert job["progress"] == {"epoch": 1, "epochs": 40, "step": 10, "steps": 40}
     assert job["attempt"] == 2

@@ -8,8 +8,9 @@ import pytest
 import torch
 from filelock import FileLock
 
+from contract.job_events import EpochDone
 from contract.job_spec import BUSY, LOCKS_FOLDER, PARENT_VARIABLE
-from tests.training.jobs import Jobs, events, kinds, last, until
+from tests.training.jobs import Jobs, attempts, events, kinds, reported, until
 from training.fine_tuning.run_job import ATTEMPT_FILE, RUN_FOLDER
 from training.learning.run_folder import LAST
 
@@ -23,12 +24,8 @@ def jobs(store_root: Path, tmp_path: Path) -> Iterator[Jobs]:
     jobs.close()
 
 
-def epochs_told(folder: Path) -> list[int]:
-    return [event.data["epoch"] for event in events(folder) if event.type == "metrics"]
-
-
-def attempts_told(folder: Path) -> list[int]:
-    return [event.data["attempt"] for event in events(folder)]
+def epochs_done(folder: Path) -> list[int]:
+    return [done.epoch for done in reported(folder, EpochDone)]
 
 
 def test_a_killed_child_goes_on_to_the_same_weights_as_one_that_was_not(jobs: Jobs) -> None:
@@ -41,20 +38,20 @@ def test_a_killed_child_goes_on_to_the_same_weights_as_one_that_was_not(jobs: Jo
 
     killed = jobs.create("ftjob-killed", name="killed", **fields)
     child = jobs.start(killed)
-    until(lambda: len(epochs_told(killed)) == 3)
+    until(lambda: len(epochs_done(killed)) == 3)
     time.sleep(0.1)  # into the next epoch
     child.kill()
     child.communicate()
     assert child.returncode == -signal.SIGKILL
-    assert len(epochs_told(killed)) < 8
+    assert len(epochs_done(killed)) < 8
     assert jobs.store.versions("killed") == []
     with (killed / RUN_FOLDER / f".{LAST}").open("wb") as torn:
         torn.write(b"what a kill while saving leaves")
 
     assert jobs.run(killed) == 0
-    assert epochs_told(killed) == list(range(1, 9))
-    assert sorted(attempts_told(killed)) == attempts_told(killed)
-    assert set(attempts_told(killed)) == {1, 2}
+    assert epochs_done(killed) == list(range(1, 9))
+    assert sorted(attempts(killed)) == attempts(killed)
+    assert set(attempts(killed)) == {1, 2}
     one, other = jobs.exported(1, "whole"), jobs.exported(1, "killed")
     assert one.keys() == other.keys()
     assert all(torch.equal(value, other[name]) for name, value in one.items())
@@ -63,7 +60,7 @@ def test_a_killed_child_goes_on_to_the_same_weights_as_one_that_was_not(jobs: Jo
 def test_a_child_stops_when_told_to_and_keeps_its_last_epoch_and_a_second_one_leaves_it_alone(jobs: Jobs) -> None:
     folder = jobs.create(n_epochs=10_000)
     first = jobs.start(folder)
-    until(lambda: epochs_told(folder))
+    until(lambda: epochs_done(folder))
     second = jobs.start(folder)
     output, _ = second.communicate(timeout=120)
     assert second.returncode == BUSY
@@ -72,7 +69,7 @@ def test_a_child_stops_when_told_to_and_keeps_its_last_epoch_and_a_second_one_le
     first.terminate()
     output, _ = first.communicate(timeout=AT_ONCE_S)
     assert (first.returncode, output) == (128 + signal.SIGTERM, "")
-    assert set(attempts_told(folder)) == {1}
+    assert set(attempts(folder)) == {1}
     assert (folder / RUN_FOLDER / LAST).exists()
     assert "failed" not in kinds(folder)
 
@@ -84,7 +81,7 @@ def test_one_training_at_a_time_on_a_device_and_a_waiting_one_can_be_stopped(job
     with FileLock(locks / "device-cpu.lock"):
         child = jobs.start(folder)
         until(lambda: kinds(folder) == ["waiting"])
-        assert "cpu" in last(folder, "waiting").message
+        assert "cpu" in events(folder)[-1].message
         time.sleep(0.3)
         assert kinds(folder) == ["waiting"]
         child.terminate()
@@ -107,7 +104,7 @@ def test_a_child_dies_with_its_parent(jobs: Jobs) -> None:
     parent = jobs.start_process(["-c", PARENT, str(folder)], jobs.environment())
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
-    until(lambda: epochs_told(folder))
+    until(lambda: epochs_done(folder))
     parent.kill()
     until(lambda: not is_running(child), seconds=AT_ONCE_S)
 

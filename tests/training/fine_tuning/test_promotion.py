@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from contract.errors import ServiceError
-from tests.training.jobs import Jobs, kinds, last
+from contract.job_events import NotPromoted, Promoted
+from tests.training.jobs import Jobs, events, kinds, last
 from training.data import Samples
 from training.fine_tuning.promotion import default_version, promote
 from training.fine_tuning.reporting import JobReporter
@@ -33,9 +34,7 @@ def test_a_better_version_is_promoted(jobs: Jobs) -> None:
     folder = jobs.create(promote="if_better", n_epochs=4)
     jobs.run(folder)
     assert default(jobs) == 3
-    assert last(folder, "promoted").data == {
-        "kind": "promoted", "attempt": 1, "model": "tiny-image/3", "previous": 1
-    }  # fmt: skip
+    assert last(folder, Promoted) == Promoted(attempt=1, model="tiny-image/3", previous=1)
 
 
 def test_a_version_that_is_as_good_is_promoted(jobs: Jobs) -> None:
@@ -50,9 +49,8 @@ def test_a_worse_version_is_not_promoted(jobs: Jobs) -> None:
     folder = jobs.create(promote="if_better", training_file=jobs.upright_digits(), **GARBAGE)
     assert jobs.run(folder) == 0
     assert default(jobs) == 1
-    event = last(folder, "not_promoted")
-    assert event.level == "warn"
-    assert "accuracy" in event.data["reason"]
+    assert events(folder)[-1].level == "warn"
+    assert "accuracy" in last(folder, NotPromoted).reason
 
 
 def test_always_promotes_a_worse_version(jobs: Jobs) -> None:
@@ -68,7 +66,7 @@ def test_the_default_of_now_is_compared_and_not_the_base(jobs: Jobs) -> None:
     assert baseline is not None
     assert baseline <= jobs.card(4).metrics.accuracy, "better than its base, and yet not promoted"
     assert default(jobs) == 3
-    assert "tiny-image/3" in last(folder, "not_promoted").data["reason"]
+    assert "tiny-image/3" in last(folder, NotPromoted).reason
 
 
 def test_a_default_that_changes_meanwhile_stays(jobs: Jobs) -> None:
@@ -84,7 +82,7 @@ def test_a_default_that_changes_meanwhile_stays(jobs: Jobs) -> None:
     jobs.run(jobs.create("ftjob-3", n_epochs=4))
     promote(jobs.store, jobs.spec(folder), 4, jobs.card(4), somebody_promotes, report)
     assert default(jobs) == 3
-    assert "is 3, not 2" in last(folder, "not_promoted").data["reason"]
+    assert "is 3, not 2" in last(folder, NotPromoted).reason
 
 
 def test_a_default_with_other_classes_stays(jobs: Jobs) -> None:
@@ -93,7 +91,7 @@ def test_a_default_with_other_classes_stays(jobs: Jobs) -> None:
     )
     assert jobs.run(folder) == 0
     assert default(jobs) == 1
-    assert "other classes" in last(folder, "not_promoted").data["reason"]
+    assert "other classes" in last(folder, NotPromoted).reason
 
 
 def test_a_default_that_cannot_be_loaded_stays(jobs: Jobs) -> None:
@@ -102,7 +100,7 @@ def test_a_default_that_cannot_be_loaded_stays(jobs: Jobs) -> None:
     folder = jobs.create(promote="if_better", n_epochs=1)
     assert jobs.run(folder) == 0
     assert default(jobs) == 2
-    assert "cannot be measured" in last(folder, "not_promoted").data["reason"]
+    assert "cannot be measured" in last(folder, NotPromoted).reason
 
 
 def test_the_first_version_of_a_new_model_is_its_default(jobs: Jobs) -> None:
@@ -137,4 +135,4 @@ def test_data_that_is_gone_is_a_reason_not_to_promote(jobs: Jobs) -> None:
         raise ServiceError("file file-1 has been deleted")
 
     promote(jobs.store, jobs.spec(folder), 3, jobs.card(3), deleted, JobReporter(folder, 2))
-    assert last(folder, "not_promoted").data["reason"] == "file file-1 has been deleted"
+    assert last(folder, NotPromoted).reason == "file file-1 has been deleted"

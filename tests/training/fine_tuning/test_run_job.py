@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -6,8 +7,8 @@ import pytest
 import torch
 
 from contract.card import Card, read_card
-from contract.job_events import EVENTS_FILE
-from tests.training.jobs import Jobs, events, kinds, last
+from contract.job_events import EVENTS_FILE, EpochDone, Progress, Published
+from tests.training.jobs import Jobs, events, kind_of, kinds, last, reported
 from training.export.card_table import card_report
 from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
@@ -43,7 +44,7 @@ def test_a_job_publishes_a_version_that_knows_the_new_data(jobs: Jobs) -> None:
     assert "validation accuracy" in card_report(card, 3)
     assert "test accuracy" not in card_report(card, 3)
     assert kinds(folder) == ["started", *["metrics"] * 5, "published"]
-    assert last(folder, "published").data["model"] == "tiny-image/3"
+    assert last(folder, Published).model == "tiny-image/3"
     assert not (folder / RUN_FOLDER).exists()
 
 
@@ -61,19 +62,20 @@ def test_the_figures_are_those_of_the_exported_form_on_the_validation_part(jobs:
 def test_every_epoch_is_told_with_its_figures(jobs: Jobs) -> None:
     folder = jobs.create(n_epochs=3)
     jobs.run(folder)
-    told = [event.data for event in events(folder) if event.type == "metrics"]
-    assert [(each["epoch"], each["step"]) for each in told] == [(1, 12), (2, 24), (3, 36)]
-    for each in told:
-        assert (each["attempt"], each["epochs"], each["steps"]) == (1, 3, 36)
-        assert 0 < each["loss"] < 1
-        assert 0 <= each["accuracy"] <= 1
-        assert each["spikes_per_sample"] > 0
+    done = reported(folder, EpochDone)
+    assert [(each.epoch, each.step) for each in done] == [(1, 12), (2, 24), (3, 36)]
+    for each in done:
+        assert (each.attempt, each.epochs, each.steps) == (1, 3, 36)
+        assert 0 < each.loss < 1
+        assert 0 <= each.accuracy <= 1
+        assert each.spikes_per_sample > 0
+        assert each.baseline_accuracy == jobs.card(3).learning.baseline_accuracy
 
 
 def test_of_equally_good_epochs_the_last_is_taken(jobs: Jobs) -> None:
     folder = jobs.create(n_epochs=3, learning_rate=1e-30)
     jobs.run(folder)
-    accuracies = [event.data["accuracy"] for event in events(folder) if event.type == "metrics"]
+    accuracies = [each.accuracy for each in reported(folder, EpochDone)]
     best = max(accuracies)
     assert accuracies.count(best) > 1
     assert jobs.card(3).learning.best_epoch == 3 - accuracies[::-1].index(best)
@@ -83,18 +85,18 @@ def test_a_long_epoch_tells_how_far_it_is(jobs: Jobs, monkeypatch: pytest.Monkey
     monkeypatch.setattr("training.fine_tuning.reporting.PROGRESS_SECONDS", 0)
     folder = jobs.create(n_epochs=2)
     jobs.run(folder)
-    told = [event.data for event in events(folder) if event.data.get("kind") == "progress"]
-    assert [each["step"] for each in told] == list(range(1, 25))
-    assert [each["epoch"] for each in told] == [0] * 12 + [1] * 12
-    assert all((each["steps"], each["epochs"], each["attempt"]) == (24, 2, 1) for each in told)
-    assert all(0 < each["loss"] < 1 for each in told)
+    found = reported(folder, Progress)
+    assert [each.step for each in found] == list(range(1, 25))
+    assert [each.epoch for each in found] == [0] * 12 + [1] * 12
+    assert all((each.steps, each.epochs, each.attempt) == (24, 2, 1) for each in found)
+    assert all(each.loss is not None and 0 < each.loss < 1 for each in found)
 
 
 def test_a_short_epoch_does_not(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.fine_tuning.reporting.PROGRESS_SECONDS", 3600)
     folder = jobs.create(n_epochs=1)
     jobs.run(folder)
-    assert [event.data.get("kind", event.type) for event in events(folder)] == ["started", "metrics", "published"]
+    assert [kind_of(event) for event in events(folder)] == ["started", "metrics", "published"]
 
 
 def test_stl_moves_weights_and_thresholds(jobs: Jobs) -> None:
@@ -181,24 +183,25 @@ def test_a_stopped_job_goes_on_to_the_same_weights_and_tells_each_epoch_once(
     jobs.run(jobs.create("ftjob-1", n_epochs=4, name="whole"))
 
     folder = jobs.create("ftjob-2", n_epochs=4, name="stopped")
-    stop_before = ReportingCheckpoint._tell_epoch
+    stop_before = ReportingCheckpoint._report_epoch
     with monkeypatch.context() as patch:
-        patch.setattr(ReportingCheckpoint, "_tell_epoch", lambda self: killed(self, stop_before))
+        patch.setattr(ReportingCheckpoint, "_report_epoch", lambda self, done: killed(self, done, stop_before))
         with pytest.raises(SystemExit):
             jobs.run(folder)
-    assert [each.data["epoch"] for each in events(folder) if each.type == "metrics"] == [1]
+    assert [each.epoch for each in reported(folder, EpochDone)] == [1]
     assert jobs.run(folder) == 0
-    told = [(each.data["epoch"], each.data["attempt"]) for each in events(folder) if each.type == "metrics"]
-    assert told == [(1, 1), (2, 2), (3, 2), (4, 2)]
+    assert [(each.epoch, each.attempt) for each in reported(folder, EpochDone)] == [(1, 1), (2, 2), (3, 2), (4, 2)]
     whole, stopped = jobs.exported(1, "whole"), jobs.exported(1, "stopped")
     assert all(torch.equal(value, stopped[name]) for name, value in whole.items())
 
 
-def killed(states: ReportingCheckpoint, tell: object) -> None:
-    """Leave between saving the second epoch and telling of it."""
-    if states.metrics["epoch"] == 2:
+def killed(
+    states: ReportingCheckpoint, done: EpochDone, report: Callable[[ReportingCheckpoint, EpochDone], None]
+) -> None:
+    """Stop between saving the second epoch and reporting it."""
+    if done.epoch == 2:
         raise SystemExit(1)
-    tell(states)  # type: ignore[operator]
+    report(states, done)
 
 
 def test_what_was_published_is_not_published_again(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
