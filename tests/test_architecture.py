@@ -88,12 +88,8 @@ def test_one_file_on_each_side_loads_networks() -> None:
     assert loaders == {"service/engine/torchscript.py", "training/export/checkpoint.py"}
 
 
-def test_the_jobs_engine_stays_in_three_files() -> None:
-    assert users_of(("dbos",)) <= {
-        "service/fine_tuning/queue.py",
-        "training/worker/claims.py",
-        "training/worker/worker.py",
-    }
+def test_the_jobs_engine_stays_in_one_file_on_each_side() -> None:
+    assert users_of(("dbos",)) == {"service/fine_tuning/queue.py", "training/worker/engine.py"}
 
 
 def test_no_module_unpickles_data() -> None:
