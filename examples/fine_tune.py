@@ -1,11 +1,11 @@
-"""Fine-tune a served model on data that it gets wrong, over HTTP alone: digits turned by 90 degrees.
+"""Fine-tune a served model, over HTTP, on data that it gets wrong: digits turned by 90 degrees.
 
     make serve                       # in another terminal
     python examples/fine_tune.py
 
-Uploads scikit-learn's digits, turned, as a zip archive of PNG files; starts a fine-tuning job and shows it while it
-runs; then asks the model before and the new version about the same turned test images. The service may be elsewhere
-(`--url`) and want a key (SNN_API_KEY in the environment).
+Uploads scikit-learn's digits, turned, as a zip archive of PNG files, starts a fine-tuning job and follows it. Then asks
+the old and the new version about the same turned test images. `--url` names another service, and SNN_API_KEY in the
+environment is its API key.
 """
 
 import argparse
@@ -31,7 +31,7 @@ Targets = NDArray[np.int64]
 
 
 def turned_digits() -> tuple[Pixels, Targets, Pixels, Targets]:
-    """The digits turned by 90 degrees, uint8 `[N, 8, 8]`, and their classes: to train on, then to test."""
+    """Digits turned by 90 degrees, uint8 `[N, 8, 8]`, and their classes: a training part, then a test part."""
     values, targets = load_digits(return_X_y=True)
     pixels = np.round(values * 255 / 16).astype(np.uint8).reshape(-1, 8, 8)
     turned = np.rot90(pixels, axes=(1, 2))
@@ -41,14 +41,14 @@ def turned_digits() -> tuple[Pixels, Targets, Pixels, Targets]:
 
 
 def png(pixels: Pixels) -> bytes:
-    """One image as a file."""
+    """One image as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def archive(pixels: Pixels, targets: Targets) -> bytes:
-    """A zip archive with a folder a class: `3/17.png`."""
+    """A zip archive with one folder per class: `3/17.png`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as opened:
         for index, (image, target) in enumerate(zip(pixels, targets, strict=True)):
@@ -57,48 +57,48 @@ def archive(pixels: Pixels, targets: Targets) -> bytes:
 
 
 def call(client: httpx.Client, method: str, path: str, **more: Any) -> Any:
-    """The JSON of an answer; ends the program with the service's message when it is a failure."""
-    answer = client.request(method, path, **more)
-    if answer.is_error:
-        sys.exit(f"{method} {path}: {answer.status_code}: {message_of(answer)}")
-    return answer.json()
+    """The JSON of a response; an error ends the program with the service's message."""
+    response = client.request(method, path, **more)
+    if response.is_error:
+        sys.exit(f"{method} {path}: {response.status_code}: {message_of(response)}")
+    return response.json()
 
 
-def message_of(answer: httpx.Response) -> str:
-    """What the service says of a failure."""
+def message_of(response: httpx.Response) -> str:
+    """The message of an error response."""
     try:
-        return str(answer.json()["error"]["message"])
+        return str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        return answer.text[:200]
+        return response.text[:200]
 
 
 def accuracy(client: httpx.Client, model: str, pixels: Pixels, targets: Targets) -> float:
-    """The part of the images that a model, given as `name/version` or by name, names rightly."""
+    """The share of images that a model, `name/version` or name, classifies correctly."""
     name, _, version = model.partition("/")
     right = 0
     for start in range(0, len(pixels), IMAGES_A_REQUEST):
         part = slice(start, start + IMAGES_A_REQUEST)
         files = [("file", (f"{index}.png", png(image))) for index, image in enumerate(pixels[part])]
-        answer = call(
+        response = call(
             client, "POST", f"/v1/models/{name}/predict", files=files, params={"version": version} if version else {}
         )
-        labels = [prediction["label"] for prediction in answer["predictions"]]
+        labels = [prediction["label"] for prediction in response["predictions"]]
         right += sum(label == str(target) for label, target in zip(labels, targets[part], strict=True))
     return right / len(pixels)
 
 
 def follow(client: httpx.Client, job: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The messages of the job's stream, kind and content; a stream that breaks off is taken up where it was."""
+    """Yield kind and content of each message of the job's stream; a broken stream continues where it stopped."""
     last = ""
     while True:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
         try:
-            with client.stream("GET", f"/v1/fine_tuning/jobs/{job}/events", headers=headers, timeout=60) as answer:
-                if answer.is_error:
-                    answer.read()
-                    sys.exit(f"the events of {job}: {answer.status_code}: {message_of(answer)}")
+            with client.stream("GET", f"/v1/fine_tuning/jobs/{job}/events", headers=headers, timeout=60) as response:
+                if response.is_error:
+                    response.read()
+                    sys.exit(f"the events of {job}: {response.status_code}: {message_of(response)}")
                 kind = ""
-                for line in answer.iter_lines():
+                for line in response.iter_lines():
                     name, _, value = line.partition(": ")
                     if name == "id":
                         last = value
@@ -110,28 +110,27 @@ def follow(client: httpx.Client, job: str) -> Iterator[tuple[str, dict[str, Any]
                         if kind == "fine_tuning.job" and content["finished_at"] is not None:
                             return
         except httpx.TransportError as error:
-            print(f"  the stream broke off ({error}); going on")
+            print(f"  the stream was interrupted ({error}); reconnecting")
 
 
 def fine_tune(client: httpx.Client, model: str, pixels: Pixels, targets: Targets, epochs: int | None) -> dict[str, Any]:
-    """Upload, start a job, show what happens, and return the job when it has ended."""
+    """Upload, start a job, print its events, and return the job when it has ended."""
     files = {"file": ("turned-digits.zip", archive(pixels, targets), "application/zip")}
     uploaded = call(client, "POST", "/v1/files", files=files, data={"purpose": "fine-tune"}, timeout=300)
-    print(
-        f"uploaded {uploaded['id']}: {uploaded['dataset']['samples']} images of {len(uploaded['dataset']['classes'])}"
-    )
+    dataset = uploaded["dataset"]
+    print(f"uploaded {uploaded['id']}: {dataset['samples']} images in {len(dataset['classes'])} classes")
     hyperparameters = {"n_epochs": epochs or "auto"}
-    asked = {
+    body = {
         "model": model,
         "training_file": uploaded["id"],
         "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
     }
-    job: dict[str, Any] = call(client, "POST", "/v1/fine_tuning/jobs", json=asked)
+    job: dict[str, Any] = call(client, "POST", "/v1/fine_tuning/jobs", json=body)
     print(f"job {job['id']}: {job['hyperparameters']['n_epochs']} epochs")
     for kind, content in follow(client, job["id"]):
         if kind == "fine_tuning.job":
             job = content
-            place = f", place {job['queue_position']}: is a worker running?" if job["status"] == "queued" else ""
+            place = f", position {job['queue_position']}" if job["status"] == "queued" else ""
             print(f"  {job['status']}{place}")
         elif content["type"] == "metrics" or content["data"].get("kind") != "progress":
             print(f"  {content['message']}")
@@ -139,13 +138,11 @@ def fine_tune(client: httpx.Client, model: str, pixels: Pixels, targets: Targets
 
 
 def main() -> None:
-    """Compare before and after."""
+    """Compare the model before and after."""
     parser = argparse.ArgumentParser(description="Fine-tune a served model on turned digits.")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the service [http://127.0.0.1:8000]")
-    parser.add_argument(
-        "--model", default="digits-stl", help="what is fine-tuned: a name, or name/version [digits-stl]"
-    )
-    parser.add_argument("--epochs", type=int, help="how long [by the size of the data]")
+    parser.add_argument("--model", default="digits-stl", help="model to fine-tune: name or name/version [digits-stl]")
+    parser.add_argument("--epochs", type=int, help="number of epochs [chosen by the size of the data]")
     options = parser.parse_args()
     key = os.environ.get("SNN_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -153,19 +150,19 @@ def main() -> None:
     try:
         with httpx.Client(base_url=options.url, headers=headers, timeout=60) as client:
             before = accuracy(client, options.model, test, test_targets)
-            print(f"{options.model} names {before:.2%} of {len(test)} turned digits rightly")
+            print(f"{options.model} classifies {before:.2%} of {len(test)} turned digits correctly")
             job = fine_tune(client, options.model, train, train_targets, options.epochs)
             if job["status"] != "succeeded":
                 reason = job["error"]["message"] if job["error"] else job["status"]
                 sys.exit(f"the job did not succeed: {reason}")
             after = accuracy(client, job["fine_tuned_model"], test, test_targets)
-            print(f"accuracy on {len(test)} turned digits, none of which it was trained on:")
+            print(f"accuracy on {len(test)} turned digits that were not used for training:")
             print(f"  {job['model']:16} {before:7.2%}")
             print(f"  {job['fine_tuned_model']:16} {after:7.2%}")
     except httpx.ConnectError:
-        sys.exit(f"nothing answers at {options.url}; start the service first: make serve")
+        sys.exit(f"no service at {options.url}; start it first: make serve")
     except httpx.TransportError as error:
-        sys.exit(f"the service at {options.url} broke off: {error}")
+        sys.exit(f"the connection to {options.url} failed: {error}")
 
 
 if __name__ == "__main__":
