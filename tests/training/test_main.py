@@ -57,7 +57,7 @@ def test_train_evaluate_and_inspect_agree(tmp_path: Path, capsys: pytest.Capture
         (["train", "--preset", "digits-stl", "--threshold", "nan"], "--threshold"),
         (["train", "--preset", "digits-stl", "--learning-rate", "inf"], "--learning-rate"),
         (["train", "--preset", "digits-stl", "--network", "3C3-MP4-MP4-VOTE"], "MP4 does not fit"),
-        (["train", "--preset", "digits-stl", "--step-us", "5"], "step_us: of no use"),
+        (["train", "--preset", "digits-stl", "--step-us", "5"], "step_us: not applicable"),
         (["train", "--preset", "digits-stl", "--image-shape", "3x8x8"], "--image-shape"),
         (["inspect", "nothing"], "no model 'nothing'"),
         (["evaluate", "nothing/2"], "no model 'nothing'"),

@@ -16,7 +16,7 @@ EVENT_FIELDS = ("binning", "step_us", "bin_value", "event_drop")
 
 
 class Recipe(BaseModel):
-    """What the loop needs to know, in a training from scratch and in a fine-tuning."""
+    """The settings of the training loop, for training from scratch and for fine-tuning."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -26,37 +26,41 @@ class Recipe(BaseModel):
     epochs: PositiveInt = Field(default=10, description="passes over the training part")
     batch_size: PositiveInt = Field(default=50, description="samples per step of the optimizer")
     learning_rate: float = Field(default=1e-3, gt=0, le=1e37, description="learning rate of Adam")
-    learning_rate_decay: float = Field(default=0.93, gt=0, le=1, description="factor on the learning rate each epoch")
+    learning_rate_decay: float = Field(
+        default=0.93, gt=0, le=1, description="factor on the learning rate after each epoch"
+    )
     weight_decay: NonNegativeFloat = Field(default=1e-6, description="weight decay of Adam")
     shift: NonNegativeInt = Field(default=0, description="augmentation: random shifts of up to N pixels")
-    event_drop: float = Field(default=0.0, ge=0, lt=1, description="augmentation: drop up to this share of the events")
+    event_drop: float = Field(default=0.0, ge=0, lt=1, description="augmentation: drop up to this share of events")
     seed: NonNegativeInt = Field(default=0, description="seed of weights, order, dropout and Poisson draws")
 
 
 class TrainingConfig(Recipe):
-    """Everything that decides what a training run computes. Two runs of one configuration give the same weights."""
+    """Everything that decides what a training run computes. The same configuration gives the same weights."""
 
     name: ModelName = Field(description="name of the model in the store")
-    dataset: Literal["digits", "mnist", "fashion-mnist", "nmnist", "folder"] = Field(description="what to train on")
+    dataset: Literal["digits", "mnist", "fashion-mnist", "nmnist", "folder"] = Field(description="data set to train on")
     image_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
-        default=None, description="channels, height and width of the images of the data set 'folder', as 3,32,32"
+        default=None, description="channels, height and width of the images in the data set 'folder', such as 3,32,32"
     )
     train_samples: PositiveInt | None = Field(default=None, description="use only the first N training samples")
-    network: str = Field(description="structure, as 128C5-MP2-FC2048-VOTE10")
+    network: str = Field(description="structure, such as 128C5-MP2-FC2048-VOTE10")
     threshold_scope: ThresholdScope = Field(default="neuron", description="one threshold per neuron, channel or layer")
-    threshold: float = Field(default=1.0, description="where thresholds start")
-    threshold_std: NonNegativeFloat = Field(default=0.0, description="standard deviation of the starting thresholds")
+    threshold: float = Field(default=1.0, description="initial thresholds")
+    threshold_std: NonNegativeFloat = Field(default=0.0, description="standard deviation of the initial thresholds")
     tau: float = Field(default=0.5, ge=0, le=1, description="decay of the membrane potential per time step")
     surrogate_alpha: float = Field(default=2.0, gt=0, description="steepness of the arctangent surrogate gradient")
-    timesteps: PositiveInt = Field(default=4, description="time steps T")
-    coding: Literal["poisson", "direct"] = Field(default="poisson", description="how images are coded")
+    timesteps: PositiveInt = Field(default=4, description="number of time steps, T")
+    coding: Literal["poisson", "direct"] = Field(default="poisson", description="coding of images")
     binning: Literal["step", "span"] = Field(
-        default="step", description="time bins of events: of a fixed step, or equal parts of the recording's span"
+        default="step", description="time bins of events: a fixed step, or equal parts of the recording's span"
     )
     step_us: PositiveInt | None = Field(default=None, description="length of a fixed time bin, in microseconds")
-    bin_value: Literal["binary", "count"] = Field(default="binary", description="what a time bin holds")
+    bin_value: Literal["binary", "count"] = Field(
+        default="binary", description="content of a time bin: any event, or their number"
+    )
     validation_fraction: float = Field(
-        default=0.1, ge=0, lt=1, description="share of the training part put aside to choose the epoch"
+        default=0.1, ge=0, lt=1, description="share of the training part used to choose the epoch"
     )
 
     @model_validator(mode="after")
@@ -73,22 +77,24 @@ class TrainingConfig(Recipe):
     def encoder(self, spec: InputSpec) -> ImageEncoder | EventEncoder:
         """The encoder for an input of this kind, as the card describes it.
 
-        `ConfigError` for fields that say nothing about such an input, and for bins without a length.
+        `ConfigError` for fields that do not apply to such an input, and for bins without a length.
         """
         foreign = EVENT_FIELDS if spec.kind == "image" else IMAGE_FIELDS
         idle = [name for name in foreign if getattr(self, name) != type(self).model_fields[name].default]
         if idle:
-            raise ConfigError(f"{', '.join(idle)}: of no use for a data set of {spec.kind}")
+            raise ConfigError(
+                f"{', '.join(idle)}: not applicable to a data set of {'images' if spec.kind == 'image' else 'events'}"
+            )
         if spec.kind == "image":
             return ImageEncoder(coding=self.coding, timesteps=self.timesteps)
         if self.binning == "step" and self.step_us is None:
-            raise ConfigError("step_us: bins of a fixed step need their length in microseconds")
+            raise ConfigError("step_us: required with binning=step, in microseconds")
         step_us = self.step_us if self.binning == "step" else None
         return EventEncoder(binning=self.binning, step_us=step_us, bin_value=self.bin_value, timesteps=self.timesteps)
 
 
 def preset_names() -> list[str]:
-    """The presets that come with the package."""
+    """The names of the bundled presets."""
     files = resources.files("training.presets").iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 

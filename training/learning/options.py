@@ -13,7 +13,7 @@ from training.learning.config import TrainingConfig, load_preset
 
 
 def metavar(annotation: Any) -> str:
-    """What a field takes: its choices, or its type."""
+    """A placeholder for a field's value: its choices or its type."""
     options = typing.get_args(annotation) if typing.get_origin(annotation) in (types.UnionType, typing.Union) else ()
     plain = next((option for option in options if option is not type(None)), annotation)
     while typing.get_origin(plain) is typing.Annotated:
@@ -26,7 +26,7 @@ def metavar(annotation: Any) -> str:
 
 
 def config_of(options: argparse.Namespace) -> TrainingConfig:
-    """The preset's values with the options over them; `ConfigError` names the option that does not fit."""
+    """The preset's values, overridden by the options; `ConfigError` names an invalid option."""
     given = {name: getattr(options, f"field_{name}") for name in TrainingConfig.model_fields}
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if "image_shape" in fields and re.fullmatch(r"\d+,\d+,\d+", fields["image_shape"]):
@@ -38,8 +38,8 @@ def config_of(options: argparse.Namespace) -> TrainingConfig:
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:
-    """What is wrong with an option, or with several together."""
+    """The message for an invalid option, or an invalid combination."""
     if location[:1] == ("image_shape",):
-        return "--image-shape: three whole numbers are needed, as 3,32,32"
+        return "--image-shape: must be three whole numbers, such as 3,32,32"
     option = f"--{str(location[0]).replace('_', '-')}: " if location else ""
     return option + message.removeprefix("Value error, ")

@@ -224,7 +224,7 @@ def test_a_configuration_that_does_not_fit_leaves_no_run_behind(tmp_path: Path) 
     digits, store, run = load_dataset("digits"), Store(tmp_path / "store"), tmp_path / "run"
     with pytest.raises(StructureError):
         train(tiny_image_config(network="3C3-MP4-MP4-VOTE2"), digits, store, run, progress=False)
-    with pytest.raises(ConfigError, match="event_drop: of no use"):
+    with pytest.raises(ConfigError, match="event_drop: not applicable"):
         train(tiny_image_config(event_drop=0.5), digits, store, run, progress=False)
     with pytest.raises(DataError):
         train(tiny_image_config(train_samples=11), digits, store, run, progress=False)
