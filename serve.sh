@@ -1,39 +1,39 @@
 #!/bin/sh
-# The service and a fine-tuning worker together, for one machine: sh serve.sh [PYTHON]
+# Run the service and a fine-tuning worker together, on one machine: sh serve.sh [PYTHON]
 #
-# Ctrl-C and SIGTERM end both, and the exit status is the service's. A worker that ends by itself is started again
-# while inference goes on; when the service ends, by itself too, so does the worker.
+# Ctrl-C and SIGTERM stop both; the exit status is the service's. If the worker ends, it is restarted while inference
+# continues. If the service ends, for whatever reason, the worker is stopped.
 
 python=${1:-python3}
 service= worker=
 
-await() { # process: its exit status is left in $status; a signal that is trapped ends a wait and not the waiting
+await() { # wait for a process and leave its exit status in $status; a trapped signal only interrupts `wait`
     while :; do
-        told=
+        signalled=
         wait "$1"
         status=$?
-        [ "$told" ] || return
+        [ "$signalled" ] || return
     done
 }
 
 keep_working() {
-    trap 'told=yes; leaving=yes; kill -TERM "$worker" 2>/dev/null' INT TERM HUP
-    leaving=
-    while [ ! "$leaving" ]; do
+    trap 'signalled=yes; stopping=yes; kill -TERM "$worker" 2>/dev/null' INT TERM HUP
+    stopping=
+    while [ ! "$stopping" ]; do
         "$python" -m training worker &
         worker=$!
         await "$worker"
-        [ "$leaving" ] && exit
+        [ "$stopping" ] && exit
         if [ "$status" -eq 2 ]; then
-            echo "serve.sh: there will be no fine-tuning; the service goes on" >&2
+            echo "serve.sh: fine-tuning is not available; the service continues without it" >&2
             exit
         fi
-        echo "serve.sh: the fine-tuning worker ended with status $status and is started again" >&2
+        echo "serve.sh: the fine-tuning worker ended with status $status; restarting it" >&2
         sleep 1
     done
 }
 
-trap 'told=yes; kill -TERM "$service" "$worker" 2>/dev/null' INT TERM HUP
+trap 'signalled=yes; kill -TERM "$service" "$worker" 2>/dev/null' INT TERM HUP
 keep_working &
 worker=$!
 "$python" -m service &
