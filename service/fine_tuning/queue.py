@@ -39,7 +39,7 @@ from contract.errors import (
 )
 from contract.job_events import Cancelled, Resumed
 from contract.job_spec import APPLICATION, APPLICATION_VERSION, LOST_AFTER_SECONDS, QUEUE, WORKFLOW, JobSpec
-from service.fine_tuning.database import CONNECTIONS, make_engine, sqlite_file, try_to_write, url_for_migration
+from service.fine_tuning.connection import CONNECTIONS, make_engine, sqlite_file, try_to_write, url_for_migration
 from service.fine_tuning.history import Histories
 from service.fine_tuning.job import ENDED, STATUSES, Job, Status
 from service.fine_tuning.queries import WAITING, JobQueries, no_jobs
