@@ -89,7 +89,7 @@ def test_one_file_on_each_side_loads_networks() -> None:
 
 
 def test_the_jobs_engine_stays_in_one_file_on_each_side() -> None:
-    assert users_of(("dbos",)) == {"service/fine_tuning/queue.py", "training/worker/engine.py"}
+    assert users_of(("dbos",)) == {"service/fine_tuning/client.py", "training/worker/engine.py"}
 
 
 def test_no_module_unpickles_data() -> None:

@@ -1,7 +1,6 @@
-"""How the service reaches the jobs database: never for long.
+"""Connections to the jobs database that never block for long.
 
-What cannot be had within two seconds fails, so that a request about a job is answered instead of waiting for a
-database that is down, or locked by somebody else.
+A request about a job is answered within seconds, with an error where the database is down or locked by another process.
 """
 
 import sqlite3
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 
 from contract.errors import JobsUnavailable
 
-PATIENCE_SECONDS = 2
+TIMEOUT_SECONDS = 2
 CONNECTIONS = 4
 
 
@@ -27,23 +26,23 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def make_engine(url: str) -> sa.Engine:
-    """An engine for the database at `url`, which is not connected to yet.
+    """An engine for the database at `url`; it connects on first use.
 
-    On SQLite a locked database is `JobsUnavailable`, after a short wait and not before.
+    A locked SQLite database raises `JobsUnavailable` after a short wait.
     """
-    pool: dict[str, Any] = {"pool_timeout": PATIENCE_SECONDS, "pool_size": CONNECTIONS, "max_overflow": 0}
+    pool: dict[str, Any] = {"pool_timeout": TIMEOUT_SECONDS, "pool_size": CONNECTIONS, "max_overflow": 0}
     if is_sqlite(url):
         engine = sa.create_engine(url, **pool)
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-        sa.event.listen(engine, "handle_error", _tell_locked, retval=True)
+        sa.event.listen(engine, "connect", _configure_sqlite)
+        sa.event.listen(engine, "handle_error", _raise_when_locked, retval=True)
         return engine
-    milliseconds = PATIENCE_SECONDS * 1000
+    milliseconds = TIMEOUT_SECONDS * 1000
     return sa.create_engine(
         sa.make_url(url).set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         connect_args={
             "application_name": "stl-snn",
-            "connect_timeout": PATIENCE_SECONDS,
+            "connect_timeout": TIMEOUT_SECONDS,
             "tcp_user_timeout": milliseconds,
             "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
         },
@@ -52,29 +51,32 @@ def make_engine(url: str) -> sa.Engine:
 
 
 def url_for_migration(url: str) -> str:
-    """The same database, for whoever connects without a limit of its own."""
+    """The same database with a bounded time to connect, for code that sets no limit of its own."""
     if is_sqlite(url):
         return url
-    limited = sa.make_url(url).update_query_dict({"connect_timeout": str(PATIENCE_SECONDS)})
+    limited = sa.make_url(url).update_query_dict({"connect_timeout": str(TIMEOUT_SECONDS)})
     return limited.render_as_string(hide_password=False)
 
 
-def try_to_write(engine: sa.Engine) -> None:
-    """See that an SQLite database can be written, and let writers and readers of it get along (write-ahead log)."""
+def set_up_sqlite(engine: sa.Engine) -> None:
+    """Make sure that an SQLite database is writable, and switch it to a write-ahead log.
+
+    With that log, readers do not wait for writers.
+    """
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         connection.rollback()
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = "IMMEDIATE"  # writers take turns from their first statement on
-    connection.execute(f"PRAGMA busy_timeout={PATIENCE_SECONDS * 1000}")
+    connection.execute(f"PRAGMA busy_timeout={TIMEOUT_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys=ON")
 
 
-def _tell_locked(context: sa.engine.ExceptionContext) -> BaseException | None:
-    """The engine would try again for ever."""
+def _raise_when_locked(context: sa.engine.ExceptionContext) -> BaseException | None:
+    """Replace the database's own error, after which the jobs engine would retry for ever."""
     if "database is locked" in str(context.original_exception):
-        return JobsUnavailable("the jobs database is in use by somebody else; try again")
+        return JobsUnavailable("another process has locked the jobs database; try again")
     return None

@@ -4,7 +4,6 @@ The events are in the job's folder (`contract.job_spec`), written by its worker 
 place in that file at which the next one begins.
 """
 
-import json
 import logging
 import os
 import threading
@@ -26,7 +25,6 @@ from contract.job_events import (
     append_event,
     read_events,
 )
-from contract.job_spec import HEARTBEAT_FILE
 
 _REMEMBERED = 1000
 
@@ -133,14 +131,6 @@ class Histories:
             append_event(self.folder(job), message, data)
         except OSError as error:
             log.warning("event of job %s not written (%s): %s", job, error.strerror, message)
-
-    def heartbeat(self, job: str) -> float | None:
-        """When a worker last said that it runs the job; None if none ever did."""
-        try:
-            at = json.loads((self.folder(job) / HEARTBEAT_FILE).read_bytes())["at"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return float(at) if isinstance(at, int | float) else None
 
 
 def event_id(job: str, end: int) -> str:

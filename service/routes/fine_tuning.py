@@ -22,6 +22,7 @@ from service.fine_tuning.create_job import CreateJobBody, read_create_job
 from service.fine_tuning.history import place_of
 from service.fine_tuning.job import Status
 from service.fine_tuning.plan import job_id, plan, request_hash
+from service.fine_tuning.queue import check_same_request
 from service.fine_tuning.stream import follow
 from service.http.parameters import RuntimeOf
 from service.http.request_body import read_json_value
@@ -100,8 +101,8 @@ async def create_job(request: Request, runtime: RuntimeOf, key: Key = None) -> R
             uploads=runtime.uploads,
         )
         job = await runtime.jobs.submit(spec)
-    elif job.spec.request_sha256 != request_hash(requested):
-        raise errors.IdempotencyConflict("this Idempotency-Key came before with another body", param="Idempotency-Key")
+    else:
+        check_same_request(job, request_hash(requested))
     return answer(job_body(job), 201)
 
 

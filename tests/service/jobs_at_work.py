@@ -15,6 +15,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, PortableWorkflowE
 
 from contract.job_events import Published, append_event
 from contract.job_spec import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, DataFile, JobSpec
+from service.fine_tuning.queue import JobQueue
 
 ROOT = Path(__file__).parents[2]
 # A Postgres server that tests may make databases on, as postgresql://user:password@host:port
@@ -27,6 +28,11 @@ def new_database(kind: str, tmp_path: Path) -> str:
     if kind == "sqlite":
         return f"sqlite:///{tmp_path / 'data' / 'jobs.sqlite'}"
     return f"{POSTGRES}/jobs_{uuid.uuid4().hex}"
+
+
+def sqlite_jobs(tmp_path: Path) -> JobQueue:
+    """Jobs on SQLite, in `data` of the folder."""
+    return JobQueue(new_database("sqlite", tmp_path), tmp_path / "data" / "jobs")
 
 
 def job_spec(number: int, **fields: Any) -> JobSpec:

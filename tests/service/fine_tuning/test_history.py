@@ -37,7 +37,6 @@ def progress(at: float, step: int, attempt: int = 1) -> Event:
 def test_a_job_without_events_has_an_empty_history(tmp_path: Path) -> None:
     assert Histories(tmp_path).read("ftjob-1") == History()
     assert Histories(tmp_path).events("ftjob-1") == []
-    assert Histories(tmp_path).heartbeat("ftjob-1") is None
 
 
 def test_a_history_is_read_on_from_where_it_was_left(histories: Histories) -> None:
