@@ -4,9 +4,47 @@ from pathlib import Path
 import pytest
 import torch
 
+from contract.cores import available_cores
 from tests.tiny import fill_store
 
+TESTS = Path(__file__).parent
+# Tests that start processes or train for long run after all others, in this order: the longest files are not left for
+# the end, where one process would work and the other wait.
+SLOW = tuple(
+    TESTS / path
+    for path in (
+        "e2e",
+        "training/fine_tuning",
+        "hostile",
+        "training/learning",
+        "service/routes/test_fine_tuning.py",
+        "test_docs.py",
+        "service/http/test_server.py",
+        "service/test_main.py",
+        "service/uploads",
+        "service/fine_tuning/test_queue.py",
+        "service/routes/test_files.py",
+        "benchmarks",
+        "contract/test_store_machine.py",
+    )
+)
+
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """The number of processes of `-n auto`: two where there are two cores."""
+    return 2 if available_cores() >= 2 else 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put quick tests first; tests of one file stay together and in their order."""
+    if missing := [path for path in SLOW if not path.exists()]:
+        raise pytest.UsageError(f"tests/conftest.py names files that are not there: {', '.join(map(str, missing))}")
+    items.sort(
+        key=lambda item: next((place for place, path in enumerate(SLOW, 1) if item.path.is_relative_to(path)), 0)
+    )
 
 
 @pytest.fixture(scope="session")
