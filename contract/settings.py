@@ -52,7 +52,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every IPv4 interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
 
-    model_store: Path = Field(Path("model_store"), description="Folder of models: NAME/VERSION/model.pt.")
+    model_store: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (Path("models"), Path("model_store")),
+        min_length=1,
+        description="Folders of models (NAME/VERSION/model.pt), separated by ':'. The first one is also written to; "
+        "the others are only read.",
+    )
     preload: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",),
         description="Models to load at start, separated by commas: 'name' (its default version) or 'name/version'. "
@@ -146,6 +151,13 @@ class Settings(BaseSettings):
     api_keys_file: FilePath | None = Field(None, description="File of API keys, one per line, added to SNN_API_KEYS.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
+
+    @field_validator("model_store", mode="before")
+    @classmethod
+    def _split_folders(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(filter(None, value.split(os.pathsep)))
+        return (value,) if isinstance(value, Path) else value
 
     @field_validator("preload", mode="before")
     @classmethod

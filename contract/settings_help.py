@@ -1,5 +1,6 @@
 """The settings as users read them: under headings, for `--help` and the documentation."""
 
+import os
 import textwrap
 from typing import NamedTuple
 
@@ -20,7 +21,10 @@ def described() -> dict[str, list[Described]]:
     heading = ""
     for field_name, field in Settings.model_fields.items():
         heading = HEADINGS.get(field_name, heading)
-        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        default = field.default
+        if isinstance(default, tuple):
+            separator = os.pathsep if field_name == "model_store" else ","
+            default = separator.join(map(str, default))
         shown = "" if field.default in (None, {}) else str(default)
         setting = Described(f"{PREFIX}{field_name.upper()}", shown, field.description or "")
         groups.setdefault(heading, []).append(setting)

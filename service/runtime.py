@@ -36,6 +36,7 @@ class Runtime:
     """
 
     settings: Settings
+    store: Store
     device: torch.device
     threads: int
     registry: Registry
@@ -76,8 +77,9 @@ def build_runtime(settings: Settings) -> Runtime:
     """
     torchserve = _torchserve(settings)
     device = torch.device("cpu") if torchserve else choose_device(settings.device)
+    store = Store(*settings.model_store)
     registry = Registry(
-        Store(settings.model_store),
+        store,
         device=device,
         preload=settings.preload,
         poll_seconds=settings.poll_seconds,
@@ -103,6 +105,7 @@ def build_runtime(settings: Settings) -> Runtime:
     )
     return Runtime(
         settings=settings,
+        store=store,
         device=device,
         threads=threads,
         registry=registry,

@@ -13,7 +13,7 @@ from contract.card import Card
 from contract.datasets.inspect import check_fits
 from contract.errors import InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
 from contract.job_spec import HYPERPARAMETERS, DataFile, JobSpec
-from contract.names import NAME_PATTERN
+from contract.names import NAME_PATTERN, ModelRef
 from contract.store import STATE_FILE, Store
 from service.fine_tuning.create_job import CreateJobBody
 from service.fine_tuning.hyperparameters import (
@@ -26,7 +26,6 @@ from service.models.registry import Registry, Version
 from service.parsing import unknown_name
 from service.uploads.storage import Upload, Uploads
 
-_MODEL = re.compile(rf"({NAME_PATTERN})(?:/([1-9][0-9]{{0,8}}))?")
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -52,7 +51,8 @@ async def plan(
     base = await _base(registry, body.model)
     chosen = body.chosen
     card = _card(base)
-    if not await asyncio.to_thread(store.checkpoint_path(base.name, base.number).with_name(STATE_FILE).is_file):
+    checkpoint = await asyncio.to_thread(store.checkpoint_path, base.name, base.number)
+    if not await asyncio.to_thread(checkpoint.with_name(STATE_FILE).is_file):
         raise InvalidParameter(f"{base.label} has no {STATE_FILE}, so that its training cannot go on", param="model")
     training = await _file(uploads, body.training_file, card, chosen.labels, "training_file")
     validation = None
@@ -86,24 +86,20 @@ async def plan(
 
 
 async def _base(registry: Registry, model: str) -> Version:
-    """The version that `model` names, after a look at the store when it is not known."""
-    match = _MODEL.fullmatch(model)
-    if match is None:
-        raise ModelNotFound(f"there is no model {model[:100]!r}: write its name, or name/version", param="model")
-    name, number = match[1], int(match[2]) if match[2] else None
+    """The version that `model` names: `name/version`, or `name` for its default version."""
     try:
-        if name not in registry.names() or (
-            number is not None and all(version.number != number for version in registry.versions(name))
-        ):
-            await registry.refresh(name)
-        if number is None:
-            number = registry.default(name)
-        if number is None:
-            raise InvalidParameter(f"every version of model {name!r} failed to load", param="model")
-        return registry.version(name, number)
+        ref = ModelRef.parse(model)
+    except ValueError as error:
+        raise ModelNotFound(f"there is no model {model[:100]!r}: {error}", param="model") from error
+    try:
+        found = await registry.find(ref.name, ref.version)
     except (ModelNotFound, VersionNotFound) as error:
         error.param = "model"
         raise
+    number = found.default if ref.version is None else ref.version
+    if number is None:
+        raise InvalidParameter(f"every version of model {ref.name!r} failed to load", param="model")
+    return found.versions[number]
 
 
 def _card(base: Version) -> Card:

@@ -1,7 +1,7 @@
 """Which versions the store has, which of them are loaded, and which one is each model's default.
 
-All state belongs to the event loop and needs no locks. Looks at the disk run one after the other on one thread, so what
-was seen later is also taken over later; checkpoints load one after the other on another thread.
+All state belongs to the event loop and needs no locks. Scans of the store run one after another on one thread, so their
+results are applied in the order of the scans; checkpoints load one after another on a second thread.
 """
 
 import asyncio
@@ -23,10 +23,12 @@ from contract.errors import (
     VersionNotFound,
     VersionNotReady,
 )
-from contract.names import check_preload
-from contract.store import Change, Store, StoreError
+from contract.names import ModelRef
+from contract.store import Store
+from contract.store_history import Change, StoreError
 from service.engine.interface import CheckpointError, Engine
 from service.engine.torchscript import TorchScriptEngine
+from service.models.preload import Preload
 from service.models.version import Loaded, Model, Snapshot, State, Version, fingerprint, scan
 
 __all__ = ["Registry", "State", "Version"]
@@ -40,10 +42,10 @@ log = logging.getLogger(__name__)
 class Registry:
     """The models of one store on one device.
 
-    `preload` says what is loaded without being asked for: `*` (the default version of every model, also of those that
-    appear later), `name` (its default version) or `name/version`; `ValueError` for anything else. The store is looked
-    at again every `poll_seconds`. `load` makes a checkpoint ready to run; by default its network is loaded here and
-    warmed up.
+    `preload` names what is loaded at start: `*` (the default version of every model, including models that appear
+    later), `name` (its default version) or `name/version`; `ValueError` for anything else. The store is scanned every
+    `poll_seconds`. `load` makes a checkpoint ready to run; by default it loads the network in this process and warms it
+    up.
     """
 
     def __init__(
@@ -55,11 +57,10 @@ class Registry:
         poll_seconds: float,
         load: Load | None = None,
     ) -> None:
-        check_preload(preload)
         self._load_checkpoint = load or _load_warm
         self._store = store
         self._device = device
-        self._preload = tuple(preload)
+        self._preload = Preload.parse(preload)
         self._poll_seconds = poll_seconds
         self._models: dict[str, Model] = {}
         self._faults: dict[str, str] = {}
@@ -70,17 +71,18 @@ class Registry:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Look at the store, begin to load the preload set, and go on looking."""
+        """Scan the store, start loading the preload set, and keep scanning."""
         await self.refresh()
         if not self._store_exists:
-            log.error("there is no model store at %s", self._store.root.absolute())
+            folders = " or ".join(str(folder.absolute()) for folder in self._store.folders)
+            log.error("there is no model store at %s", folders)
         for entry in self.missing:
             near = "".join(f"; did you mean {name!r}?" for name in get_close_matches(entry, self._models, n=1))
-            log.warning("%r is to be loaded at start, and the store does not have it%s", entry, near)
+            log.warning("%r should be loaded at start, but the store does not have it%s", entry, near)
         self._tasks.add(asyncio.create_task(self._poll()))
 
     async def stop(self) -> None:
-        """Stop looking and loading."""
+        """Stop scanning and loading."""
         for task in list(self._tasks):
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -90,36 +92,22 @@ class Registry:
 
     @property
     def ready(self) -> bool:
-        """Whether the store exists and every preload version has been loaded or has failed.
+        """Whether the store exists and every preload version is loaded or has failed.
 
-        A model that appears later does not make a ready registry unready while it loads.
+        A ready registry stays ready while a model that has appeared later is loading.
         """
         self._was_ready = self._was_ready or (self._store_exists and not self.pending)
         return self._was_ready and self._store_exists
 
     @property
     def pending(self) -> list[str]:
-        """The preload versions that are neither loaded nor failed: as `name/version`, or as asked for if unknown."""
-        pending = []
-        for entry in self._preload:
-            name, _, number = entry.partition("/")
-            for model in self._models.values() if entry == "*" else [self._models.get(name)]:
-                version = model and model.versions.get(int(number or model.default or 0))
-                if model is None or (number and version is None):
-                    pending.append(entry)
-                elif version and version.state in ("available", "loading"):
-                    pending.append(version.label)
-        return list(dict.fromkeys(pending))
+        """The preload versions that are neither loaded nor failed, as `name/version`, and the missing entries."""
+        return self._preload.pending(self._models)
 
     @property
     def missing(self) -> list[str]:
-        """What is to be loaded at start and is not in the store."""
-        wanted = [(entry, *entry.partition("/")) for entry in self._preload if entry != "*"]
-        return [
-            entry
-            for entry, name, _, number in wanted
-            if (model := self._models.get(name)) is None or (number and int(number) not in model.versions)
-        ]
+        """The preload entries that the store does not have."""
+        return self._preload.missing(self._models)
 
     def names(self) -> list[str]:
         """The models that have a version, sorted."""
@@ -138,13 +126,25 @@ class Registry:
         return versions[number]
 
     def default(self, name: str) -> int | None:
-        """The version that answers when none is asked for, None where every version failed; `ModelNotFound`."""
+        """The version that answers a request without a version, None if every version failed; `ModelNotFound`."""
         return self._model(name).default
 
-    async def get(self, name: str, number: int | None, *, timeout: float) -> Loaded:
-        """A loaded version with its engine, the default one for `number` None; loaded on demand in `timeout` seconds.
+    async def find(self, name: str, number: int | None = None) -> Model:
+        """The model `name`; if it or its version `number` is unknown, the store is scanned for it first.
 
-        Raises `ModelNotFound`, `VersionNotFound`, `ModelFailedToLoad`, or `Unavailable` past the timeout.
+        Raises `ModelNotFound`, or `VersionNotFound` for a `number` that the model does not have.
+        """
+        model = self._models.get(name)
+        if model is None or (number is not None and number not in model.versions):
+            await self.refresh(name)
+        if number is not None:
+            self.version(name, number)
+        return self._model(name)
+
+    async def get(self, name: str, number: int | None, *, timeout: float) -> Loaded:
+        """A version and its engine, the default version for `number` None; loads it on demand.
+
+        Raises `ModelNotFound`, `VersionNotFound`, `ModelFailedToLoad`, or `Unavailable` after `timeout` seconds.
         """
         model = self._models.get(name)
         version = model and model.versions.get((model.default or 0) if number is None else number)
@@ -152,20 +152,20 @@ class Registry:
             return Loaded(version, version.engine)
         try:
             async with asyncio.timeout(timeout):
-                return await self._loaded(await self._find(name, number))
+                return await self._loaded(await self._find_version(name, number))
         except TimeoutError:
             raise Unavailable(f"model {name!r} is still loading; try again", param="name") from None
 
     async def load(self, name: str, number: int) -> Version:
-        """Load a version, also one that failed before; `ModelFailedToLoad` when it cannot be loaded."""
-        version = await self._find(name, number)
+        """Load a version, even one that failed before; `ModelFailedToLoad` if it cannot be loaded."""
+        version = await self._find_version(name, number)
         if version.state == "failed":
             version.state = "available"
         return (await self._loaded(version)).version
 
     async def unload(self, name: str, number: int) -> Version:
         """Free a version's memory; it stays available. `VersionInUse` for the default."""
-        version = await self._find(name, number)
+        version = await self._find_version(name, number)
         if version.loading:
             await asyncio.shield(version.loading)
         self._refuse_default(name, number)
@@ -176,20 +176,23 @@ class Registry:
         return version
 
     async def delete(self, name: str, number: int) -> None:
-        """Remove a version from the store; `VersionInUse` for the default. Requests that hold it finish on it."""
-        await self._find(name, number)
+        """Remove a version from the store; requests that hold it finish on it.
+
+        Raises `VersionInUse` for the default, `Conflict` for a version in a folder that is only read.
+        """
+        await self.find(name, number)
         self._refuse_default(name, number)
         await self._on_disk(lambda: self._store.delete(name, number))
         await self.refresh(name)
 
     async def set_default(self, name: str, number: int, *, expected: int | None) -> int:
-        """Make a version the default, loaded first so that no request waits for it; returns the default before.
+        """Make a version the default and return the previous one. It is loaded first, so that no request waits for it.
 
-        Raises `VersionNotReady` for one that failed to load, `DefaultChanged` when `expected` is given and is not the
-        present default.
+        Raises `VersionNotReady` for a version that failed to load, `DefaultChanged` if `expected` is given and is not
+        the default in force.
         """
         try:
-            await self._loaded(await self._find(name, number))
+            await self._loaded(await self._find_version(name, number))
         except ModelFailedToLoad as error:
             raise VersionNotReady(error.message, param="version") from error
         present = self._model(name).default or number
@@ -198,28 +201,26 @@ class Registry:
         return before
 
     async def history(self, name: str) -> list[Change]:
-        """What happened to a model's versions and its default, the oldest first; `ModelNotFound`."""
-        if name not in self._models:
-            await self.refresh(name)
-        self._model(name)
+        """The changes to a model's versions and default, oldest first; `ModelNotFound`."""
+        await self.find(name)
         return await self._on_disk(lambda: self._store.history(name))
 
     async def refresh(self, name: str | None = None) -> None:
-        """Look at the folder of `name`, or at the whole store, and take over what changed.
+        """Scan the folder of `name`, or the whole store, and apply what has changed.
 
-        A store that cannot be read, or has gone as a whole, leaves everything as it is.
+        If the store cannot be read or has disappeared, everything stays as it is.
         """
+        store = self._store
         known = {(v.name, v.number) for model in self._models.values() for v in model.versions.values() if v.card}
-        root = self._store.root
         try:
-            self._store_exists, seen = await self._on_disk(lambda: (root.is_dir(), scan(self._store, name, known)))
+            self._store_exists, seen = await self._on_disk(lambda: (store.exists(), scan(store, name, known)))
         except OSError as error:
             self._report("", f"the store cannot be read: {error.strerror}")
             return
         self._report("", None)
         if self._store_exists:
             for each in sorted({*seen, *self._models}) if name is None else [name]:
-                self._take_over(each, seen.get(each))
+                self._apply(each, seen.get(each))
 
     async def _poll(self) -> None:
         while True:
@@ -227,12 +228,12 @@ class Registry:
             try:
                 await self.refresh()
             except Exception:
-                log.exception("looking at the store failed")
+                log.exception("scanning the store failed")
 
     async def _on_disk(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)
 
-    def _take_over(self, name: str, seen: Snapshot | None) -> None:
+    def _apply(self, name: str, seen: Snapshot | None) -> None:
         if seen is None:
             self._models.pop(name, None)
             return
@@ -243,7 +244,7 @@ class Registry:
             version = model.versions.get(number)
             if version is None or (version.state == "failed" and version.fingerprint != found):
                 version = model.versions[number] = Version(name, number, card=seen.cards.get(number))
-                if version.label in self._preload:
+                if self._preload.includes(version.ref):
                     self._begin_loading(version)
         if isinstance(seen.pointer, StoreError):
             self._report(name, seen.pointer.message)
@@ -253,7 +254,12 @@ class Registry:
         self._settle(model)
 
     def _settle(self, model: Model) -> None:
-        """Bring the default into force, but let a loaded one serve on until its successor is loaded too."""
+        """Put the chosen default into force. A loaded default keeps answering until its successor is loaded.
+
+        Example: version 1 is loaded and answers when another process promotes version 2. This call starts loading 2 and
+        returns, so requests still go to 1. Once 2 is loaded, `_load` calls again and 2 becomes the default. If 2 fails,
+        it becomes the default all the same, because the pointer names it, and requests are answered with the reason.
+        """
         present, chosen = model.versions.get(model.default or 0), model.versions.get(model.chosen() or 0)
         if chosen is None or chosen.number != model.default:
             if present and chosen and present.state == "ready" and chosen.state in ("available", "loading"):
@@ -261,7 +267,7 @@ class Registry:
                 return
             model.default = chosen.number if chosen else None
             log.info("default of %s is %s", model.name, model.default)
-        if chosen and chosen.state == "available" and not {"*", model.name}.isdisjoint(self._preload):
+        if chosen and chosen.state == "available" and self._preload.includes(ModelRef(model.name)):
             self._begin_loading(chosen)
 
     def _begin_loading(self, version: Version) -> asyncio.Task[None]:
@@ -273,9 +279,9 @@ class Registry:
         return version.loading
 
     async def _load(self, version: Version) -> None:
-        path = self._store.checkpoint_path(version.name, version.number)
         in_thread = asyncio.get_running_loop().run_in_executor
         try:
+            path = await in_thread(self._loader, self._store.checkpoint_path, version.name, version.number)
             version.fingerprint = await in_thread(self._loader, fingerprint, path)
             version.engine = await in_thread(self._loader, self._load_checkpoint, path, self._device)
         except CheckpointError as error:
@@ -298,17 +304,15 @@ class Registry:
             raise ModelFailedToLoad(f"{version.label} failed to load: {version.error}", param="version")
         return Loaded(version, version.engine)
 
-    async def _find(self, name: str, number: int | None) -> Version:
-        """The version asked for; one that is not known is looked for in the store before it is refused."""
-        model = self._models.get(name)
-        if model is None or (number is not None and number not in model.versions):
-            await self.refresh(name)
+    async def _find_version(self, name: str, number: int | None) -> Version:
+        """A version, the default one for `number` None, as `find` finds it."""
+        model = await self.find(name, number)
         if number is None:
-            number = self._model(name).default
+            number = model.default
         if number is None:
             first = self.versions(name)[0]
             raise ModelFailedToLoad(f"every version of model {name!r} failed to load; {first.label}: {first.error}")
-        return self.version(name, number)
+        return model.versions[number]
 
     def _model(self, name: str) -> Model:
         if name not in self._models:
@@ -321,7 +325,7 @@ class Registry:
             raise VersionInUse(f"version {number} is the default of model {name!r}", param="version")
 
     def _report(self, name: str, fault: str | None) -> None:
-        """Log a fault of the store once, not at every look."""
+        """Log a fault of the store once, not at every scan."""
         if fault and self._faults.get(name) != fault:
             log.error("%s", fault)
         self._faults[name] = fault or ""

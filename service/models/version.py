@@ -1,4 +1,4 @@
-"""What is known of a model: its versions in memory, and what the disk shows of them."""
+"""A model's versions in memory, and the snapshot of the store they are updated from."""
 
 import asyncio
 from collections.abc import Collection
@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from contract.card import Card, CardError, read_card
-from contract.store import Pointer, Store, StoreError
+from contract.names import ModelRef
+from contract.store import Store, default_version
+from contract.store_history import Pointer, StoreError
 from service.engine.interface import Engine
 
 State = Literal["available", "loading", "ready", "failed"]
@@ -17,7 +19,7 @@ Fingerprint = tuple[int, int, int]
 
 @dataclass(eq=False)
 class Version:
-    """One version of a model. A ready one stays so for whoever holds it, also when it is unloaded meanwhile."""
+    """One version of a model. Whoever holds a ready version can use it until they let go, even after an unload."""
 
     name: str
     number: int
@@ -29,13 +31,18 @@ class Version:
     fingerprint: Fingerprint | None = field(default=None, repr=False)
 
     @property
+    def ref(self) -> ModelRef:
+        """Its name and number."""
+        return ModelRef(self.name, self.number)
+
+    @property
     def label(self) -> str:
         """`name/number`."""
-        return f"{self.name}/{self.number}"
+        return str(self.ref)
 
     @property
     def created_at(self) -> datetime | None:
-        """When it was trained; None where its card cannot be read."""
+        """When it was trained; None if its card cannot be read."""
         return self.card.created_at if self.card else None
 
 
@@ -48,54 +55,42 @@ class Loaded(NamedTuple):
 
 @dataclass
 class Model:
-    """The versions of one name, its pointer, and the default now in force."""
+    """The versions of one name, its pointer, and the default in force."""
 
     name: str
     versions: dict[int, Version] = field(default_factory=dict)
-    pointer: Pointer | None = None
+    pointer: Pointer = field(default_factory=Pointer)
     default: int | None = None
 
     def chosen(self) -> int | None:
-        """The version that ought to be the default: the pointer's, else the lowest that is not failed."""
-        if self.pointer and self.pointer.version in self.versions:
-            return self.pointer.version
-        return min((number for number, version in self.versions.items() if version.state != "failed"), default=None)
+        """The version that should be the default. A version that has not been loaded yet is taken to work."""
+        return default_version(self.versions, self.pointer, lambda number: self.versions[number].state != "failed")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the disk shows of one model.
+    """One model in the store at one moment.
 
-    `fingerprints`: one for each version's checkpoint, None where the file is missing. `cards`: the valid ones among
-    those requested. `pointer`: the pointer, or its fault.
+    `fingerprints`: one for each version's checkpoint, None if the file is missing. `cards`: the valid ones among
+    those requested. `pointer`: the pointer, or the error in reading it.
     """
 
     fingerprints: dict[int, Fingerprint | None]
     cards: dict[int, Card]
-    pointer: Pointer | StoreError | None
+    pointer: Pointer | StoreError
 
 
 def scan(store: Store, name: str | None, known: Collection[tuple[str, int]]) -> dict[str, Snapshot]:
-    """The models that have a version, or only `name`, with the cards of the versions that are not `known`.
+    """The models that have a version, or `name` alone, with the cards of the versions that are not `known`.
 
     Blocks on the disk, and raises its `OSError`.
     """
-    seen = {}
-    for each in store.names() if name is None else [name]:
-        paths = {number: store.checkpoint_path(each, number) for number in store.versions(each)}
-        cards = {number: _card(path) for number, path in paths.items() if (each, number) not in known}
-        try:
-            pointer: Pointer | StoreError | None = store.pointer(each)
-        except StoreError as error:
-            pointer = error
-        if paths:
-            fingerprints = {number: fingerprint(path) for number, path in paths.items()}
-            seen[each] = Snapshot(fingerprints, {number: card for number, card in cards.items() if card}, pointer)
-    return seen
+    models = store.models() if name is None else {name: store.checkpoints(name)}
+    return {each: _snapshot(store, each, paths, known) for each, paths in models.items() if paths}
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
-    """What changes when a file does: inode, size in bytes, modification time in ns; None where there is no file."""
+    """Inode, size in bytes and modification time in ns, which change with the file; None if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -103,8 +98,21 @@ def fingerprint(path: Path) -> Fingerprint | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
+def _snapshot(store: Store, name: str, paths: dict[int, Path], known: Collection[tuple[str, int]]) -> Snapshot:
+    cards = {number: _card(path) for number, path in paths.items() if (name, number) not in known}
+    try:
+        pointer: Pointer | StoreError = store.pointer(name)
+    except StoreError as error:
+        pointer = error
+    return Snapshot(
+        fingerprints={number: fingerprint(path) for number, path in paths.items()},
+        cards={number: card for number, card in cards.items() if card},
+        pointer=pointer,
+    )
+
+
 def _card(path: Path) -> Card | None:
     try:
         return read_card(path)
-    except CardError:  # loading it will say why
+    except CardError:  # loading the version will say why
         return None

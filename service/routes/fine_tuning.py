@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from contract import errors
-from contract.store import Store
 from service.fine_tuning.bodies import (
     CheckpointList,
     EventList,
@@ -97,7 +96,7 @@ async def create_job(request: Request, runtime: RuntimeOf, key: Key = None) -> R
             requested,
             identity=identity,
             registry=runtime.registry,
-            store=Store(runtime.settings.model_store),
+            store=runtime.store,
             uploads=runtime.uploads,
         )
         job = await runtime.jobs.submit(spec)

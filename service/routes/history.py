@@ -1,4 +1,4 @@
-"""`GET /v1/models/{name}/history`: what became of a model's versions and its default."""
+"""`GET /v1/models/{name}/history`: the changes to a model's versions and default."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contract import errors
-from contract.store import Action
+from contract.store_history import Action
 from service.http.pages import cut_page
 from service.http.parameters import Name, RuntimeOf
 from service.http.responses import answer, failures
@@ -20,14 +20,14 @@ DEFAULT_PAGE = 20
 
 
 class ChangeBody(BaseModel):
-    """One thing that happened to a model."""
+    """One change to a model."""
 
     id: str
     object: Literal["model.change"]
     created_at: float = Field(description="Unix seconds.")
     action: Action = Field(description="A version was published, made the default, or deleted.")
     version: PositiveInt
-    previous: PositiveInt | None = Field(description="The default before, where a version was made the default.")
+    previous: PositiveInt | None = Field(description="The default before a promotion.")
 
 
 class ChangeList(BaseModel):
@@ -51,13 +51,10 @@ async def list_model_history(
     request: Request,
     runtime: RuntimeOf,
     name: Name,
-    after: Annotated[str | None, Query(description="A change's id; the page begins after it.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Changes on the page.")] = DEFAULT_PAGE,
+    after: Annotated[str | None, Query(description="Id of a change; the page starts after it.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Maximum number of changes.")] = DEFAULT_PAGE,
 ) -> Response:
-    """A page of what happened to the model's versions and its default, the newest first.
-
-    Going back to an earlier version is a promotion too.
-    """
+    """A page of changes to the model's versions and default, newest first. A roll-back is a promotion too."""
     changes = await runtime.registry.history(name)
     request.state.model = name
     found = [
@@ -71,7 +68,7 @@ async def list_model_history(
         )
         for number, change in enumerate(changes, 1)
     ][::-1]
-    unknown = errors.InvalidParameter(f"{after!r} is no change of model {name!r}", param="after")
+    unknown = errors.InvalidParameter(f"model {name!r} has no change {after!r}", param="after")
     page, has_more = cut_page(found, after, limit, unknown)
     return answer(
         ChangeList(

@@ -1,4 +1,4 @@
-"""`/v1/models`: what there is, what is loaded, and which version is the default."""
+"""`/v1/models`: models, their versions, and which version is the default."""
 
 import asyncio
 
@@ -19,7 +19,8 @@ from service.models.bodies import (
     VersionBody,
     VersionWithCard,
 )
-from service.models.registry import Registry, Version
+from service.models.registry import Registry
+from service.models.version import Model, Version
 
 router = APIRouter(tags=["models"])
 
@@ -38,7 +39,7 @@ _DEFAULT_BODY = {
     "/v1/models", operation_id="list_models", summary="All models", response_model=ModelList, responses=failures()
 )
 async def list_models(runtime: RuntimeOf) -> Response:
-    """Every model of the store with its versions, by name."""
+    """Every model of the store with its versions, sorted by name."""
     registry = runtime.registry
     return answer(ModelList(object="list", data=[_model(registry, name) for name in registry.names()]))
 
@@ -64,16 +65,15 @@ async def get_model(request: Request, runtime: RuntimeOf, name: Name) -> Respons
     responses=failures(*_UNKNOWN),
 )
 async def get_version(request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
-    """A version and everything that its card says; the card is null while it has never been loaded."""
-    await _find(request, runtime.registry, name, version)
-    found = runtime.registry.version(name, version)
+    """A version and its whole card; the card is null if it cannot be read."""
+    found = (await _find(request, runtime.registry, name, version)).versions[version]
     return answer(VersionWithCard(**dict(_version(found)), card=found.card))
 
 
 @router.put(
     f"{_MODEL}/default",
     operation_id="set_default",
-    summary="Promote a version, or go back to one",
+    summary="Promote a version, or roll back to one",
     response_model=ModelWithPrevious,
     responses=failures(
         *_UNKNOWN,
@@ -88,10 +88,10 @@ async def get_version(request: Request, runtime: RuntimeOf, name: Name, version:
     openapi_extra={"requestBody": _DEFAULT_BODY},
 )
 async def set_default(request: Request, runtime: RuntimeOf, name: Name) -> Response:
-    """Make a version the one that answers when none is asked for; requests that are running finish where they began.
+    """Make a version the default, which answers requests without a version. Running requests finish on their version.
 
-    With `expected`, only if that is the default now. It survives a restart, and every replica that shares the store
-    follows within seconds.
+    With `expected`, only if that version is the default now. The default survives a restart, and every replica that
+    shares the store follows within seconds.
     """
     body = await read_json(request, DefaultBody)
     previous = await runtime.registry.set_default(name, body.version, expected=body.expected)
@@ -109,9 +109,9 @@ async def set_default(request: Request, runtime: RuntimeOf, name: Name) -> Respo
 async def load_version(
     request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber, timeout: TimeoutHeader = None
 ) -> Response:
-    """Load a version and answer when it is ready; one that failed before is tried again.
+    """Load a version and respond when it is ready; a version that failed before is tried again.
 
-    Past the request's time the answer is `not_ready`, and the loading goes on.
+    After the request's timeout the response is `not_ready`, and loading continues.
     """
     await _find(request, runtime.registry, name, version)
     try:
@@ -129,7 +129,7 @@ async def load_version(
     responses=failures(*_UNKNOWN, errors.VersionInUse),
 )
 async def unload_version(request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
-    """Let go of a loaded version, which then loads again when somebody asks for it; not the default."""
+    """Free the memory of a loaded version, which is loaded again on its next request. Not for the default."""
     await _find(request, runtime.registry, name, version)
     return answer(_version(await runtime.registry.unload(name, version)))
 
@@ -139,26 +139,23 @@ async def unload_version(request: Request, runtime: RuntimeOf, name: Name, versi
     operation_id="delete_version",
     summary="Delete a version",
     response_model=Deleted,
-    responses=failures(*_UNKNOWN, errors.VersionInUse),
+    responses=failures(*_UNKNOWN, errors.VersionInUse, errors.Conflict),
 )
 async def delete_version(request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
-    """Remove a version from the store for good; its number is not used again. Not the default."""
+    """Remove a version from the store for good; its number is not used again.
+
+    Not for the default, nor for a version in a folder of the store that the service only reads.
+    """
     await _find(request, runtime.registry, name, version)
     await runtime.registry.delete(name, version)
     return answer(Deleted(name=name, version=version, object="model.version", deleted=True))
 
 
-async def _find(request: Request, registry: Registry, name: str, version: int | None = None) -> None:
-    """See that a model, or a version of it, is known, after a look at the store when it is not."""
-    known = name in registry.names() and (
-        version is None or any(each.number == version for each in registry.versions(name))
-    )
-    if not known:
-        await registry.refresh(name)
-    registry.versions(name)
+async def _find(request: Request, registry: Registry, name: str, version: int | None = None) -> Model:
+    """The model, which has `version`; metrics count the request under its name."""
+    await registry.find(name)
     request.state.model = name
-    if version is not None:
-        registry.version(name, version)
+    return await registry.find(name, version)
 
 
 def _model(registry: Registry, name: str) -> ModelBody:

@@ -101,7 +101,7 @@ class Jobs:
     def environment(self) -> dict[str, str]:
         """The settings as a worker hands them down."""
         return {
-            "SNN_MODEL_STORE": str(self.settings.model_store.absolute()),
+            "SNN_MODEL_STORE": str(self.store.root.absolute()),
             "SNN_DATA_DIR": str(self.settings.data_dir.absolute()),
             "SNN_DEVICE": "cpu",
             "SNN_TRAINING_THREADS": "1",

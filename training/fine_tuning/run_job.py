@@ -102,7 +102,7 @@ class _Job:
 
     def run(self) -> None:
         """Publish unless that is done, tell of it, promote, and remove the saved states."""
-        spec, store = self.spec, Store(self.settings.model_store)
+        spec, store = self.spec, Store(*self.settings.model_store)
         version = published_by(store, spec.name, spec.id)
         if version is None:
             version = self._train(store, BaseVersion.find(store, spec.model, spec.version))

@@ -67,7 +67,7 @@ class Worker:
         self._data = settings.data_dir.absolute()
         self._environment = os.environ | {
             "SNN_DATA_DIR": str(self._data),
-            "SNN_MODEL_STORE": str(settings.model_store.absolute()),
+            "SNN_MODEL_STORE": os.pathsep.join(str(folder.absolute()) for folder in settings.model_store),
             PARENT_VARIABLE: str(os.getpid()),
         }
         self._claims = Claims(engine.JobsClient(settings.jobs_database), name)

@@ -107,7 +107,6 @@ def test_the_first_version_of_a_new_model_is_its_default(jobs: Jobs) -> None:
     jobs.run(jobs.create(promote="if_better", name="tiny-image-new", n_epochs=1))
     assert default(jobs, "tiny-image-new") == 1
     pointer = jobs.store.pointer("tiny-image-new")
-    assert pointer is not None
     assert (pointer.version, pointer.previous) == (1, None)
 
 
