@@ -111,6 +111,12 @@ class VersionInUse(Conflict):
     code = "version_in_use"
 
 
+class VersionReadOnly(Conflict):
+    """The version is in a folder of the store that is only read."""
+
+    code = "version_read_only"
+
+
 class DefaultChanged(Conflict):
     """The default is not the one that the caller expected."""
 

@@ -17,7 +17,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from contract.errors import Conflict, DefaultChanged, InvalidParameter, ModelNotFound, VersionInUse, VersionNotFound
+from contract.errors import (
+    DefaultChanged,
+    InvalidParameter,
+    ModelNotFound,
+    VersionInUse,
+    VersionNotFound,
+    VersionReadOnly,
+)
 from contract.files import sync, sync_tree
 from contract.names import NAME_PATTERN, VERSION_PATTERN
 from contract.store_history import Change, Pointer, StoreError, StoreHistory
@@ -166,7 +173,7 @@ class Store:
     def delete(self, name: str, version: int) -> None:
         """Remove a version at once for every reader; its number is not used again.
 
-        Raises `VersionInUse` for the default, `Conflict` for a version in a folder that is only read,
+        Raises `VersionInUse` for the default, `VersionReadOnly` for a version in a folder that is only read,
         `VersionNotFound`, or `StoreError`.
         """
         with self._writing(name) as own:
@@ -177,11 +184,8 @@ class Store:
             if pointer.version == version:
                 raise VersionInUse(f"version {version} is the default of model {name!r}", param="version")
             if self._is_read_only(name, version):
-                raise Conflict(
-                    f"version {version} of model {name!r} is in a folder of the store that this service only reads: "
-                    "remove it there",
-                    param="version",
-                )
+                message = f"version {version} of model {name!r} is in a folder that is only read; remove it there"
+                raise VersionReadOnly(message, param="version")
             highest = max(pointer.highest, *versions)
             own.set_pointer(own.pointer().model_copy(update={"highest": highest}))
             folder = self.root / name

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from contract.card import Card, CardError, read_card
 from contract.errors import ServiceError
-from contract.settings import InvalidSettings, load
+from contract.names import ModelRef
+from contract.settings import InvalidSettings, Settings, load
 from contract.store import Store
 from training.errors import ConfigError, DataError, StructureError
 from training.learning.config import TrainingConfig, preset_names
@@ -98,11 +99,16 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", type=Path, default=Path("model_store"), help="model store (default: %(default)s)")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="FOLDER",
+        help="model store (default: the folders of SNN_MODEL_STORE, the first of which gets new versions)",
+    )
 
 
 def _train(options: argparse.Namespace) -> None:
-    config = config_of(options)
+    config, store = config_of(options), _store(options)
     # Torch and Lightning take seconds to import; --help and errors in options should not wait for them.
     from training.data import load_dataset
     from training.errors import DivergedError
@@ -112,14 +118,14 @@ def _train(options: argparse.Namespace) -> None:
     dataset = load_dataset(config.dataset, options.data_dir, image_shape=config.image_shape)
     run_dir = options.run_dir or Path("runs") / config.name
     try:
-        published = train(config, dataset, Store(options.store), run_dir, resume=options.resume)
+        published = train(config, dataset, store, run_dir, resume=options.resume)
     except (KeyboardInterrupt, SystemExit):  # the trainer leaves by SystemExit on Ctrl-C
         print(f"\nstopped; the same command with --resume goes on from the last whole epoch in {run_dir}")
         raise SystemExit(130) from None
     except DivergedError as error:
         raise ConfigError(f"{error}; try a lower --learning-rate") from error
     print(accuracy_table(published.card, published.card.metrics))
-    print(f"published {config.name}/{published.version} in {options.store}")
+    print(f"published {config.name}/{published.version} in {store.root}")
     if published.version > 1:
         print("a service goes on answering with its default version until this one is promoted")
 
@@ -128,10 +134,7 @@ def _fine_tune(options: argparse.Namespace) -> None:
     from training.fine_tuning.die_with_parent import die_with_parent
 
     die_with_parent()
-    try:
-        settings = load()
-    except InvalidSettings as error:
-        raise ConfigError("; ".join(error.problems)) from error
+    settings = _settings()
     from training.fine_tuning.run_job import main as run
 
     run(options.job, settings)
@@ -143,7 +146,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from training.export.checkpoint import load_scripted
     from training.export.evaluate import evaluate, metrics
 
-    card, checkpoint = _find(options.model, options.store)
+    card, checkpoint = _find(options.model, _store(options))
     dataset = load_dataset(card.learning.dataset, options.data_dir, image_shape=card.input.shape)
     if (dataset.labels, dataset.input) != (card.labels, card.input):
         raise ConfigError(
@@ -159,17 +162,14 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _inspect(options: argparse.Namespace) -> None:
     from training.export.card_table import card_report
 
-    card, checkpoint = _find(options.model, options.store)
+    card, checkpoint = _find(options.model, _store(options))
     print(card.model_dump_json(indent=2) if options.json else card_report(card, int(checkpoint.parent.name)))
 
 
 def _worker(options: argparse.Namespace) -> None:
     from training.worker.heartbeat import is_healthy
 
-    try:
-        settings = load()
-    except InvalidSettings as error:
-        raise ConfigError("; ".join(error.problems)) from error
+    settings = _settings()
     if options.health:
         raise SystemExit(int(not is_healthy(settings)))
     from training.worker.worker import work
@@ -180,7 +180,7 @@ def _worker(options: argparse.Namespace) -> None:
 def _archive(options: argparse.Namespace) -> None:
     from training.export.torchserve_archive import WorkerConfig, archive
 
-    _, checkpoint = _find(options.model, options.store)
+    _, checkpoint = _find(options.model, _store(options))
     config = WorkerConfig(
         batchSize=options.batch_size,
         maxBatchDelay=options.max_batch_delay,
@@ -190,20 +190,33 @@ def _archive(options: argparse.Namespace) -> None:
     print(archive(checkpoint, version.parent.name, int(version.name), options.out, config))
 
 
-def _find(model: str, root: Path) -> tuple[Card, Path]:
+def _settings() -> Settings:
+    try:
+        return load()
+    except InvalidSettings as error:
+        raise ConfigError("; ".join(error.problems)) from error
+
+
+def _store(options: argparse.Namespace) -> Store:
+    return Store(*_settings().model_store) if options.store is None else Store(options.store)
+
+
+def _find(model: str, store: Store) -> tuple[Card, Path]:
     """The card and the checkpoint file of `NAME` or `NAME/VERSION`."""
-    store = Store(root)
-    name, _, wanted = model.partition("/")
-    versions = store.versions(name)
-    if not versions:
-        raise ConfigError(f"there is no model {name!r} in {root}; there are {', '.join(store.names()) or 'none'}")
-    version = versions[-1]
-    if wanted:
-        if not wanted.isdecimal() or int(wanted) not in versions:
-            raise ConfigError(f"{name} has no version {wanted!r}; there are {', '.join(map(str, versions))}")
-        version = int(wanted)
-    path = store.checkpoint_path(name, version)
-    return read_card(path), path
+    try:
+        ref = ModelRef.parse(model)
+    except ValueError as error:
+        raise ConfigError(f"{model!r}: {error}") from error
+    checkpoints = store.checkpoints(ref.name)
+    if not checkpoints:
+        known = ", ".join(store.names()) or "none"
+        raise ConfigError(
+            f"there is no model {ref.name!r} in {' or '.join(map(str, store.folders))}; there are {known}"
+        )
+    version = max(checkpoints) if ref.version is None else ref.version
+    if version not in checkpoints:
+        raise ConfigError(f"{ref.name} has no version {version}; there are {', '.join(map(str, checkpoints))}")
+    return read_card(checkpoints[version]), checkpoints[version]
 
 
 if __name__ == "__main__":

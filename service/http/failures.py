@@ -35,6 +35,7 @@ HTTP_STATUS = {
     "request_timeout": 408,
     "conflict": 409,
     "version_in_use": 409,
+    "version_read_only": 409,
     "default_changed": 409,
     "version_not_ready": 409,
     "job_not_cancellable": 409,

@@ -178,7 +178,7 @@ class Registry:
     async def delete(self, name: str, number: int) -> None:
         """Remove a version from the store; requests that hold it finish on it.
 
-        Raises `VersionInUse` for the default, `Conflict` for a version in a folder that is only read.
+        Raises `VersionInUse` for the default, `VersionReadOnly` for a version in a folder that is only read.
         """
         await self.find(name, number)
         self._refuse_default(name, number)

@@ -139,7 +139,7 @@ async def unload_version(request: Request, runtime: RuntimeOf, name: Name, versi
     operation_id="delete_version",
     summary="Delete a version",
     response_model=Deleted,
-    responses=failures(*_UNKNOWN, errors.VersionInUse, errors.Conflict),
+    responses=failures(*_UNKNOWN, errors.VersionInUse, errors.VersionReadOnly),
 )
 async def delete_version(request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
     """Remove a version from the store for good; its number is not used again.

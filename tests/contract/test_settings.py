@@ -34,8 +34,30 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "folders"),
+    [
+        (None, ["models", "model_store"]),
+        ("/models", ["/models"]),
+        ("mine:/srv/shipped:other", ["mine", "/srv/shipped", "other"]),
+        (":mine::", ["mine"]),
+    ],
+)
+def test_the_model_store_is_a_list_of_folders(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, folders: list[str]
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("SNN_MODEL_STORE", value)
+    assert Settings().model_store == tuple(map(Path, folders))
+
+
+def test_code_may_give_the_model_store_as_one_path(tmp_path: Path) -> None:
+    assert Settings(model_store=tmp_path).model_store == (tmp_path,)
+
+
+@pytest.mark.parametrize(
     ("name", "value", "says"),
     [
+        ("SNN_MODEL_STORE", ":", "at least 1 item"),
         ("SNN_PORT", "70000", "65535"),
         ("SNN_MAX_BATCH_SIZE", "0", "greater than 0"),
         ("SNN_DATABASE_URL", "sqlite://", "sqlite:///file"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.errors import DefaultChanged, InvalidParameter, ModelNotFound, VersionInUse, VersionNotFound
-from contract.store import Store
+from contract.errors import (
+    DefaultChanged,
+    InvalidParameter,
+    ModelNotFound,
+    VersionInUse,
+    VersionNotFound,
+    VersionReadOnly,
+)
+from contract.store import Store, default_version
 from contract.store_history import Pointer, StoreError
 
 PUBLISH_FIVE = """
@@ -356,3 +364,126 @@ def test_a_torn_line_of_the_history_costs_no_other(store: Store) -> None:
 def test_the_history_of_nothing_is_empty(store: Store) -> None:
     for name in ("digits", "..", "../digits", ""):
         assert store.history(name) == []
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Store:
+    """A folder of models that other stores only read."""
+    shipped = Store(tmp_path / "shipped")
+    for name in ("digits", "letters"):
+        shipped.publish(name, checkpoint(f"shipped {name}"))
+    return shipped
+
+
+def contents(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def test_several_folders_are_read_as_one_and_the_first_is_written(store: Store, shipped: Store) -> None:
+    both = Store(store.root, shipped.root)
+    before = contents(shipped.root)
+    assert both.names() == ["digits", "letters"]
+    assert not store.root.exists()
+    assert both.publish("digits", checkpoint("mine")) == 2
+    assert both.publish("own", checkpoint("own")) == 1
+    assert both.set_default("letters", 1, present=1) == 1
+    assert both.models() == {
+        "digits": {
+            1: shipped.root / "digits" / "1" / "model.pt",
+            2: store.root / "digits" / "2" / "model.pt",
+        },
+        "letters": {1: shipped.root / "letters" / "1" / "model.pt"},
+        "own": {1: store.root / "own" / "1" / "model.pt"},
+    }
+    assert both.checkpoint_path("digits", 3) == store.root / "digits" / "3" / "model.pt"
+    assert store.pointer("letters").version == both.pointer("letters").version == 1
+    assert contents(shipped.root) == before
+
+
+def test_the_first_folder_with_a_version_or_a_default_counts(store: Store, shipped: Store) -> None:
+    store.publish("digits", checkpoint("mine"))
+    shipped.publish("digits", checkpoint("shipped"))
+    shipped.set_default("digits", 2, present=1)
+    both = Store(store.root, shipped.root)
+    assert both.checkpoint_path("digits", 1).read_text() == "mine"
+    assert both.pointer("digits") == Pointer(version=2, previous=1, highest=2)
+    assert both.set_default("digits", 1, expected=2, present=1) == 2
+    assert both.pointer("digits") == store.pointer("digits") == Pointer(version=1, previous=2, highest=2)
+    assert shipped.pointer("digits") == Pointer(version=2, previous=1, highest=2)
+
+
+def test_publishing_does_not_take_over_the_default_of_another_folder(store: Store, shipped: Store) -> None:
+    both = Store(store.root, shipped.root)
+    shipped.set_default("digits", 1, present=1)
+    assert both.publish("digits", checkpoint()) == 2
+    shipped.publish("digits", checkpoint())
+    shipped.publish("digits", checkpoint())
+    shipped.set_default("digits", 3, present=1)
+    assert both.pointer("digits").version == 3
+
+
+def test_a_number_that_any_folder_gave_out_is_taken(store: Store, shipped: Store) -> None:
+    both = Store(store.root, shipped.root)
+    for _ in range(2):
+        shipped.publish("digits", checkpoint())
+    shipped.delete("digits", 3)
+    (shipped.root / "letters" / "5").write_text("a file in the way")
+    assert both.publish("digits", checkpoint()) == 4
+    assert both.publish("letters", checkpoint()) == 6
+
+
+def test_a_version_in_a_folder_that_is_only_read_is_not_deleted(store: Store, shipped: Store) -> None:
+    both = Store(store.root, shipped.root)
+    assert both.publish("digits", checkpoint()) == 2
+    shutil.copytree(shipped.root / "letters" / "1", store.root / "letters" / "1")
+    for name in ("digits", "letters"):  # deleting the copy of letters/1 would bring the other one out
+        with pytest.raises(VersionReadOnly, match=f"version 1 of model '{name}' is in a folder that is only read"):
+            both.delete(name, 1)
+    both.delete("digits", 2)
+    assert both.versions("digits") == [1]
+    assert both.publish("digits", checkpoint()) == 3
+
+
+def test_the_history_of_several_folders_is_in_the_order_of_time(store: Store, shipped: Store) -> None:
+    both = Store(store.root, shipped.root)
+    both.publish("digits", checkpoint())
+    shipped.publish("digits", checkpoint())
+    both.publish("digits", checkpoint())
+    assert [(change.action, change.version) for change in both.history("digits")] == [
+        ("publish", 1),
+        ("publish", 2),
+        ("publish", 2),
+        ("publish", 3),
+    ]
+
+
+def test_a_store_exists_if_one_of_its_folders_does(store: Store, shipped: Store, tmp_path: Path) -> None:
+    assert Store(store.root, shipped.root).exists()
+    assert Store(shipped.root, store.root).exists()
+    assert not Store(store.root, tmp_path / "nowhere").exists()
+
+
+def test_publishers_into_one_folder_of_several_each_get_their_own_number(store: Store, shipped: Store) -> None:
+    code = PUBLISH_FIVE.replace("Store(Path(sys.argv[1]))", f"Store(Path(sys.argv[1]), Path({str(shipped.root)!r}))")
+    children = [python(code, store.root, str(i)) for i in range(3)]
+    outputs = [child.communicate(timeout=60)[0] for child in children]
+    assert [child.returncode for child in children] == [0, 0, 0]
+    assert sorted(int(line) for output in outputs for line in output.split()) == list(range(2, 17))
+    assert Store(store.root, shipped.root).versions("digits") == list(range(1, 17))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "pointer", "working", "default"),
+    [
+        ([1, 2, 3], Pointer(), {1, 2, 3}, 1),
+        ([3, 1, 2], Pointer(), {2, 3}, 2),
+        ([1, 2, 3], Pointer(version=3), {1}, 3),
+        ([1, 2], Pointer(version=3), {2}, 2),
+        ([1, 2], Pointer(), set(), None),
+        ([], Pointer(version=1), {1}, None),
+    ],
+)
+def test_the_default_is_the_pointers_version_or_the_lowest_that_works(
+    numbers: list[int], pointer: Pointer, working: set[int], default: int | None
+) -> None:
+    assert default_version(numbers, pointer, working.__contains__) == default

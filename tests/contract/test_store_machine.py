@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from contract.errors import Conflict, DefaultChanged, VersionInUse, VersionNotFound
+from contract.errors import DefaultChanged, VersionInUse, VersionNotFound, VersionReadOnly
 from contract.store import Store
 from contract.store_history import Action, Pointer, StoreHistory
 
@@ -189,7 +189,7 @@ class Machine(RuleBasedStateMachine):
     @rule(lives=st.integers(0, 4), data=st.data())
     def die_deleting(self, lives: int, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from([each for each in self.versions if each != self.default]))
-        with contextlib.suppress(Killed, Conflict):
+        with contextlib.suppress(Killed, VersionReadOnly):
             Mortal(lives, *self.folders).delete(NAME, number)
         if number not in self.versions:
             self.gone.add(number)
@@ -273,7 +273,7 @@ class TwoFolders(Machine):
 
     def delete_unused(self, number: int) -> None:
         if number in self.shipped:
-            with pytest.raises(Conflict, match="only reads"):
+            with pytest.raises(VersionReadOnly, match="only read"):
                 self.store.delete(NAME, number)
         else:
             super().delete_unused(number)

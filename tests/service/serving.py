@@ -24,8 +24,8 @@ Serve = Callable[..., AbstractAsyncContextManager[Client]]
 
 @asynccontextmanager
 async def serving(store: Path, **settings: Any) -> AsyncIterator[Client]:
-    settings = {"data_dir": store.parent / "data"} | settings
-    app = create_app(Settings(model_store=store, device="cpu", poll_seconds=0.2, **settings))
+    settings = {"model_store": store, "data_dir": store.parent / "data"} | settings
+    app = create_app(Settings(device="cpu", poll_seconds=0.2, **settings))
     async with app.router.lifespan_context(app):
         runtime: Runtime = app.state.runtime
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)

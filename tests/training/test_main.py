@@ -47,9 +47,29 @@ def test_train_evaluate_and_inspect_agree(tmp_path: Path, capsys: pytest.Capture
     assert card == json.loads(read_card(tmp_path / "store" / "mine" / "1" / "model.pt").model_dump_json())
 
 
+def test_without_a_folder_the_first_of_the_settings_is_written_and_all_are_read(
+    tiny_store_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SNN_MODEL_STORE", f"mine:{tiny_store_root}")
+    before = sorted(tiny_store_root.rglob("*"))
+    small = ["--epochs", "1", "--train-samples", "100", "--network", "FC16-VOTE2"]
+    assert main(["train", "--preset", "digits-stl", "--name", "tiny-image", *small]) == 0
+    assert "published tiny-image/3 in mine" in capsys.readouterr().out
+    assert (tmp_path / "mine" / "tiny-image" / "3" / "model.pt").is_file()
+    assert sorted(tiny_store_root.rglob("*")) == before
+    for model in ("tiny-image", "tiny-image/1", "tiny-events"):
+        assert main(["inspect", model]) == 0
+    assert "FC16-VOTE2" in capsys.readouterr().out
+    monkeypatch.delenv("SNN_MODEL_STORE")
+    assert main(["inspect", "tiny-image"]) == 2
+    assert "there is no model 'tiny-image' in models or model_store" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["inspect", "nothing/two"], "'nothing/two': write a model name, or name/version"),
         (["train", "--preset", "digits-stl", "--epochs", "0"], "--epochs"),
         (["train", "--preset", "digits-stl", "--network", "FC8"], "must end with VOTE"),
         (["train", "--dataset", "digits"], "--name: Field required"),
@@ -75,4 +95,4 @@ def test_a_wrong_call_says_what_is_wrong(
     told = capsys.readouterr().err
     assert told.startswith("error: ")
     assert message in told
-    assert not (tmp_path / "model_store").exists()
+    assert not {"models", "model_store"} & {path.name for path in tmp_path.iterdir()}

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from contract.errors import (
     VersionInUse,
     VersionNotFound,
     VersionNotReady,
+    VersionReadOnly,
 )
 from contract.store import Store
 from service.engine.interface import blank_sample
@@ -28,8 +29,11 @@ NEVER = 3600.0
 
 
 @asynccontextmanager
-async def running(root: Path, *preload: str, poll_seconds: float = POLL_SECONDS) -> AsyncIterator[Registry]:
-    registry = Registry(Store(root), device=torch.device("cpu"), preload=preload, poll_seconds=poll_seconds)
+async def running(
+    root: Path, *preload: str, poll_seconds: float = POLL_SECONDS, read_only: Sequence[Path] = ()
+) -> AsyncIterator[Registry]:
+    store = Store(root, *read_only)
+    registry = Registry(store, device=torch.device("cpu"), preload=preload, poll_seconds=poll_seconds)
     await registry.start()
     try:
         yield registry
@@ -391,3 +395,28 @@ async def test_a_store_that_vanishes_makes_the_registry_unready_and_what_is_load
         store_root.with_name("away").rename(store_root)
         await until(lambda: registry.ready)
         assert states(registry, "tiny-image") == {1: "ready", 2: "available"}
+
+
+async def test_the_models_of_several_folders_are_served_together(store_root: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    async with running(mine, "*", read_only=[store_root]) as registry:
+        await until(lambda: registry.ready)
+        assert registry.names() == ["tiny-direct", "tiny-events", "tiny-image"]
+        number = Store(mine, store_root).publish("tiny-image", copy_of(store_root, "tiny-image", 1))
+        assert number == 3
+        assert (await registry.get("tiny-image", 3, timeout=20)).version.state == "ready"
+        assert await registry.set_default("tiny-image", 3, expected=1) == 1
+        with pytest.raises(VersionReadOnly):
+            await registry.delete("tiny-image", 2)
+        assert await registry.set_default("tiny-image", 2, expected=3) == 3
+        await registry.delete("tiny-image", 3)
+        assert states(registry, "tiny-image").keys() == {1, 2}
+    assert Store(store_root).pointer("tiny-image").version is None
+    async with running(mine, "*", read_only=[store_root]) as registry:
+        assert registry.default("tiny-image") == 2
+
+
+async def test_a_start_says_where_there_is_no_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(tmp_path / "mine", "*", read_only=[tmp_path / "shipped"]) as registry:
+        assert not registry.ready
+    assert f"there is no model store at {tmp_path / 'mine'} or {tmp_path / 'shipped'}" in caplog.text

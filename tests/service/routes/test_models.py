@@ -148,6 +148,14 @@ async def test_the_default_is_neither_unloaded_nor_deleted(store_root: Path, ser
         assert await served_version(client) == 1
 
 
+async def test_a_version_in_a_folder_that_is_only_read_is_not_deleted(store_root: Path, serve: Serve) -> None:
+    async with serve(store_root, model_store=(store_root.parent / "mine", store_root)) as client:
+        check(await client.delete(f"{MODEL}/versions/2"), 409, "version_read_only", "version")
+        assert (await client.put(f"{MODEL}/default", json={"version": 2})).json()["default_version"] == 2
+        assert (await client.get(f"{MODEL}/history")).json()["data"][0]["action"] == "promote"
+        assert await served_version(client) == 2
+
+
 async def test_a_version_that_appears_is_seen_at_once(store_root: Path, serve: Serve) -> None:
     async with serve(store_root) as client:
         folder = store_root / "tiny-image"

@@ -58,7 +58,7 @@ def test_the_same_checkpoint_gives_the_same_bytes_in_place_of_the_old(tiny_store
     ("arguments", "message"),
     [
         (["nothing"], "there is no model 'nothing'"),
-        (["tiny-image/9"], "tiny-image has no version '9'"),
+        (["tiny-image/9"], "tiny-image has no version 9"),
         (["tiny-image", "--batch-size", "0"], "batchSize must be 1 or more"),
     ],
 )

@@ -8,6 +8,7 @@ import torch
 
 from contract.card import Card, read_card
 from contract.job_events import EVENTS_FILE, EpochDone, Progress, Published
+from contract.store import Store
 from tests.training.jobs import Jobs, events, kind_of, kinds, last, reported
 from training.export.card_table import card_report
 from training.export.checkpoint import load_scripted
@@ -46,6 +47,16 @@ def test_a_job_publishes_a_version_that_knows_the_new_data(jobs: Jobs) -> None:
     assert kinds(folder) == ["started", *["metrics"] * 5, "published"]
     assert last(folder, Published).model == "tiny-image/3"
     assert not (folder / RUN_FOLDER).exists()
+
+
+def test_a_base_in_a_folder_that_is_only_read_gets_its_version_in_the_first_folder(jobs: Jobs, tmp_path: Path) -> None:
+    read_only, mine = jobs.store.root, tmp_path / "mine"
+    before = sorted(read_only.rglob("*"))
+    jobs.settings = jobs.settings.model_copy(update={"model_store": (mine, read_only)})
+    assert jobs.run(jobs.create(n_epochs=1, promote="always")) == 0
+    assert read_card(mine / "tiny-image" / "3" / "model.pt").parent == "tiny-image/1"
+    assert Store(mine, read_only).pointer("tiny-image").version == 3
+    assert sorted(read_only.rglob("*")) == before
 
 
 def test_the_figures_are_those_of_the_exported_form_on_the_validation_part(jobs: Jobs) -> None:
