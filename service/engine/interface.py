@@ -97,10 +97,6 @@ class Engine(Protocol):
         """
 
 
-class CheckpointError(Exception):
-    """A checkpoint that cannot be loaded; the message gives the reason, without a path."""
-
-
 def blank_sample(card: Card) -> Sample:
     """The simplest sample that the network accepts."""
     if card.input.kind == "image":

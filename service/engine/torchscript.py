@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from contract.card import Card
+from contract.checkpoint import CheckpointError, read_archive
 from contract.errors import ModelError
-from service.engine.archive import read_archive
-from service.engine.interface import Activity, CheckpointError, EventSample, ImageSample, Sample, State, blank_sample
+from service.engine.interface import Activity, EventSample, ImageSample, Sample, State, blank_sample
 
 _METHODS = ["encode_image", "encode_events", "initial_state", "step"]
 _WARM_UP_BATCHES = (1, 2)

@@ -9,6 +9,7 @@ import httpx
 import torch
 
 from contract.card import Card, CardError, read_card
+from contract.checkpoint import CheckpointError
 from contract.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -18,7 +19,7 @@ from contract.errors import (
     ShuttingDown,
     Unavailable,
 )
-from service.engine.interface import Activity, CheckpointError, Sample, State
+from service.engine.interface import Activity, Sample, State
 from service.engine.torchserve_wire import CARD_HEADER, MEDIA_TYPE, card_digest, pack_samples, unpack_activities
 
 log = logging.getLogger(__name__)

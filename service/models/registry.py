@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import torch
 
+from contract.checkpoint import CheckpointError
 from contract.errors import (
     ModelFailedToLoad,
     ModelNotFound,
@@ -26,7 +27,7 @@ from contract.errors import (
 from contract.names import ModelRef
 from contract.store import Store
 from contract.store_history import Change, StoreError
-from service.engine.interface import CheckpointError, Engine
+from service.engine.interface import Engine
 from service.engine.torchscript import TorchScriptEngine
 from service.models.preload import Preload
 from service.models.version import Loaded, Model, Snapshot, State, Version, fingerprint, scan

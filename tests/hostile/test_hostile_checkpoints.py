@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from contract.card import CARD_FILE, CardError, read_card
-from service.engine.interface import CheckpointError, ImageSample
+from contract.checkpoint import CheckpointError
+from service.engine.interface import ImageSample
 from service.engine.torchscript import TorchScriptEngine
 from tests.hostile.refusals import check_shows_no_inside
 from tests.tiny import rewritten

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from contract.card import CARD_FILE, FORMAT_VERSION, Card, read_card
+from contract.checkpoint import CheckpointError
 from contract.errors import ModelError
 from contract.store import STATE_FILE, Store
-from service.engine.interface import Activity, CheckpointError, EventSample, ImageSample, Sample
+from service.engine.interface import Activity, EventSample, ImageSample, Sample
 from service.engine.torchscript import TorchScriptEngine
 from tests.tiny import moving_bars, rewritten
 from training.data import load_dataset

@@ -5,7 +5,11 @@ from io import BytesIO
 from pathlib import Path
 
 from contract.card import Card, CardError, card_of
-from service.engine.interface import CheckpointError
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be loaded; the message gives the reason, without a path."""
+
 
 # Tensors are stored as they are; only code, debug information and small tables are compressed.
 _MAX_PACKED_BYTES = 64_000_000
