@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from contract.datasets.inspect import Summary, inspect
 from contract.datasets.layout import Limits
+from contract.errors import InvalidDataset, ServiceError
 
 LIMITS = Limits(max_unpacked_bytes=100_000_000, max_samples=1000, max_image_pixels=10_000, max_events=1000)
 WIDE_LIMITS = replace(LIMITS, max_samples=100_000, max_unpacked_bytes=10**10)
@@ -42,3 +45,17 @@ def packed(path: Path, members: Mapping[str, bytes], method: int = zipfile.ZIP_D
 def saved(path: Path, **arrays: Any) -> Path:
     np.savez_compressed(path, **arrays)
     return path
+
+
+def look(path: Path, **limits: int) -> Summary:
+    """Inspect a data set, with these limits in place of the usual ones."""
+    return inspect(path, path.name, Limits(**vars(LIMITS) | limits))
+
+
+def refused(path: Path, kind: type[ServiceError] = InvalidDataset, **limits: int) -> str:
+    """The message of the error that inspection raises, which shows nothing of where the file lies."""
+    with pytest.raises(kind) as caught:
+        look(path, **limits)
+    assert type(caught.value) is kind
+    assert str(path.parent) not in caught.value.message
+    return caught.value.message
