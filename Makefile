@@ -1,29 +1,35 @@
-# Everything happens in .venv, and only what has changed is installed again.
+# Everything lives in .venv; only what changed is reinstalled.
 #
-#   make serve    start the service (http://127.0.0.1:8000) and a fine-tuning worker
-#   make service  start the service alone
-#   make worker   start a fine-tuning worker alone
-#   make test     run the tests, quick ones first, in two processes where there are two cores, and print branch coverage
-#   make test-long  run those that take minutes: ten thousand requests, an overload, processes that are killed
-#   make test-postgres  run those of fine-tuning on a Postgres server of their own, where Postgres is installed
-#   make test-torchserve  run those with a TorchServe, which needs Java 17 or newer
-#   make test-deploy  build the container image and run the compose file, with docker or podman: minutes
-#   make fuzz     fuzz the readers of event recordings for FUZZ_SECONDS
-#   make lint     formatting, lint and types
-#   make check    lint and test
-#   make format   format the code
-#   make openapi  write openapi.json
-#   make docs     build the pages of docs/ in build/docs
-#   make sbom     list the packages that the service and the worker run with, as CycloneDX, in build/sbom.json
-#   make release  tag VERSION, such as 1.2.3; with DRY_RUN=1 only check that it can be tagged
-#   make image    build the container image, named after the latest tag
+# Run:
+#   make serve            the service (http://127.0.0.1:8000) and a fine-tuning worker
+#   make service          the service alone
+#   make worker           a fine-tuning worker alone
 #
-# PYTHON       the interpreter that makes .venv (3.11 to 3.13)
-# PIP_ARGS     more arguments for pip. On Linux, PyPI's torch brings CUDA along; for the smaller CPU build:
-#              make serve PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
-# PYTEST_ARGS  more arguments for pytest, such as "-k card", "-x", "-n 0" for one process or "--no-cov" for no coverage
-# CONTAINER_TOOL, BUILD_FLAGS  docker or podman, and more arguments for its builds, such as --build-arg BASE=...
-# FUZZ_SECONDS how long to fuzz
+# Check:
+#   make check            lint and test
+#   make lint             formatting, lint, types and layers
+#   make test             tests, quick ones first, in two processes if there are two cores; prints branch coverage
+#   make test-long        tests that take minutes: ten thousand requests, an overload, killed processes
+#   make test-postgres    tests of fine-tuning jobs on a Postgres server that it starts, if Postgres is installed
+#   make test-torchserve  tests with a TorchServe, which needs Java 17 or newer
+#   make test-deploy      container image and Compose file, with docker or podman; takes minutes
+#   make fuzz             fuzzing of the readers of event recordings, for FUZZ_SECONDS
+#
+# Write:
+#   make format           formatted code
+#   make openapi          openapi.json
+#   make docs             the documentation as a site, in build/docs
+#   make sbom             the packages of service and worker, as CycloneDX, in build/sbom.json
+#   make release          a commit and tag for VERSION, such as 1.2.3; DRY_RUN=1 only checks
+#   make image            the container image, named after the latest tag
+#
+# Variables:
+#   PYTHON        interpreter that creates .venv (3.11 to 3.13)
+#   PIP_ARGS      arguments for pip. On Linux, PyPI's torch includes CUDA; for the smaller CPU build:
+#                 make serve PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+#   PYTEST_ARGS   arguments for pytest, such as "-k card", "-x", "-n 0" (one process) or "--no-cov" (no coverage)
+#   CONTAINER_TOOL, BUILD_FLAGS  docker or podman, and arguments for its builds, such as --build-arg BASE=...
+#   FUZZ_SECONDS  how long to fuzz
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -89,7 +95,7 @@ openapi: $(VENV)/.service
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
-# An environment of its own, without the tools for development.
+# In an environment of its own, without the development tools.
 sbom: $(VENV)/.release
 	$(PYTHON) -m venv --clear --without-pip build/sbom
 	$(BIN)/python -m pip --python build/sbom/bin/python install --disable-pip-version-check $(PIP_ARGS) \

@@ -1,8 +1,8 @@
 """Tag a release: `make release VERSION=1.2.3`; with `DRY_RUN=1` nothing is changed.
 
-Needs a clean working tree and a section for the version in CHANGELOG.md. Sets the version in pyproject.toml and
-openapi.json, dates the section, commits these three files and tags the commit; the tag's message is the section.
-Nothing is pushed.
+Needs a clean working tree and a section for the version in CHANGELOG.md. Sets the version in pyproject.toml,
+openapi.json and CITATION.cff, dates the section and the citation, commits these files and tags the commit; the tag's
+message is the section. Nothing is pushed.
 """
 
 import argparse
@@ -43,14 +43,19 @@ def notes(version: str) -> str | None:
 
 def edits(version: str) -> dict[Path, str]:
     """The new content of each file that names the version."""
-    replacements = {
-        "pyproject.toml": (r'^version = ".*"$', f'version = "{version}"'),
-        "openapi.json": (r'^    "version": ".*"$', f'    "version": "{version}"'),
-        "CHANGELOG.md": (rf"^## {re.escape(version)}\b.*$", f"## {version}, {datetime.date.today()}"),
-    }
-    contents = {}
-    for name, (pattern, line) in replacements.items():
-        contents[ROOT / name], found = re.subn(pattern, line, (ROOT / name).read_text("utf-8"), flags=re.MULTILINE)
+    today = datetime.date.today()
+    replacements = (
+        ("pyproject.toml", r'^version = ".*"$', f'version = "{version}"'),
+        ("openapi.json", r'^    "version": ".*"$', f'    "version": "{version}"'),
+        ("CITATION.cff", r"^version: .*$", f"version: {version}"),
+        ("CITATION.cff", r"^date-released: .*$", f"date-released: {today}"),
+        ("CHANGELOG.md", rf"^## {re.escape(version)}\b.*$", f"## {version}, {today}"),
+    )
+    contents: dict[Path, str] = {}
+    for name, pattern, line in replacements:
+        path = ROOT / name
+        text = contents.get(path) or path.read_text("utf-8")
+        contents[path], found = re.subn(pattern, line, text, flags=re.MULTILINE)
         if found != 1:
             raise SystemExit(f"release: expected one line '{pattern}' in {name}, found {found}")
     return contents

@@ -1,5 +1,6 @@
 """`make release` and `make image` in a clone of the project."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,6 +21,8 @@ class Clone:
             shutil.copy(ROOT / tool, folder / tool)
         changelog = folder / "CHANGELOG.md"
         changelog.write_text(changelog.read_text().replace("## ", "## 9.8.7, unreleased\n\n- One change.\n\n## ", 1))
+        citation = folder / "CITATION.cff"
+        citation.write_text(re.sub(r"(?m)^date-released: .*$", "date-released: 2000-01-01", citation.read_text()))
         self.git("config", "user.name", "Somebody")
         self.git("config", "user.email", "somebody@example.org")
         self.commit()
@@ -69,6 +72,8 @@ def test_a_release_is_one_commit_and_an_annotated_tag_with_the_notes(clone: Clon
     today = clone.git("show", "--no-patch", "--format=%cs", "v9.8.7^{commit}")
     assert [line for line in changed if line.startswith("+") and not line.startswith("+++")] == [
         f"+## 9.8.7, {today}",
+        "+version: 9.8.7",
+        f"+date-released: {today}",
         '+    "version": "9.8.7"',
         '+version = "9.8.7"',
     ]

@@ -1,4 +1,4 @@
-"""Command line: train a network, evaluate a checkpoint, read its card, pack it for TorchServe."""
+"""Train a network, evaluate a checkpoint, print its card, pack it for TorchServe, run fine-tuning jobs."""
 
 import argparse
 import sys
@@ -43,15 +43,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train a network and publish it into the model store")
+    train = commands.add_parser("train", help="train a network and publish it in the model store")
     train.set_defaults(run=_train)
-    train.add_argument("--preset", choices=preset_names(), help="start from these fields; options below change them")
-    train.add_argument("--resume", action="store_true", help="go on with the stopped run in the run folder")
-    train.add_argument("--run-dir", type=Path, help="where the run keeps its state (default: runs/NAME)")
+    train.add_argument(
+        "--preset", choices=preset_names(), help="start from these fields; the options below override them"
+    )
+    train.add_argument("--resume", action="store_true", help="continue the interrupted run in the run folder")
+    train.add_argument("--run-dir", type=Path, help="folder for the state of the run (default: runs/NAME)")
     _add_places(train)
     fields = train.add_argument_group("fields of a preset")
     for name, field in sorted(TrainingConfig.model_fields.items(), key=lambda item: not item[1].is_required()):
-        default = "" if field.is_required() else f" (default: {field.default})"
+        default = "" if field.default is None or field.is_required() else f" (default: {field.default})"
         fields.add_argument(
             f"--{name.replace('_', '-')}",
             dest=f"field_{name}",
@@ -61,33 +63,39 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", help="measure a checkpoint on the test part of its data set")
     evaluate.set_defaults(run=_evaluate)
-    evaluate.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; its newest version if none")
+    evaluate.add_argument(
+        "model", metavar="MODEL[/VERSION]", help="a model in the store; without a version, the newest"
+    )
     _add_places(evaluate)
 
-    fine_tune = commands.add_parser("fine-tune", help="run one fine-tuning job; the worker does this")
+    fine_tune = commands.add_parser("fine-tune", help="run one fine-tuning job (called by the worker)")
     fine_tune.set_defaults(run=_fine_tune)
     fine_tune.add_argument("--job", type=Path, required=True, metavar="FOLDER", help="the job's folder")
 
     inspect = commands.add_parser("inspect", help="print a checkpoint's card")
     inspect.set_defaults(run=_inspect)
-    inspect.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; its newest version if none")
+    inspect.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; without a version, the newest")
     inspect.add_argument("--json", action="store_true", help="print the card as JSON")
     _add_store(inspect)
 
     worker = commands.add_parser("worker", help="run fine-tuning jobs from the queue; settings are SNN_ variables")
     worker.set_defaults(run=_worker)
-    worker.add_argument("--health", action="store_true", help="say by the exit status whether the worker is alive")
+    worker.add_argument("--health", action="store_true", help="exit with 0 if the worker is alive, with 1 if not")
 
     archive = commands.add_parser("archive", help="write a checkpoint as a TorchServe archive (.mar)")
     archive.set_defaults(run=_archive)
-    archive.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; its newest version if none")
+    archive.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; without a version, the newest")
     archive.add_argument("--out", type=Path, default=Path("archives"), help="folder of archives (default: %(default)s)")
-    archive.add_argument("--batch-size", type=int, metavar="N", default=32, help="requests together (default: 32)")
+    archive.add_argument("--batch-size", type=int, metavar="N", default=32, help="maximum batch size (default: 32)")
     archive.add_argument(
-        "--max-batch-delay", type=int, metavar="MS", default=1, help="wait for a batch to fill (default: 1 ms)"
+        "--max-batch-delay", type=int, metavar="MS", default=1, help="time to wait for a batch to fill (default: 1 ms)"
     )
     archive.add_argument(
-        "--response-timeout", type=int, metavar="S", default=60, help="then a worker is started again (default: 60 s)"
+        "--response-timeout",
+        type=int,
+        metavar="S",
+        default=60,
+        help="time after which a silent worker is restarted (default: 60 s)",
     )
     _add_store(archive)
     return parser
@@ -103,13 +111,13 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
         "--store",
         type=Path,
         metavar="FOLDER",
-        help="model store (default: the folders of SNN_MODEL_STORE, the first of which gets new versions)",
+        help="model store (default: SNN_MODEL_STORE, whose first folder gets new versions)",
     )
 
 
 def _train(options: argparse.Namespace) -> None:
     config, store = config_of(options), _store(options)
-    # Torch and Lightning take seconds to import; --help and errors in options should not wait for them.
+    # Torch and Lightning take seconds to import; --help and invalid options should not wait for them.
     from training.data import load_dataset
     from training.errors import DivergedError
     from training.export.card_table import accuracy_table
@@ -119,15 +127,15 @@ def _train(options: argparse.Namespace) -> None:
     run_dir = options.run_dir or Path("runs") / config.name
     try:
         published = train(config, dataset, store, run_dir, resume=options.resume)
-    except (KeyboardInterrupt, SystemExit):  # the trainer leaves by SystemExit on Ctrl-C
-        print(f"\nstopped; the same command with --resume goes on from the last whole epoch in {run_dir}")
+    except (KeyboardInterrupt, SystemExit):  # the trainer raises SystemExit on Ctrl-C
+        print(f"\nstopped; the same command with --resume continues from the last completed epoch in {run_dir}")
         raise SystemExit(130) from None
     except DivergedError as error:
         raise ConfigError(f"{error}; try a lower --learning-rate") from error
     print(accuracy_table(published.card, published.card.metrics))
     print(f"published {config.name}/{published.version} in {store.root}")
     if published.version > 1:
-        print("a service goes on answering with its default version until this one is promoted")
+        print("a running service uses its default version until this one is promoted")
 
 
 def _fine_tune(options: argparse.Namespace) -> None:
@@ -149,9 +157,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     card, checkpoint = _find(options.model, _store(options))
     dataset = load_dataset(card.learning.dataset, options.data_dir, image_shape=card.input.shape)
     if (dataset.labels, dataset.input) != (card.labels, card.input):
-        raise ConfigError(
-            f"the model was trained on classes or inputs that {dataset.name} in this folder does not have"
-        )
+        raise ConfigError(f"{dataset.name} in this folder has other classes or inputs than the model was trained on")
     try:
         scripted = load_scripted(checkpoint)
     except RuntimeError as error:
