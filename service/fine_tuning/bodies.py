@@ -88,16 +88,6 @@ class JobBody(BaseModel):
     result_files: list[str]
 
 
-class JobList(BaseModel):
-    """A page of jobs."""
-
-    object: Literal["list"]
-    data: list[JobBody]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
-
-
 class EventBody(BaseModel):
     """Something that happened to a job."""
 
@@ -110,16 +100,6 @@ class EventBody(BaseModel):
     data: dict[str, Any]
 
 
-class EventList(BaseModel):
-    """A page of events."""
-
-    object: Literal["list"]
-    data: list[EventBody]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
-
-
 class CheckpointBody(BaseModel):
     """A version that a job published."""
 
@@ -130,16 +110,6 @@ class CheckpointBody(BaseModel):
     fine_tuned_model_checkpoint: str = Field(description="`name/version`, which answers predictions.")
     step_number: NonNegativeInt
     metrics: dict[str, float]
-
-
-class CheckpointList(BaseModel):
-    """A page of checkpoints."""
-
-    object: Literal["list"]
-    data: list[CheckpointBody]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
 
 
 def job_body(job: Job) -> JobBody:

@@ -11,11 +11,12 @@ from starlette.responses import Response, StreamingResponse
 
 from contract import errors
 from contract.datasets.layout import Limits
-from service.http.pages import cut_page
+from service.http.openapi import form_body
+from service.http.pages import Page, cut_page
 from service.http.parameters import RuntimeOf
 from service.http.responses import answer, failures
 from service.http.upload_form import read_upload
-from service.uploads.bodies import FileBody, FileDeleted, FileForm, FileList
+from service.uploads.bodies import FileBody, FileDeleted, FileForm
 
 router = APIRouter(tags=["files"])
 
@@ -23,16 +24,17 @@ MAX_PAGE = 10_000
 
 _FILE = "/v1/files/{file_id}"
 _PIECE = 256 * 1024
-_FORM = {
-    "required": True,
-    "content": {"multipart/form-data": {"schema": {"$ref": f"#/components/schemas/{FileForm.__name__}"}}},
-}
 _CONTENT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+
+
+class FileList(Page[FileBody]):
+    """A page of files."""
+
 
 FileId = Annotated[str, Path(description="A file's id.")]
 
@@ -53,7 +55,7 @@ FileId = Annotated[str, Path(description="A file's id.")]
         errors.ShuttingDown,
         errors.InsufficientStorage,
     ),
-    openapi_extra={"requestBody": _FORM},
+    openapi_extra={"requestBody": form_body(FileForm)},
 )
 async def create_file(request: Request, runtime: RuntimeOf) -> Response:
     """Take up a `.zip` with a folder a class, or an `.npz` with `x` and `y`, and check everything in it.
@@ -97,15 +99,7 @@ async def list_files(
         found.reverse()
     unknown = errors.FileNotFound(f"there is no file {after!r} on this list", param="after")
     page, has_more = cut_page(found, after, limit, unknown)
-    return answer(
-        FileList(
-            object="list",
-            data=[FileBody.of(upload) for upload in page],
-            has_more=has_more,
-            first_id=page[0].id if page else None,
-            last_id=page[-1].id if page else None,
-        )
-    )
+    return answer(FileList.of([FileBody.of(upload) for upload in page], has_more=has_more))
 
 
 @router.get(

@@ -9,10 +9,9 @@ from starlette.responses import Response, StreamingResponse
 
 from contract import errors
 from service.fine_tuning.bodies import (
-    CheckpointList,
-    EventList,
+    CheckpointBody,
+    EventBody,
     JobBody,
-    JobList,
     checkpoint_bodies,
     event_body,
     job_body,
@@ -23,6 +22,8 @@ from service.fine_tuning.job import Status
 from service.fine_tuning.plan import job_id, plan, request_hash
 from service.fine_tuning.queue import check_same_request
 from service.fine_tuning.stream import follow
+from service.http.openapi import json_body
+from service.http.pages import Page, cut_page
 from service.http.parameters import RuntimeOf
 from service.http.request_body import read_json_value
 from service.http.responses import answer, failures
@@ -32,10 +33,6 @@ router = APIRouter(tags=["fine-tuning"])
 _JOBS = "/v1/fine_tuning/jobs"
 _JOB = "/v1/fine_tuning/jobs/{id}"
 _STREAM = "text/event-stream"
-_BODY = {
-    "required": True,
-    "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{CreateJobBody.__name__}"}}},
-}
 _METADATA = {
     "name": "metadata",
     "in": "query",
@@ -47,6 +44,19 @@ _METADATA = {
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"content": {_STREAM: {"schema": {"type": "string"}}}, "description": "A page, or the stream."}
 }
+
+
+class JobList(Page[JobBody]):
+    """A page of jobs."""
+
+
+class EventList(Page[EventBody]):
+    """A page of events."""
+
+
+class CheckpointList(Page[CheckpointBody]):
+    """A page of checkpoints."""
+
 
 Id = Annotated[str, Path(description="A job's id.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
@@ -82,7 +92,7 @@ Key = Annotated[
         errors.JobsUnavailable,
         errors.InsufficientStorage,
     ),
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"requestBody": json_body(CreateJobBody)},
 )
 async def create_job(request: Request, runtime: RuntimeOf, key: Key = None) -> Response:
     """Put a fine-tuning job into the queue; a worker takes it, and its result is a new version of the model."""
@@ -129,9 +139,7 @@ async def list_jobs(
         metadata=_metadata(request),
         oldest_first=order == "asc",
     )
-    data = [job_body(job) for job in jobs]
-    first, last = (data[0].id, data[-1].id) if data else (None, None)
-    return answer(JobList(object="list", data=data, has_more=has_more, first_id=first, last_id=last))
+    return answer(JobList.of([job_body(job) for job in jobs], has_more=has_more))
 
 
 @router.get(
@@ -200,8 +208,7 @@ async def list_events(
     events = await asyncio.to_thread(runtime.jobs.histories.events, id)
     older = [(end, event) for _, end, event in reversed(events) if before is None or end < before]
     data = [event_body(id, end, event) for end, event in older[:limit]]
-    first, last = (data[0].id, data[-1].id) if data else (None, None)
-    return answer(EventList(object="list", data=data, has_more=len(older) > limit, first_id=first, last_id=last))
+    return answer(EventList.of(data, has_more=len(older) > limit))
 
 
 @router.get(
@@ -218,13 +225,9 @@ async def list_checkpoints(
     limit: Limit = 10,
 ) -> Response:
     """The version that a job has published, once it has; states saved on the way are no versions and not among them."""
-    data = checkpoint_bodies(await runtime.jobs.get(id))
-    if after is not None:
-        if after not in [each.id for each in data]:
-            raise errors.InvalidParameter(f"{after!r} is no checkpoint of this job", param="after")
-        data = []
-    first, last = (data[0].id, data[-1].id) if data else (None, None)
-    return answer(CheckpointList(object="list", data=list(data)[:limit], has_more=False, first_id=first, last_id=last))
+    unknown = errors.InvalidParameter(f"this job has no checkpoint {after!r}", param="after")
+    page, has_more = cut_page(checkpoint_bodies(await runtime.jobs.get(id)), after, limit, unknown)
+    return answer(CheckpointList.of(page, has_more=has_more))
 
 
 def _metadata(request: Request) -> dict[str, str] | None:

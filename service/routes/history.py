@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from contract import errors
 from contract.store_history import Action
-from service.http.pages import cut_page
+from service.http.pages import Page, cut_page
 from service.http.parameters import Name, RuntimeOf
 from service.http.responses import answer, failures
 
@@ -30,14 +30,8 @@ class ChangeBody(BaseModel):
     previous: PositiveInt | None = Field(description="The default before a promotion.")
 
 
-class ChangeList(BaseModel):
+class ChangeList(Page[ChangeBody]):
     """A page of changes."""
-
-    object: Literal["list"]
-    data: list[ChangeBody]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
 
 
 @router.get(
@@ -70,12 +64,4 @@ async def list_model_history(
     ][::-1]
     unknown = errors.InvalidParameter(f"model {name!r} has no change {after!r}", param="after")
     page, has_more = cut_page(found, after, limit, unknown)
-    return answer(
-        ChangeList(
-            object="list",
-            data=list(page),
-            has_more=has_more,
-            first_id=page[0].id if page else None,
-            last_id=page[-1].id if page else None,
-        )
-    )
+    return answer(ChangeList.of(page, has_more=has_more))

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contract import errors
+from service.http.openapi import json_body
 from service.http.parameters import Name, RuntimeOf, TimeoutHeader, VersionNumber, ticket_of
 from service.http.request_body import read_json
 from service.http.responses import answer, failures
@@ -29,10 +30,6 @@ OWNER = "stl-snn"
 _MODEL = "/v1/models/{name}"
 _VERSION = "/v1/models/{name}/versions/{version}"
 _UNKNOWN = (errors.ModelNotFound, errors.VersionNotFound)
-_DEFAULT_BODY = {
-    "required": True,
-    "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{DefaultBody.__name__}"}}},
-}
 
 
 @router.get(
@@ -85,7 +82,7 @@ async def get_version(request: Request, runtime: RuntimeOf, name: Name, version:
         errors.DefaultChanged,
         errors.VersionNotReady,
     ),
-    openapi_extra={"requestBody": _DEFAULT_BODY},
+    openapi_extra={"requestBody": json_body(DefaultBody)},
 )
 async def set_default(request: Request, runtime: RuntimeOf, name: Name) -> Response:
     """Make a version the default, which answers requests without a version. Running requests finish on their version.

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from contract import errors, images
 from contract.card import Card
+from service.http.openapi import body_schema
 from service.http.parameters import Name, TimeoutHeader, VersionQuery, check_timeout, read_query, runtime_of, ticket_of
 from service.http.request_body import media_type, read_body, read_multipart
 from service.http.responses import failures
@@ -36,7 +37,7 @@ _BODY: dict[str, Any] = {
         **dict.fromkeys(images.MEDIA_TYPES, _FILE),
         "application/octet-stream": _FILE,
         "multipart/form-data": {"schema": _FORM},
-        "application/json": {"schema": {"$ref": f"#/components/schemas/{PredictBody.__name__}"}},
+        "application/json": {"schema": body_schema(PredictBody)},
     },
 }
 _FAILURES = failures(

@@ -48,16 +48,6 @@ class FileBody(BaseModel):
         )
 
 
-class FileList(BaseModel):
-    """A page of files."""
-
-    object: Literal["list"]
-    data: list[FileBody]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
-
-
 class FileDeleted(BaseModel):
     """Which file was deleted."""
 
