@@ -1,10 +1,22 @@
-"""Reading a checkpoint's archive: everything is checked before torch sees a byte of it."""
+"""The rules that a checkpoint must obey: a complete archive, and a network that counts as its card says.
+
+Both sides apply them with these functions, so they agree on which versions work. torch is not needed here: the archive
+is checked before torch sees a byte of it, and the outputs are checked as arrays.
+"""
 
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from contract.card import Card, CardError, card_of
+from contract.errors import ModelError
+
+METHODS = ["encode_image", "encode_events", "initial_state", "step"]  # besides forward
+TRIAL_BATCHES = (1, 2)  # a network is tried with blank samples before it is used
 
 
 class CheckpointError(Exception):
@@ -54,3 +66,21 @@ def _check(data: bytes) -> Card:
     except Exception as error:  # zipfile fails on broken archives in many ways
         raise CheckpointError("the checkpoint is truncated or not a TorchScript archive") from error
     return card
+
+
+def check_outputs(
+    card: Card, shape: tuple[int, int], scores: NDArray[Any], spikes: NDArray[Any], synops: NDArray[Any]
+) -> None:
+    """Check what a network returned for time steps and samples of `shape` `[T, B]`.
+
+    Raises `ModelError` unless the shapes match the card, scores are votes and all numbers are counts.
+    """
+    columns = {"scores": len(card.labels), "spikes": len(card.spiking_layers), "synops": len(card.synaptic_layers)}
+    for (name, width), result in zip(columns.items(), (scores, spikes, synops), strict=True):
+        if result.shape != (*shape, width):
+            raise ModelError(f"the network's {name} do not have the shape that its card gives")
+    if not np.isfinite(scores).all():
+        raise ModelError("the network gave a score that is not a finite number")
+    counted = (scores == np.rint(scores)).all() and 0 <= scores.min() <= scores.max() <= card.voters
+    if not counted or min(spikes.min(), synops.min()) < 0:
+        raise ModelError("the network's scores are not votes of the voting neurons, or its counts are negative")

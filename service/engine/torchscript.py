@@ -3,19 +3,14 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from contract.card import Card
-from contract.checkpoint import CheckpointError, read_archive
-from contract.errors import ModelError
+from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_outputs, read_archive
 from service.engine.interface import Activity, EventSample, ImageSample, Sample, State, blank_sample
 
-_METHODS = ["encode_image", "encode_events", "initial_state", "step"]
-_WARM_UP_BATCHES = (1, 2)
 _WITHOUT_TIME = np.array([0, 1, 1, 1], dtype=np.int64)  # multiplies the columns t, x, y, p
 
 
@@ -38,7 +33,7 @@ class TorchScriptEngine:
         try:
             module = torch.jit.load(BytesIO(data), map_location=device).eval()
             weights = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
-            module = torch.jit.freeze(module, preserved_attrs=_METHODS, optimize_numerics=False)
+            module = torch.jit.freeze(module, preserved_attrs=METHODS, optimize_numerics=False)
         except Exception as error:  # torch fails on an archive without a network in many ways
             raise CheckpointError("torch cannot load the checkpoint: it does not hold a scripted network") from error
         if device.type == "cuda":
@@ -50,7 +45,7 @@ class TorchScriptEngine:
 
         Raises `CheckpointError` if the network does not match its card.
         """
-        for size in _WARM_UP_BATCHES:
+        for size in TRIAL_BATCHES:
             for _ in range(2):
                 try:
                     self.run([blank_sample(self.card)] * size)
@@ -116,23 +111,9 @@ class TorchScriptEngine:
         # Each result leaves the device once; all further work is small.
         scores, spikes, synops = (result.cpu().numpy() for result in results)
         fed = (x != 0).sum((0, 2, 3, 4)).tolist()
-        self._check(shape, scores, spikes, synops)
+        check_outputs(self.card, shape, scores, spikes, synops)
         counts = (result.astype(np.int64, copy=False).swapaxes(0, 1) for result in (scores, spikes, synops))
         return [Activity(*row) for row in zip(*counts, fed, strict=True)]
-
-    def _check(self, shape: tuple[int, int], *results: NDArray[Any]) -> None:
-        """Shapes match the card, and every number is a count."""
-        scores, spikes, synops = results
-        card = self.card
-        columns = {"scores": len(card.labels), "spikes": len(card.spiking_layers), "synops": len(card.synaptic_layers)}
-        for (name, width), result in zip(columns.items(), results, strict=True):
-            if result.shape != (*shape, width):
-                raise ModelError(f"the network's {name} do not have the shape that its card gives")
-        if not np.isfinite(scores).all():
-            raise ModelError("the network gave a score that is not a finite number")
-        counted = (scores == np.rint(scores)).all() and 0 <= scores.min() <= scores.max() <= card.voters
-        if not counted or min(spikes.min(), synops.min()) < 0:
-            raise ModelError("the network's scores are not votes of the voting neurons, or its counts are negative")
 
 
 def _keep_sums_exact() -> None:

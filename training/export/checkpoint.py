@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from contract.card import CARD_FILE, Card
+from contract.checkpoint import METHODS, TRIAL_BATCHES, check_outputs, read_archive
 from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
 from training.errors import DivergedError
 from training.export.grid import grid_exponent, to_grid
@@ -136,5 +137,32 @@ def rebuild(card: Card, state_file: Path) -> SpikingNetwork:
 
 
 def load_scripted(checkpoint: Path) -> torch.jit.ScriptModule:
-    """The archive itself, as it was published; raises `RuntimeError` for one that torch cannot load."""
+    """The archive itself, as it was published; raises `RuntimeError` if torch cannot load it."""
     return torch.jit.load(str(checkpoint), map_location="cpu")  # type: ignore[no-any-return]
+
+
+def works(checkpoint: Path) -> bool:
+    """Whether the service can load the checkpoint and run it: the archive is complete, and a trial obeys the card."""
+    try:
+        data, card = read_archive(checkpoint)
+        module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
+        module = torch.jit.freeze(module, preserved_attrs=METHODS, optimize_numerics=False)
+        for batch in TRIAL_BATCHES:
+            _try(module, card, batch)
+    except Exception:  # torch fails on an archive without a network in many ways, and a network may raise anything
+        return False
+    return True
+
+
+@torch.inference_mode()
+def _try(module: torch.jit.ScriptModule, card: Card, batch: int) -> None:
+    """Run a batch of blank samples; `ModelError` if the outputs are not what the card says."""
+    if card.input.kind == "image":
+        pixels = torch.zeros((batch, *card.input.shape), dtype=torch.uint8)
+        x = module.encode_image(pixels, torch.zeros(batch, dtype=torch.int64))
+    else:
+        events = torch.zeros((batch, 5), dtype=torch.int64)
+        events[:, 0] = torch.arange(batch)
+        x = module.encode_events(events, batch)
+    outputs = [result.numpy() for result in module(x)]
+    check_outputs(card, (card.timesteps, batch), *outputs)

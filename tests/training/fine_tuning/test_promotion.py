@@ -8,7 +8,7 @@ from contract.errors import ServiceError
 from contract.job_events import NotPromoted, Promoted
 from tests.training.jobs import Jobs, events, kinds, last
 from training.data import Samples
-from training.fine_tuning.promotion import default_version, promote
+from training.fine_tuning.promotion import default_in_force, promote
 from training.fine_tuning.reporting import JobReporter
 
 GARBAGE: dict[str, Any] = {"learning_rate": 5.0, "n_epochs": 1}  # moves the weights far from anything useful
@@ -20,7 +20,7 @@ def jobs(store_root: Path, tmp_path: Path) -> Jobs:
 
 
 def default(jobs: Jobs, name: str = "tiny-image") -> int | None:
-    return default_version(jobs.store, name)
+    return default_in_force(jobs.store, name)
 
 
 def test_never_leaves_the_default(jobs: Jobs) -> None:
@@ -118,7 +118,7 @@ def test_a_roll_back_is_not_undone_by_a_second_run_of_the_job(jobs: Jobs) -> Non
     assert default(jobs) == 1
 
 
-def test_without_a_pointer_the_lowest_version_that_can_be_read_is_the_default(jobs: Jobs) -> None:
+def test_without_a_pointer_the_lowest_version_that_works_is_the_default(jobs: Jobs) -> None:
     (jobs.store.root / "tiny-image" / "1" / "model.pt").write_bytes(b"broken")
     assert default(jobs) == 2
     shutil.rmtree(jobs.store.root / "tiny-image" / "2")
