@@ -1,24 +1,21 @@
 """The documentation is true: its commands run, its answers are what comes back, and nothing is left out."""
 
 import json
-import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import httpx
 import pytest
 
-from contract.settings import PREFIX, Settings
+from contract.settings import Settings
 from contract.settings_help import described
 from service.app import create_app
 from service.http.failures import HTTP_STATUS
 from service.http.openapi import build_openapi
+from tests.service.process import started, wait_for
 from training.learning.config import TrainingConfig, preset_names
 
 ROOT = Path(__file__).parents[1]
@@ -49,30 +46,12 @@ def curls_with_answers() -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The service as `make serve` starts it, on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    service = subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        cwd=ROOT,
-        env=environment | {"SNN_PORT": str(port)},
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(f"{address}/health/ready").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
+    log = tmp_path_factory.mktemp("service") / "log"
+    with started(log) as (service, address):
+        wait_for(service, log, "ready; loaded")
         yield address
-    finally:
         service.terminate()
         assert service.wait(20) == 0
 

@@ -1,24 +1,18 @@
 """The whole straight line as a user walks it: train, be served without a restart, ask, promote, go back, restart."""
 
-import contextlib
 import io
-import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 from PIL import Image
 
-from contract.settings import PREFIX
+from tests.e2e.jobs import until
+from tests.service.process import ROOT, environment, started
 from training.data import Images, load_dataset
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
 
 
 def train(store: Path, run: Path, *options: str) -> str:
@@ -26,36 +20,19 @@ def train(store: Path, run: Path, *options: str) -> str:
     places = ["--store", str(store), "--run-dir", str(run)]
     small = ["--network", "FC32-VOTE2", "--batch-size", "20"]
     done = subprocess.run(
-        [*command, *places, *small, *options], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True
+        [*command, *places, *small, *options], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
     )
     return done.stdout
 
 
-@contextlib.contextmanager
-def service(store: Path) -> Iterator[httpx.Client]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {"SNN_PORT": str(port), "SNN_MODEL_STORE": str(store), "SNN_POLL_SECONDS": "0.2"}
-    process = subprocess.Popen([sys.executable, "-m", "service"], cwd=ROOT, env=ENVIRONMENT | settings)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            wait_for(lambda: client.get("/health/ready").status_code == 200)
+@contextmanager
+def service(store: Path, log: Path) -> Iterator[httpx.Client]:
+    with started(log, MODEL_STORE=str(store), POLL_SECONDS="0.2") as (process, address):
+        with httpx.Client(base_url=address, timeout=60) as client:
+            until(lambda: client.get("/health/ready").status_code == 200)
             yield client
-    finally:
         process.terminate()
         process.wait(30)
-
-
-def wait_for(condition: object, seconds: float = 60) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if condition():
-                return
-        time.sleep(0.05)
-    pytest.fail("waited in vain")
 
 
 def png(pixels: object) -> bytes:
@@ -86,12 +63,12 @@ def test_from_training_to_an_answer_and_back_to_the_version_before(tmp_path: Pat
     assert isinstance(test_part, Images)
     assert "published mine/1" in train(store, tmp_path / "run", "--epochs", "1")
 
-    with service(store) as client:
+    with service(store, tmp_path / "log") as client:
         first = client.get("/v1/models/mine/versions/1").json()["card"]["metrics"]["accuracy"]
         assert accuracy(client, test_part) == first
 
         assert "published mine/2" in train(store, tmp_path / "run", "--epochs", "8")
-        wait_for(lambda: len(client.get("/v1/models/mine").json()["versions"]) == 2)
+        until(lambda: len(client.get("/v1/models/mine").json()["versions"]) == 2)
         second = client.get("/v1/models/mine/versions/2").json()["card"]["metrics"]["accuracy"]
         assert second > first
         assert accuracy(client, test_part, version=2) == second
@@ -101,7 +78,7 @@ def test_from_training_to_an_answer_and_back_to_the_version_before(tmp_path: Pat
         assert (promoted["default_version"], promoted["previous_default_version"]) == (2, 1)
         assert accuracy(client, test_part) == second
 
-    with service(store) as client:  # the choice survives a restart
+    with service(store, tmp_path / "log") as client:  # the choice survives a restart
         assert client.get("/v1/models/mine").json()["default_version"] == 2
         client.put("/v1/models/mine/default", json={"version": 1, "expected": 2}).raise_for_status()
         assert accuracy(client, test_part) == first

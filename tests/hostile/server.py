@@ -61,7 +61,7 @@ class Server:
 @contextmanager
 def started(log: Path, **settings: str) -> Iterator[Server]:
     """Start a service on a free port; in the end its log must hold no trace."""
-    with process.started(log, **({"DATA_DIR": str(log.parent / "data")} | settings)) as (service, address):
+    with process.started(log, **settings) as (service, address):
         process.wait_for(service, log, "ready; loaded")
         yield Server(service, urlsplit(address).port or 0, log)
         assert service.poll() is None, log.read_text()

@@ -20,10 +20,11 @@ def environment(**settings: str) -> dict[str, str]:
 
 @contextmanager
 def started(log: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A service on a free port and its address, read from its log; killed at the end."""
+    """A service on a free port and its address, read from its log; killed at the end. Its data lies beside the log."""
+    settings = {"PORT": "0", "DATA_DIR": str(log.parent / "data")} | settings
     with log.open("wb") as errors:
         command = [sys.executable, "-m", "service"]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment(PORT="0", **settings), stderr=errors)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stderr=errors)
     try:
         yield process, wait_for(process, log, r"running on (http://\S+)")
     finally:
