@@ -165,8 +165,13 @@ def test_a_stuck_device_does_not_keep_the_process_alive(store_root: Path, tmp_pa
 def test_an_interrupt_or_a_second_signal_does_not_wait(
     store: Path, tmp_path: Path, signals: list[signal.Signals]
 ) -> None:
-    with started(tmp_path / "log", **settings(store, DRAIN_SECONDS=500, SHUTDOWN_GRACE_SECONDS=600)) as (process, _):
-        for each in signals:
+    choices = settings(store, DRAIN_SECONDS=500, SHUTDOWN_GRACE_SECONDS=600)
+    with started(tmp_path / "log", **choices) as (process, address):
+        until_ready(address)
+        process.send_signal(signals[0])
+        for each in signals[1:]:
+            ends = time.monotonic() + PATIENCE
+            while ready(address).status_code == 200:  # two signals that wait for the process would arrive as one
+                assert time.monotonic() < ends
             process.send_signal(each)
-            time.sleep(0.3)
         assert process.wait(timeout=PATIENCE) == 0
