@@ -14,7 +14,7 @@ import torch
 from fastapi import Body, Response
 from pydantic_core import to_json
 
-from benchmarks.plain import answer_of
+from benchmarks.plain import answer_of, default_options
 from contract.images import read_image
 from service.engine.interface import Activity, ImageSample
 from service.engine.torchscript import TorchScriptEngine
@@ -35,6 +35,7 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
         torch.set_num_threads(1)
         self.checkpoint = TorchScriptEngine.load(self.path, torch.device(device))
         self.checkpoint.warm_up()
+        self.options = default_options(self.checkpoint.card)
 
     def decode_request(self, request: Annotated[bytes, Body(media_type="image/png")]) -> ImageSample:
         """Decode one body, as the service does."""
@@ -46,7 +47,7 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
 
     def encode_response(self, activity: Activity) -> Response:
         """The answer to one request of the batch, in bytes, which is the least that LitServe can hand on."""
-        return Response(to_json(answer_of(activity, self.checkpoint.card)), media_type="application/json")
+        return Response(to_json(answer_of(activity, self.options)), media_type="application/json")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ and runs the network in the route, one at a time.
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -15,19 +16,27 @@ from pydantic_core import to_json
 from contract.card import Card
 from contract.energy import PROFILES
 from contract.images import read_image
+from contract.settings import Settings
 from service.engine.interface import Activity, ImageSample
 from service.engine.torchscript import TorchScriptEngine
 from service.inference.bodies import PredictAnswer, Timing
+from service.inference.decode import Decoded
+from service.inference.options import PredictOptions, ResolvedOptions, resolve
 from service.inference.prediction import build_prediction
 
 TIMING: Timing = {"queue_ms": 0.0, "compute_ms": 0.0, "total_ms": 0.0, "batch_size": 1}
+_UNCONVERTED = Decoded(ImageSample(np.zeros((1, 1, 1), np.uint8)), None)
 
 
-def answer_of(activity: Activity, card: Card) -> PredictAnswer:
-    """The service's answer to one image, without what its queue and its decoding would add."""
-    profile = PROFILES["cmos-45nm"]
-    shown = build_prediction(0, activity, card, None, detail="summary", top_k=5, profile=profile, measured_mj=None)
-    return {"id": "plain", "model": card.name, "version": 1, "predictions": [shown], "timing": TIMING}
+def default_options(card: Card) -> ResolvedOptions:
+    """The options of a request that names none."""
+    return resolve(PredictOptions(), card.name, card, Settings.model_construct(), PROFILES)
+
+
+def answer_of(activity: Activity, options: ResolvedOptions) -> PredictAnswer:
+    """The service's answer to one image, without the work of its queue and its decoding."""
+    prediction = build_prediction(0, _UNCONVERTED, activity, None, options)
+    return {"id": "plain", "model": options.model, "version": 1, "predictions": [prediction], "timing": TIMING}
 
 
 def build(path: Path) -> FastAPI:
@@ -35,10 +44,11 @@ def build(path: Path) -> FastAPI:
     checkpoint = TorchScriptEngine.load(path, torch.device("cpu"))
     checkpoint.warm_up()
     card = checkpoint.card
+    options = default_options(card)
     app = FastAPI()
 
     def answer(image: ImageSample) -> PredictAnswer:
-        return answer_of(checkpoint.run([image])[0], card)
+        return answer_of(checkpoint.run([image])[0], options)
 
     ready = answer(ImageSample(torch.zeros(card.input.shape, dtype=torch.uint8).numpy()))
 

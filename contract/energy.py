@@ -1,10 +1,9 @@
-"""What one inference is estimated to cost in energy: operations counted, times what one of them costs.
+"""The estimated energy of one inference: counted operations times the cost of one operation.
 
 `picojoules = accumulates * ac_pj + multiply_accumulates * mac_pj`. The counts are exact: each synaptic layer counts, at
-its own input, the operations that it performed over all time steps, so no rate and no number of time steps enters
-again. The estimate is not a measurement. It leaves out the memory traffic (which often costs more than the
-arithmetic), the membrane updates (see `membrane_updates`), the routing of spikes, the encoding of the input, static
-power and the cooling.
+its own input, the operations it performed over all time steps, so neither a firing rate nor the number of time steps
+enters again. The estimate is not a measurement. It leaves out memory traffic (often more than the arithmetic), membrane
+updates (see `membrane_updates`), spike routing, input encoding, static power and cooling.
 """
 
 from collections.abc import Mapping
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
+from typing_extensions import TypedDict  # pydantic accepts the standard library's from Python 3.12 on
 
 from contract.card import Card
 
@@ -23,10 +23,10 @@ _SENECA = "published energy of one synaptic operation, as listed in table 3 of t
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one operation costs, in picojoules, on some hardware.
+    """The cost of one operation on some hardware, in picojoules.
 
-    `ac_pj` an accumulate, `mac_pj` a multiply-accumulate of the spiking network; `ann_mac_pj` a multiply-accumulate of
-    the conventional network it is compared with; `source` where the numbers were published.
+    `ac_pj` and `mac_pj`: an accumulate and a multiply-accumulate of the spiking network; `ann_mac_pj`: a
+    multiply-accumulate of the conventional network it is compared with; `source`: the publication.
     """
 
     name: str
@@ -60,9 +60,9 @@ PROFILES: dict[str, Profile] = {
 
 
 class ProfileSetting(BaseModel):
-    """A profile of one's own: picojoules of an accumulate and of a multiply-accumulate, and where they come from.
+    """A profile in the settings: picojoules of an accumulate and of a multiply-accumulate, and their source.
 
-    `ann_mac_pj` is for a conventional network that runs on other hardware; by default it is `mac_pj`.
+    Set `ann_mac_pj` if the conventional network runs on other hardware; the default is `mac_pj`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,38 +74,42 @@ class ProfileSetting(BaseModel):
 
 
 def profiles_with(extra: Mapping[str, ProfileSetting]) -> dict[str, Profile]:
-    """The built-in profiles and those of the settings; one of the same name replaces the built-in one."""
+    """The built-in profiles and those in the settings, which replace built-in ones of the same name."""
     own = {
-        name: Profile(name, given.ac_pj, given.mac_pj, given.ann_mac_pj or given.mac_pj, given.source)
-        for name, given in extra.items()
+        name: Profile(name, each.ac_pj, each.mac_pj, each.ann_mac_pj or each.mac_pj, each.source)
+        for name, each in extra.items()
     }
     return PROFILES | own
 
 
-@dataclass(frozen=True, slots=True)
-class LayerEstimate:
-    """One synaptic layer's operations and what they cost, in nanojoules."""
+# Typed dictionaries, because predictions contain them: they need no validation and become JSON twice as fast as models.
+
+
+class LayerEnergy(TypedDict):
+    """Operations of one synaptic layer and their estimated energy."""
 
     name: str
-    accumulates: int
-    multiply_accumulates: int
+    accumulates: NonNegativeInt
+    multiply_accumulates: NonNegativeInt
     estimate_nj: float
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """The whole network's operations and cost, beside the same structure as a conventional network (`ann`).
+class Energy(TypedDict):
+    """Counted operations and their energy in the named profile: an estimate of the arithmetic alone.
 
-    `ratio` is the first cost over the second; None for a card that counts no dense multiply-accumulates.
+    `ann_equivalent_nj` is the same structure as a conventional network; `ratio` is the estimate divided by it, null for
+    a card without dense operations. `measured_mj` is the input's share of the energy that the hardware measured for its
+    batch, null if it measured none.
     """
 
     profile: str
     estimate_nj: float
     ann_equivalent_nj: float
     ratio: float | None
-    accumulates: int
-    multiply_accumulates: int
-    layers: tuple[LayerEstimate, ...]
+    accumulates: NonNegativeInt
+    multiply_accumulates: NonNegativeInt
+    layers: list[LayerEnergy]
+    measured_mj: float | None
 
 
 def operations_nj(accumulates: float, multiply_accumulates: float, profile: Profile) -> float:
@@ -116,29 +120,44 @@ def operations_nj(accumulates: float, multiply_accumulates: float, profile: Prof
 def ann_equivalent_nj(card: Card, profile: Profile) -> float:
     """Cost in nanojoules of one pass of a conventional network of the same structure.
 
-    Every synapse multiplies and accumulates once, whatever the number of time steps of the spiking network.
+    Each synapse multiplies and accumulates once, whatever the spiking network's number of time steps.
     """
     return round(sum(layer.dense_macs for layer in card.layers) * profile.ann_mac_pj / 1000, 9)
 
 
 def membrane_updates(card: Card) -> int:
-    """Membrane potentials updated in one inference: every neuron at every time step. No part of the estimate."""
+    """Membrane updates in one inference: every neuron at every time step. Not part of the estimate."""
     return card.neurons * card.timesteps
 
 
-def estimate(card: Card, synops: NDArray[np.int64], profile: Profile) -> Estimate:
-    """Estimate one inference from its synaptic operations.
+def estimate(card: Card, synops: NDArray[np.int64], profile: Profile, measured_mj: float | None = None) -> Energy:
+    """Estimate one inference from its synaptic operations; `measured_mj` is passed on.
 
-    `synops` `[S]`: operations of each synaptic layer over all time steps, in the order of `card.synaptic_layers`; the
-    card says which are accumulates and which multiply-accumulates.
+    `synops` `[S]`: operations of each synaptic layer over all time steps, in the order of `card.synaptic_layers`. The
+    card says whether they are accumulates or multiply-accumulates.
     """
-    layers = []
-    for layer, counted in zip(card.synaptic_layers, synops.tolist(), strict=True):
-        accumulates, macs = (counted, 0) if layer.operation == "ac" else (0, counted)
-        layers.append(LayerEstimate(layer.name, accumulates, macs, operations_nj(accumulates, macs, profile)))
-    accumulates = sum(layer.accumulates for layer in layers)
-    macs = sum(layer.multiply_accumulates for layer in layers)
+    layers: list[LayerEnergy] = []
+    for layer, count in zip(card.synaptic_layers, synops.tolist(), strict=True):
+        accumulates, macs = (count, 0) if layer.operation == "ac" else (0, count)
+        layers.append(
+            {
+                "name": layer.name,
+                "accumulates": accumulates,
+                "multiply_accumulates": macs,
+                "estimate_nj": operations_nj(accumulates, macs, profile),
+            }
+        )
+    accumulates = sum(layer["accumulates"] for layer in layers)
+    macs = sum(layer["multiply_accumulates"] for layer in layers)
     spiking = operations_nj(accumulates, macs, profile)
     conventional = ann_equivalent_nj(card, profile)
-    ratio = spiking / conventional if conventional else None
-    return Estimate(profile.name, spiking, conventional, ratio, accumulates, macs, tuple(layers))
+    return {
+        "profile": profile.name,
+        "estimate_nj": spiking,
+        "ann_equivalent_nj": conventional,
+        "ratio": spiking / conventional if conventional else None,
+        "accumulates": accumulates,
+        "multiply_accumulates": macs,
+        "layers": layers,
+        "measured_mj": measured_mj,
+    }

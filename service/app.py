@@ -84,7 +84,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
 
 async def _announce_when_ready(runtime: Runtime) -> None:
     """Log once what is loaded, on which device."""
-    log.info("device %s, %d thread(s) an operation", runtime.device, runtime.threads)
+    log.info("device %s, %d thread(s) an operation", runtime.device, runtime.predictor.threads)
     while not runtime.registry.ready:
         await asyncio.sleep(0.1)
     registry = runtime.registry

@@ -1,22 +1,18 @@
 """The parts of one running service, built when it starts and passed to whoever needs them."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
-from contract.cores import available_cores, choose_threads
-from contract.energy import Profile, profiles_with
 from contract.job_spec import JOBS_FOLDER
 from contract.settings import Settings
 from contract.store import Store
 from service.engine.device import choose_device
+from service.engine.interface import Engine
 from service.engine.torchserve import TorchServe
 from service.fine_tuning.queue import JobQueue
-from service.inference.admission import Admission
-from service.inference.batcher import Batcher
-from service.inference.device_thread import DeviceThread
+from service.inference.predictor import Predictor
 from service.inference.readiness import Readiness
 from service.models.registry import Registry
 from service.telemetry.energy_meter import energy_meter
@@ -29,40 +25,43 @@ LAST_BATCH_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Runtime:
-    """The settings, the loaded models, what is let in, the queue, the metrics, energy profiles by name, and uploads.
-
-    `threads` are those of one operation of the network on the CPU; `torchserve` is what runs the networks in its place,
-    if anything does.
-    """
+    """The parts of one running service."""
 
     settings: Settings
+    """Everything that can be configured, as it was at the start."""
     store: Store
+    """The models on disk, and their history."""
     device: torch.device
-    threads: int
+    """Where networks run: CUDA or the CPU; the CPU if TorchServe runs them."""
     registry: Registry
-    admission: Admission
-    batcher: Batcher
+    """The models of the store, and the versions in memory."""
+    predictor: Predictor
+    """From inputs to predictions: admission, the queue, the device's thread."""
     readiness: Readiness
+    """Whether requests should come here."""
     metrics: Metrics
-    profiles: Mapping[str, Profile]
+    """What `/metrics` shows."""
     inspection: Inspection
+    """The process that reads uploaded data sets."""
     jobs: JobQueue
+    """Fine-tuning jobs in their database."""
     uploads: Uploads
+    """Uploaded data sets on disk."""
     torchserve: TorchServe | None = None
+    """The TorchServe that runs the networks; None if they run in this process."""
 
     async def start(self) -> None:
-        """Remove what a killed process left of uploads, and begin to load the models and to run batches."""
+        """Remove what a killed process left of its uploads, and begin to load models and to run batches."""
         await asyncio.to_thread(self.uploads.sweep)
-        torch.set_num_threads(self.threads)
-        await self.batcher.start()
+        await self.predictor.start()
         await self.registry.start()
 
     async def stop(self) -> bool:
-        """Finish what is queued, then let go of the models; False for a device that is stuck in a batch.
+        """Finish the queue, then release the models; False if the device is stuck in a batch.
 
-        By now every request has been answered, so that at most one batch can be left.
+        Every request has been answered by now, so at most one batch is left.
         """
-        is_done = await self.batcher.stop(min(LAST_BATCH_SECONDS, self.settings.shutdown_grace_seconds))
+        is_done = await self.predictor.stop(min(LAST_BATCH_SECONDS, self.settings.shutdown_grace_seconds))
         await self.registry.stop()
         await self.jobs.close()
         if self.torchserve is not None and is_done:
@@ -73,7 +72,7 @@ class Runtime:
 def build_runtime(settings: Settings) -> Runtime:
     """Build the parts that `settings` describe, on a running event loop.
 
-    `InvalidParameter` for a device that is not there.
+    `InvalidParameter` for a device that does not exist.
     """
     torchserve = _torchserve(settings)
     device = torch.device("cpu") if torchserve else choose_device(settings.device)
@@ -86,34 +85,22 @@ def build_runtime(settings: Settings) -> Runtime:
         load=torchserve.load if torchserve else None,
     )
     metrics = Metrics()
-    threads = choose_threads(available_cores()) if settings.threads == "auto" else settings.threads
-    admission = Admission(
-        max_requests=settings.max_queue_size, max_bytes=settings.max_queue_bytes, on_drop=metrics.dropped
-    )
-    batcher = Batcher(
-        DeviceThread(threads=threads, meter=None if torchserve else energy_meter(device)),
-        admission,
-        max_batch_size=settings.max_batch_size,
-        max_batch_wait_ms=settings.max_batch_wait_ms,
-        max_batch_cost=settings.max_batch_cost,
-        on_batch=lambda report: metrics.batch(report.model, report.rows),
-    )
+    meter = None if torchserve else energy_meter(device)
+    predictor = Predictor(registry, settings, meter=meter, metrics=metrics)
     metrics.watch(
-        queue_depth=lambda: batcher.depth,
-        queue_bytes=lambda: admission.bytes,
+        queue_depth=lambda: predictor.batcher.depth,
+        queue_bytes=lambda: predictor.admission.bytes,
         models_loaded=lambda: loaded_versions(registry),
+        models_bytes=lambda: loaded_bytes(registry),
     )
     return Runtime(
         settings=settings,
         store=store,
         device=device,
-        threads=threads,
         registry=registry,
-        admission=admission,
-        batcher=batcher,
-        readiness=Readiness(registry, batcher, seconds=settings.ready_seconds),
+        predictor=predictor,
+        readiness=Readiness(registry, predictor.batcher, seconds=settings.ready_seconds),
         metrics=metrics,
-        profiles=profiles_with(settings.energy_profiles),
         inspection=Inspection(),
         jobs=JobQueue(settings.jobs_database, settings.data_dir.absolute() / JOBS_FOLDER),
         uploads=Uploads(settings.data_dir.absolute()),
@@ -122,7 +109,7 @@ def build_runtime(settings: Settings) -> Runtime:
 
 
 def _torchserve(settings: Settings) -> TorchServe | None:
-    """What runs the networks when they do not run here."""
+    """The TorchServe that runs the networks, None if they run in this process."""
     if settings.backend == "local":
         return None
     return TorchServe(
@@ -133,5 +120,15 @@ def _torchserve(settings: Settings) -> TorchServe | None:
 
 
 def loaded_versions(registry: Registry) -> int:
-    """How many versions are in memory."""
-    return sum(version.state == "ready" for name in registry.names() for version in registry.versions(name))
+    """Number of versions in memory."""
+    return len(_engines(registry))
+
+
+def loaded_bytes(registry: Registry) -> int:
+    """Bytes of the weights of all versions in memory."""
+    return sum(engine.memory_bytes for engine in _engines(registry))
+
+
+def _engines(registry: Registry) -> list[Engine]:
+    versions = (version for name in registry.names() for version in registry.versions(name))
+    return [version.engine for version in versions if version.engine is not None]

@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         runtime = self._runtime()
         runtime.readiness.leaving = True
         log.info("the port closes; %d request(s) are being answered", len(self.server_state.tasks))
-        cut = loop.call_at(self._ends or loop.time() + self._grace_seconds, runtime.admission.close)
+        cut = loop.call_at(self._ends or loop.time() + self._grace_seconds, runtime.predictor.admission.close)
         await super().shutdown(sockets)
         cut.cancel()
 

@@ -1,7 +1,7 @@
-"""Which requests may come in, how much they may hold, and how long they may stay.
+"""Admission: how many requests may wait, how much memory they may hold, and how long they may take.
 
-A ticket goes with a request from its head to its answer. It bounds the request's time wherever that is spent, and it is
-how everything that ends a request early (its deadline, a client who has gone, a service that leaves) reaches it.
+A ticket accompanies a request from its head to its response. It bounds the request's time at every stage, and all that
+ends a request early (its deadline, a client that disconnects, a shutdown) goes through it.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from contract.errors import DeadlineExceeded, Overloaded, RequestTimeout, Servic
 Stage = Literal["load", "body", "decode", "queue", "device"]
 Reason = Literal["deadline", "client_left", "shutting_down"]
 
-# A request whose body is still on its way takes no place: a hundred slow clients would otherwise shut out all others.
+# A request whose body is still arriving takes no place: otherwise a hundred slow clients would shut out all others.
 _WAITING: tuple[Stage, ...] = ("load", "decode", "queue")
 
 
 class ClientLeft(Exception):
-    """The caller has gone, so that nobody is there to be answered."""
+    """The client has disconnected, so there is nobody to answer."""
 
 
 class Ticket:
-    """One request on its way. `deadline` is a time of the event loop, in seconds; infinite for a request without one.
+    """One request. `deadline` is a time of the event loop, in seconds, infinite for a request without one.
 
-    `stage` is where it is: `load` (its model may have to load first), `body` (being read), `decode`, `queue`, `device`.
+    `stage` is `load` (its model may have to load first), `body` (being read), `decode`, `queue` or `device`.
     """
 
     def __init__(self, admission: "Admission", deadline: float, *, counted: bool) -> None:
@@ -42,11 +42,11 @@ class Ticket:
 
     @property
     def remaining(self) -> float:
-        """Seconds until the deadline, not below 0."""
+        """Seconds until the deadline, at least 0."""
         return max(0.0, self.deadline - monotonic())
 
     def enter(self, stage: Stage) -> None:
-        """Go on to `stage`; `Overloaded` when it is one that waits and all places are taken."""
+        """Enter `stage`; `Overloaded` if requests wait in it and all places are taken."""
         waits = self._counted and stage in _WAITING
         if waits and not self._waits:
             self._admission.check_room()
@@ -55,7 +55,7 @@ class Ticket:
         self.stage = stage
 
     def hold(self, size: int) -> None:
-        """Hold `size` bytes from now on; `Overloaded` when that is more than what the others leave."""
+        """Hold `size` bytes from now on; `Overloaded` if the other requests do not leave enough."""
         if not self._counted:
             return
         if size > self.held:
@@ -64,19 +64,19 @@ class Ticket:
         self.held = size
 
     def allow(self, seconds: float | None) -> None:
-        """Begin its time anew: `seconds` from now on, or without an end. A request that was ended stays so."""
+        """Set the deadline to `seconds` from now, or to none. A request that was ended stays ended."""
         if self.ended is None and not self._timeout.expired():
             self.deadline = float("inf") if seconds is None else asyncio.get_running_loop().time() + seconds
             self._timeout.reschedule(None if seconds is None else self.deadline)
 
     def end(self, reason: Reason) -> None:
-        """Stop the request now, wherever it is. The first reason counts."""
+        """End the request now, at whatever stage. The first reason counts."""
         if self.ended is None and not self._timeout.expired():
             self.ended = reason
             self._timeout.reschedule(asyncio.get_running_loop().time())
 
     def answering(self) -> None:
-        """The answer has begun, and is not broken off any more for taking its time."""
+        """The response has begun, so the deadline no longer applies."""
         self.is_answering = True
         if not self._timeout.expired():
             self._timeout.reschedule(None)
@@ -92,14 +92,14 @@ class Ticket:
             case _ if self.stage == "body":
                 return RequestTimeout("the body did not arrive within the request's time")
             case _:
-                return DeadlineExceeded(f"the request's time passed before its answer was there (stage: {self.stage})")
+                return DeadlineExceeded(f"the request was not answered in time (stage: {self.stage})")
 
 
 class Admission:
-    """The bounds of all requests together: `max_requests` that wait, and `max_bytes` that they hold.
+    """The bounds of all requests together: `max_requests` may wait, and hold `max_bytes`.
 
-    The bytes are those of bodies while they are read and decoded, and of samples while they wait; a request that is
-    alone may hold more. `on_drop` hears of each request that was ended early: at which stage, and why.
+    The bytes are those of bodies while they are read and decoded, and of samples while they wait; a single request may
+    hold more if there is no other. `on_drop` is called with the stage and the reason of each request that ends early.
     """
 
     def __init__(
@@ -117,11 +117,11 @@ class Admission:
     async def request(
         self, *, seconds: float = float("inf"), announced: int = 0, counted: bool = True
     ) -> AsyncIterator[Ticket]:
-        """Let one request in for `seconds`; `announced` is the length of its body in bytes, where it is known.
+        """Admit one request for `seconds`; `announced` is the length of its body in bytes, 0 if it is unknown.
 
-        At once `Overloaded` when there is no room, `ShuttingDown` after `close`. Later, for a request that is ended
-        early: `Unavailable` when its deadline passes while its model loads, `RequestTimeout` while its body is read,
-        else `DeadlineExceeded`; `ClientLeft`; `ShuttingDown`. One that is not `counted` has a deadline and no bounds.
+        Raises `Overloaded` at once if there is no room, `ShuttingDown` after `close`. A request that ends early raises
+        `Unavailable` if its deadline passes while its model loads, `RequestTimeout` while its body is read, otherwise
+        `DeadlineExceeded`; or `ClientLeft` or `ShuttingDown`. If not `counted`, it has a deadline but no bounds.
         """
         if self._closed:
             raise ShuttingDown("the service is shutting down")
@@ -134,7 +134,7 @@ class Admission:
                 ticket.enter("load")
                 yield ticket
         except TimeoutError:
-            if not ticket._timeout.expired():  # somebody else's
+            if not ticket._timeout.expired():  # not the ticket's
                 raise
             self.dropped(ticket, ticket.ended or "deadline")
             raise ticket._failure() from None
@@ -144,22 +144,22 @@ class Admission:
             ticket.enter("device")
 
     def close(self) -> None:
-        """Take no more requests, and end those that are open."""
+        """Admit no more requests, and end the open ones."""
         self._closed = True
         for ticket in list(self._open):
             ticket.end("shutting_down")
 
     def check_room(self) -> None:
-        """`Overloaded` when no further request may wait."""
+        """`Overloaded` if no further request may wait."""
         if self.requests >= self._max_requests:
-            raise Overloaded(f"{self._max_requests} requests are waiting already; try again later")
+            raise Overloaded(f"{self._max_requests} requests are already waiting; try again later")
 
     def check_bytes(self, more: int, *, own: int = 0) -> None:
-        """`Overloaded` when `more` bytes are too many for a request that holds `own` already, and is not alone."""
+        """`Overloaded` if `more` bytes are too many for a request that holds `own`, unless it is the only one."""
         if self.bytes > own and self.bytes + more > self._max_bytes:
-            raise Overloaded("the requests that are waiting hold all the memory that they may; try again later")
+            raise Overloaded("the waiting requests hold all the memory they may; try again later")
 
     def dropped(self, ticket: Ticket, reason: Reason) -> None:
-        """Tell that a request was ended where it is now."""
+        """Report that a request was ended at its present stage."""
         if self._on_drop is not None:
             self._on_drop(ticket.stage, reason)

@@ -1,47 +1,36 @@
-"""The requests that wait, and the batches that one device makes of them.
+"""The queue of requests, and the batches that one device runs from it.
 
-The queue belongs to the event loop; the network runs on one thread. Whatever waits when the device gets free runs
-together, so batches grow with the load and nobody waits for one to fill unless `max_batch_wait_ms` says so.
+The queue belongs to the event loop; the network runs on one thread. Everything queued for a model when the device
+becomes free runs as one batch, so batches grow with the load; nothing waits for a batch to fill unless
+`max_batch_wait_ms` is set.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from math import prod
 from time import monotonic, perf_counter
 
 from contract.errors import ShuttingDown
 from service.engine.interface import Engine, ImageSample, Sample
 from service.inference.admission import Admission, Ticket
-from service.inference.device_thread import DeviceThread
+from service.inference.device_thread import DeviceThread, Run
 from service.inference.pending import PendingRequest, Result, runs_of
+from service.models.version import Loaded
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """One batch that ran: the name on its card, its rows, and how long the longest waiting of its requests waited."""
-
-    model: str
-    rows: int
-    requests: int
-    queue_seconds: float
-    compute_seconds: float
-    joules: float | None
-
 
 _Batch = list[tuple[PendingRequest, Sequence[Sample]]]
 
 
 class Batcher:
-    """Runs requests on one device, the oldest first, together with what waits for the same engine.
+    """Runs requests on one device, the oldest first, together with others for the same engine.
 
-    A batch has at most `max_batch_size` rows and `max_batch_cost` numbers fed to the network (rows x T x C x H x W),
-    but always one row; a request of more rows is split. `admission` bounds what waits. `on_batch` hears of each batch
-    that succeeded.
+    A batch has at most `max_batch_size` rows and `max_batch_cost` input values (rows x T x C x H x W), but always at
+    least one row; a request with more rows is split. With `max_batch_wait_ms`, a model's requests wait that long for
+    their batch to fill. `admission` bounds the queue. `on_run` is called with the model's name after each successful
+    run of a network.
     """
 
     def __init__(
@@ -52,14 +41,14 @@ class Batcher:
         max_batch_size: int,
         max_batch_wait_ms: float,
         max_batch_cost: int,
-        on_batch: Callable[[BatchReport], None] | None = None,
+        on_run: Callable[[str, Run], None] | None = None,
     ) -> None:
         self._device = device
         self._admission = admission
         self._max_batch_size = max_batch_size
         self._max_batch_wait_s = max_batch_wait_ms / 1000
         self._max_batch_cost = max_batch_cost
-        self._on_batch = on_batch
+        self._on_run = on_run
         self._queue: list[PendingRequest] = []
         self._arrival = asyncio.Event()
         self._stopping = False
@@ -68,17 +57,17 @@ class Batcher:
 
     @property
     def depth(self) -> int:
-        """Requests that wait, those partly dispatched included."""
+        """Number of requests in the queue, including partly dispatched ones."""
         return len(self._queue)
 
     async def start(self) -> None:
-        """Begin to run what is queued."""
+        """Begin to run queued requests."""
         self._task = asyncio.create_task(self._work())
 
     async def stop(self, seconds: float | None = None) -> bool:
-        """Take no more requests, finish what is queued, and leave; False where that takes more than `seconds`.
+        """Accept no more requests and finish the queue; False if that takes more than `seconds`.
 
-        What is then still queued fails with `ShuttingDown`, and the batch on the device is left to itself.
+        Then the rest of the queue fails with `ShuttingDown`, and the batch on the device is abandoned.
         """
         self._stopping = True
         self._arrival.set()
@@ -93,12 +82,12 @@ class Batcher:
         self._device.stop(wait=is_done)
         return is_done
 
-    async def submit(self, engine: Engine, samples: Sequence[Sample], ticket: Ticket | None = None) -> Result:
-        """Queue one request of at least one sample and wait for its answer.
+    async def submit(self, model: Loaded, samples: Sequence[Sample], ticket: Ticket | None = None) -> Result:
+        """Queue one request of at least one sample and wait for its result.
 
-        Without a ticket it waits as long as it takes. Raises `Overloaded` at once when the queue is full,
-        `ShuttingDown` after `stop`, `ModelError` when the network gave no proper numbers for one of the samples, and
-        whatever else the network raised. A caller that is cancelled, or whose ticket ends, leaves the queue.
+        Without a ticket there is no deadline. Raises `Overloaded` at once if the queue is full, `ShuttingDown` after
+        `stop`, `ModelError` if the network gave invalid numbers for one of the samples, and any other error of the
+        network. A caller that is cancelled, or whose ticket ends, leaves the queue.
         """
         if not samples:
             raise ValueError("a request needs at least one sample")
@@ -106,17 +95,17 @@ class Batcher:
             raise ShuttingDown("the service is shutting down")
         if ticket is None:
             async with self._admission.request() as ticket:
-                return await self.submit(engine, samples, ticket)
+                return await self.submit(model, samples, ticket)
         ticket.hold(sum(_size(sample) for sample in samples))
         ticket.enter("queue")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        request = PendingRequest(engine, samples, ticket, future, perf_counter())
+        request = PendingRequest(model, samples, ticket, future, perf_counter())
         self._queue.append(request)
         self._arrival.set()
         try:
             return await future
         finally:
-            if request in self._queue:  # the caller has gone
+            if request in self._queue:  # the caller has left
                 self._queue.remove(request)
 
     async def _work(self) -> None:
@@ -126,81 +115,81 @@ class Batcher:
                     return
                 self._arrival.clear()
                 await self._arrival.wait()
-            await self._wait_for_company()
-            if batch := self._take():
+            engine, seconds = self._next()
+            if seconds > 0:
+                self._arrival.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._arrival.wait(), seconds)
+            elif batch := self._take(engine):
                 await self._run(batch)
 
-    async def _wait_for_company(self) -> None:
-        """Give the oldest request's batch the time to fill that the settings allow, counted from its arrival."""
-        while self._queue and not self._stopping:
-            oldest = self._queue[0]
-            left = oldest.arrived + self._max_batch_wait_s - perf_counter()
-            if left <= 0:
-                return
-            rows = sum(len(r.samples) - r.dispatched for r in self._queue if r.engine is oldest.engine)
-            if rows >= self._most_rows(oldest.engine):
-                return
-            self._arrival.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrival.wait(), left)
+    def _next(self) -> tuple[Engine, float]:
+        """The engine whose batch is due, the one with the oldest request first; or the oldest, and its time to wait.
+
+        A batch is due when it is full or when its oldest request has waited for `max_batch_wait_ms`, so a full batch of
+        one model does not wait for another model's.
+        """
+        oldest = self._queue[0]
+        left = oldest.arrived + self._max_batch_wait_s - perf_counter()
+        if left <= 0 or self._stopping:
+            return oldest.model.engine, 0.0
+        rows: dict[Engine, int] = {}
+        for request in self._queue:
+            rows[request.model.engine] = rows.get(request.model.engine, 0) + request.waiting
+        full = (engine for engine, count in rows.items() if count >= self._most_rows(engine))
+        engine = next(full, None)
+        return (oldest.model.engine, left) if engine is None else (engine, 0.0)
 
     def _most_rows(self, engine: Engine) -> int:
         cost = engine.card.timesteps * prod(engine.card.input.shape)
         fitting = self._device.most_rows(engine) or self._max_batch_size
         return max(1, min(self._max_batch_size, self._max_batch_cost // cost, fitting))
 
-    def _take(self) -> _Batch:
-        """The next batch, as its requests with the samples of each; what is dispatched to the end leaves the queue."""
+    def _take(self, engine: Engine) -> _Batch:
+        """The next batch for `engine`: requests, each with its samples. Fully dispatched requests leave the queue."""
         for request in self._queue:
             if request.ticket.deadline <= monotonic():  # in a busy event loop the ticket's own timer may be late
                 request.ticket.end("deadline")
         self._queue = [each for each in self._queue if not (each.future.done() or each.ticket.ended)]
-        if not self._queue:
-            return []
-        engine = self._queue[0].engine
         room = self._most_rows(engine)
         batch = []
-        for request in [r for r in self._queue if r.engine is engine]:
+        for request in [each for each in self._queue if each.model.engine is engine]:
             if room == 0:
                 break
             samples = request.take(room)
             room -= len(samples)
             batch.append((request, samples))
-            if request.dispatched == len(request.samples):
+            if request.waiting == 0:
                 self._queue.remove(request)
                 request.ticket.hold(0)
                 request.ticket.enter("device")
         return batch
 
     async def _run(self, batch: _Batch) -> None:
-        engine = batch[0][0].engine
-        firsts = [request for request, _ in batch if not request.outcomes]
+        model = batch[0][0].model
         try:
-            outcomes = await self._device.run(engine, [sample for _, samples in batch for sample in samples])
+            outcomes = await self._device.run(model, [sample for _, samples in batch for sample in samples])
         except asyncio.CancelledError:
             for request, _ in batch:
                 request.fail(ShuttingDown("the service is shutting down"))
             raise
-        except Exception as error:  # the device itself, not a network
+        except Exception as error:  # of the device itself, not of a network
             for request, _ in batch:
                 request.fail(error)
             return
-        ended = iter(outcomes)
+        rest = iter(outcomes)
         for request, samples in batch:
-            request.settle([next(ended) for _ in samples])
-        runs = runs_of(outcomes)
-        if runs:
+            request.settle([next(rest) for _ in samples])
+        for run in runs_of(outcomes):
             self.last_run = monotonic()
-            longest = max((runs[0].started - request.arrived for request in firsts), default=0.0)
-            for run in runs:
-                self._report(BatchReport(engine.card.name, run.rows, len(batch), longest, run.seconds, run.joules))
+            self._report(model.version.name, run)
 
-    def _report(self, report: BatchReport) -> None:
+    def _report(self, model: str, run: Run) -> None:
         try:
-            if self._on_batch is not None:
-                self._on_batch(report)
+            if self._on_run is not None:
+                self._on_run(model, run)
         except Exception:
-            log.exception("reporting a batch failed")
+            log.exception("reporting a run failed")
 
 
 def _size(sample: Sample) -> int:

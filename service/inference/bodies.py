@@ -1,10 +1,11 @@
-"""The JSON bodies of requests and answers, and so the schemas of `openapi.json`."""
+"""JSON bodies of a prediction: its inputs and its response."""
 
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, WithJsonSchema
-from typing_extensions import TypedDict  # pydantic takes the standard library's from Python 3.12 on
+from typing_extensions import TypedDict  # pydantic accepts the standard library's from Python 3.12 on
 
+from contract.energy import Energy
 from service.parsing import Body
 
 Detail = Literal["summary", "layers", "timesteps"]
@@ -26,18 +27,18 @@ class ImageInput(Body):
 
 
 class PixelsInput(Body):
-    """An image as lists of pixels, which are checked where they are read."""
+    """An image as lists of pixels, which are validated when the image is decoded."""
 
     pixels: Annotated[Any, WithJsonSchema(_PIXELS)]
     seed: Seed | None = None
 
 
 class EventColumns(Body):
-    """Events as columns of one length, in the order of their times, which are checked where they are read."""
+    """Events as columns of equal length, validated when the recording is decoded."""
 
-    t: Annotated[Any, WithJsonSchema(_TIMES | {"description": "Times in µs, never falling."})]
-    x: Annotated[Any, WithJsonSchema(_PLACES | {"description": "Columns, from the left."})]
-    y: Annotated[Any, WithJsonSchema(_PLACES | {"description": "Rows, from the top."})]
+    t: Annotated[Any, WithJsonSchema(_TIMES | {"description": "Times in µs, in ascending order."})]
+    x: Annotated[Any, WithJsonSchema(_PLACES | {"description": "Column of each event, from the left."})]
+    y: Annotated[Any, WithJsonSchema(_PLACES | {"description": "Row of each event, from the top."})]
     p: Annotated[Any, WithJsonSchema(_POLARITIES | {"description": "Polarity: 0 darker, 1 brighter."})]
 
 
@@ -49,11 +50,11 @@ class EventsInput(Body):
 
 
 class RecordingInput(Body):
-    """An event recording's file."""
+    """An event recording as a file."""
 
     recording: str = Field(description="The file in base64.")
-    format: str | None = Field(None, description="Its format; by default what the content says.")
-    camera: str | None = Field(None, description="The camera, which AEDAT 2 needs.")
+    format: str | None = Field(None, description="Its format; by default detected from the content.")
+    camera: str | None = Field(None, description="The camera; required for AEDAT 2.")
     seed: Seed | None = None
 
 
@@ -61,8 +62,8 @@ _KINDS = ("image", "pixels", "events", "recording")
 
 
 def _kind_of_input(value: Any) -> str | None:
-    found = [kind for kind in _KINDS if kind in value] if isinstance(value, dict) else []
-    return found[0] if len(found) == 1 else None
+    kinds = [kind for kind in _KINDS if kind in value] if isinstance(value, dict) else []
+    return kinds[0] if len(kinds) == 1 else None
 
 
 Input = Annotated[
@@ -79,17 +80,17 @@ Input = Annotated[
 
 
 class PredictBody(Body):
-    """The JSON form of a prediction request."""
+    """A prediction request as JSON."""
 
     inputs: list[Input] = Field(min_length=1)
 
 
-# The answer to a prediction is built for every input. Typed dictionaries are what the code makes of its own numbers:
-# they need no check, and become JSON in less than half of the time that models take.
+# Typed dictionaries, because a prediction is built for every input: they need no validation and become JSON in less
+# than half the time of models.
 
 
 class ClassScore(TypedDict):
-    """A class and its score: the mean firing rate of its voting neurons over all time steps, from 0 to 1."""
+    """A class and its score: the mean firing rate of its voting neurons over all time steps, 0 to 1."""
 
     class_id: NonNegativeInt
     label: str
@@ -97,14 +98,14 @@ class ClassScore(TypedDict):
 
 
 class ImagePreprocessing(TypedDict, total=False):
-    """What was done to an image; only the names that apply are there."""
+    """Conversions applied to an image; only those that apply are present."""
 
-    resized_from: Annotated[tuple[int, int], Field(description="Given height and width.")]
-    converted_from: Annotated[str, Field(description="Given colour mode, such as `RGB`, `RGBA`, `P`, `I;16`.")]
+    resized_from: Annotated[tuple[int, int], Field(description="Original height and width.")]
+    converted_from: Annotated[str, Field(description="Original colour mode, such as `RGB`, `RGBA`, `P`, `I;16`.")]
 
 
 class EventsPreprocessing(TypedDict):
-    """What a recording holds, and how much of it falls into the model's time steps."""
+    """The events of a recording, and how many of them fall into the model's time steps."""
 
     events: NonNegativeInt
     events_used: NonNegativeInt
@@ -112,7 +113,7 @@ class EventsPreprocessing(TypedDict):
 
 
 class LayerSpikes(TypedDict):
-    """Spikes of one layer; its firing rate is spikes per neuron and time step."""
+    """Spikes of one layer; the firing rate is spikes per neuron and time step."""
 
     name: str
     spikes: NonNegativeInt
@@ -120,7 +121,7 @@ class LayerSpikes(TypedDict):
 
 
 class Spikes(TypedDict):
-    """Spikes of one inference: `total` is the network's own, without `input`, the non-zero values it was fed."""
+    """Spikes of one inference: `total` in the network; `input`, the number of non-zero input values, is separate."""
 
     total: NonNegativeInt
     input: NonNegativeInt
@@ -131,34 +132,8 @@ class Spikes(TypedDict):
     ]
 
 
-class LayerEnergy(TypedDict):
-    """Operations of one synaptic layer and their estimated energy."""
-
-    name: str
-    accumulates: NonNegativeInt
-    multiply_accumulates: NonNegativeInt
-    estimate_nj: float
-
-
-class Energy(TypedDict):
-    """Counted operations and the energy that a named profile gives them: an estimate of the arithmetic alone.
-
-    `ann_equivalent_nj` is the same structure as a conventional network, `ratio` the first over the second.
-    `measured_mj` is the input's share of the energy that the hardware reported for its batch, null where none did.
-    """
-
-    profile: str
-    estimate_nj: float
-    ann_equivalent_nj: float
-    ratio: float | None
-    accumulates: NonNegativeInt
-    multiply_accumulates: NonNegativeInt
-    layers: list[LayerEnergy]
-    measured_mj: float | None
-
-
 class TimeStep(TypedDict):
-    """The votes of one time step alone: the leading class, its score, and every class's score."""
+    """The votes of one time step alone: the best class, its score, and the score of every class."""
 
     step: NonNegativeInt
     class_id: NonNegativeInt
@@ -167,7 +142,7 @@ class TimeStep(TypedDict):
 
 
 class Prediction(TypedDict):
-    """What the network says of one input."""
+    """The prediction for one input."""
 
     index: NonNegativeInt
     class_id: NonNegativeInt
@@ -181,7 +156,7 @@ class Prediction(TypedDict):
 
 
 class Timing(TypedDict):
-    """Where the time went: waiting for the device, on the device, and altogether; and the batch that was run."""
+    """Time spent waiting for the device, on the device, and overall; and the number of inputs that ran together."""
 
     queue_ms: float
     compute_ms: float
@@ -190,7 +165,7 @@ class Timing(TypedDict):
 
 
 class PredictAnswer(TypedDict):
-    """The answer to a prediction request, one prediction for each input in the same order."""
+    """The response to a prediction request, with one prediction for each input, in the same order."""
 
     id: str
     model: str

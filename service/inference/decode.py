@@ -1,4 +1,4 @@
-"""What a caller sent as one input -> the sample that the model runs, and what was done to it on the way."""
+"""One input as a caller sent it -> the sample that the engine runs, and the conversions on the way."""
 
 import base64
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.card import Card, EventEncoder
+from contract.card import EventEncoder
 from contract.errors import InvalidEvents, InvalidImage, ServiceError, WrongInputKind
 from contract.events import check_events, events_from_lists, read_events
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
@@ -24,6 +24,7 @@ from service.inference.bodies import (
     PixelsInput,
     RecordingInput,
 )
+from service.inference.options import ResolvedOptions
 
 QUICK_BYTES = 16 * 1024
 QUICK_PIXELS = 256 * 256
@@ -31,10 +32,10 @@ QUICK_PIXELS = 256 * 256
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as it came: `kind` is what its sender declared it to be, None where its content decides."""
+    """A file as it was sent. `kind` is `image` if its media type says so; otherwise the content and `name` decide."""
 
     data: bytes
-    kind: Literal["image", "recording"] | None = None
+    kind: Literal["image"] | None = None
     name: str | None = None
 
 
@@ -42,119 +43,101 @@ RawInput = File | Input
 
 
 @dataclass(frozen=True, slots=True)
-class DecodeOptions:
-    """What holds for every input of a request that does not say otherwise, and the limits of the service."""
-
-    max_image_pixels: int
-    max_events: int
-    seed: int = 0
-    format: str | None = None
-    camera: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Decoded:
-    """A sample ready to run; `preprocessing` is None for an image that was taken as it came."""
+    """A sample ready to run; `preprocessing` is None for an image that needed no conversion."""
 
     sample: Sample
     preprocessing: ImagePreprocessing | EventsPreprocessing | None
 
 
-def decode_all(inputs: Sequence[RawInput], card: Card, options: DecodeOptions) -> list[Decoded]:
-    """Decode every input, or raise the first one's `ServiceError` with `param` naming it (`inputs[2]`)."""
+def decode_all(inputs: Sequence[RawInput], options: ResolvedOptions) -> list[Decoded]:
+    """Decode every input, or raise the first `ServiceError` with the input as its `param` (`inputs[2]`)."""
     decoded = []
-    for index, given in enumerate(inputs):
+    for index, each in enumerate(inputs):
         try:
-            decoded.append(decode(given, card, options))
+            decoded.append(decode(each, options))
         except ServiceError as error:
             error.param = f"inputs[{index}]"
             raise
     return decoded
 
 
-def decode(given: RawInput, card: Card, options: DecodeOptions) -> Decoded:
-    """Decode one input for the model of `card`.
+def decode(raw: RawInput, options: ResolvedOptions) -> Decoded:
+    """Decode one input for the model in `options`.
 
     Raises `InvalidImage`, `InvalidEvents`, `WrongInputKind` (an image for an event model, or the reverse),
     `ImageTooLarge` or `TooManyEvents`.
     """
-    _check_kind(given, card)
-    match given:
+    _check_kind(raw, options)
+    spec, max_pixels, max_events = options.card.input, options.max_image_pixels, options.max_events
+    match raw:
         case File():
-            return _decode_file(given, card, options)
+            return _decode_file(raw, options)
         case ImageInput():
-            data = _from_base64(given.image, InvalidImage)
-            return _image(read_image(data, card.input, max_pixels=options.max_image_pixels), given.seed, options)
+            data = _from_base64(raw.image, InvalidImage)
+            return _image(read_image(data, spec, max_pixels=max_pixels), raw.seed, options)
         case PixelsInput():
-            return _image(
-                read_pixels(given.pixels, card.input, max_pixels=options.max_image_pixels), given.seed, options
-            )
-        case EventsInput():
-            columns = given.events
-            events = events_from_lists(columns.t, columns.x, columns.y, columns.p, max_events=options.max_events)
-            return _recording(events, card)
+            return _image(read_pixels(raw.pixels, spec, max_pixels=max_pixels), raw.seed, options)
+        case EventsInput(events=columns):
+            events = events_from_lists(columns.t, columns.x, columns.y, columns.p, max_events=max_events)
+            return _recording(events, options)
         case RecordingInput():
-            data = _from_base64(given.recording, InvalidEvents)
-            return _recording(
-                read_events(
-                    data,
-                    given.format or options.format,
-                    camera=given.camera or options.camera,
-                    max_events=options.max_events,
-                ),
-                card,
-            )
+            data = _from_base64(raw.recording, InvalidEvents)
+            format, camera = raw.format or options.format, raw.camera or options.camera
+            return _recording(read_events(data, format, camera=camera, max_events=max_events), options)
 
 
-def is_quick(given: RawInput) -> bool:
-    """Whether decoding takes less time than handing it to a thread would (about 0.1 ms)."""
-    match given:
+def is_quick(raw: RawInput) -> bool:
+    """Whether decoding takes less time than handing the input to a thread (about 0.1 ms)."""
+    match raw:
         case File():
-            return len(given.data) <= QUICK_BYTES and pixel_count(given.data) <= QUICK_PIXELS
+            return len(raw.data) <= QUICK_BYTES and pixel_count(raw.data) <= QUICK_PIXELS
         case ImageInput():
             return False
         case _:
             return True
 
 
-def _check_kind(given: RawInput, card: Card) -> None:
-    image = isinstance(given, ImageInput | PixelsInput) or (isinstance(given, File) and given.kind == "image")
-    recording = isinstance(given, EventsInput | RecordingInput) or (
-        isinstance(given, File) and given.kind == "recording"
-    )
-    if (recording and card.input.kind == "image") or (image and card.input.kind == "events"):
-        raise _wrong_kind(card)
+def _check_kind(raw: RawInput, options: ResolvedOptions) -> None:
+    """`WrongInputKind` if the caller declared the other kind: by its JSON, its media type, or an event format."""
+    if isinstance(raw, File):
+        is_image, is_recording = raw.kind == "image", raw.kind is None and options.format is not None
+    else:
+        is_image = isinstance(raw, ImageInput | PixelsInput)
+        is_recording = not is_image
+    if is_recording if options.card.input.kind == "image" else is_image:
+        raise _wrong_kind(options)
 
 
-def _wrong_kind(card: Card) -> WrongInputKind:
-    if card.input.kind == "image":
-        return WrongInputKind(f"model {card.name!r} takes images, and this is an event recording")
-    return WrongInputKind(f"model {card.name!r} takes event recordings, and this is an image")
+def _wrong_kind(options: ResolvedOptions) -> WrongInputKind:
+    if options.card.input.kind == "image":
+        return WrongInputKind(f"model {options.model!r} takes images, and this is an event recording")
+    return WrongInputKind(f"model {options.model!r} takes event recordings, and this is an image")
 
 
-def _decode_file(file: File, card: Card, options: DecodeOptions) -> Decoded:
-    """Read a file as what the model takes; where that fails, see whether it is the other kind."""
-    if card.input.kind == "image":
+def _decode_file(file: File, options: ResolvedOptions) -> Decoded:
+    """Read a file as the model's kind of input; if that fails, see whether it is the other kind."""
+    if options.card.input.kind == "image":
         if not looks_like_image(file.data) and _looks_like_recording(file):
-            raise _wrong_kind(card)
-        return _image(read_image(file.data, card.input, max_pixels=options.max_image_pixels), None, options)
+            raise _wrong_kind(options)
+        return _image(read_image(file.data, options.card.input, max_pixels=options.max_image_pixels), None, options)
     try:
         events = read_events(
             file.data, options.format, filename=file.name, camera=options.camera, max_events=options.max_events
         )
     except InvalidEvents:
         if looks_like_image(file.data):
-            raise _wrong_kind(card) from None
+            raise _wrong_kind(options) from None
         raise
-    return _recording(events, card)
+    return _recording(events, options)
 
 
 def _looks_like_recording(file: File) -> bool:
     try:
-        found = format_of(file.data)
-    except InvalidEvents:  # a recording of a version that is not read
+        format = format_of(file.data)
+    except InvalidEvents:  # a recording in an unsupported version of its format
         return True
-    return found is not None or PurePath(file.name or "").suffix.lower() in NAMES_WITHOUT_HEADER
+    return format is not None or PurePath(file.name or "").suffix.lower() in NAMES_WITHOUT_HEADER
 
 
 def _from_base64(text: str, failure: type[InvalidImage] | type[InvalidEvents]) -> bytes:
@@ -163,25 +146,25 @@ def _from_base64(text: str, failure: type[InvalidImage] | type[InvalidEvents]) -
         data = base64.b64decode(text, validate=True)
     except ValueError as error:
         raise refusal from error
-    if base64.b64encode(data) != text.encode():  # more padding than there should be passes the decoder
+    if base64.b64encode(data) != text.encode():  # the decoder accepts superfluous padding
         raise refusal
     return data
 
 
-def _image(fitted: Fitted, seed: int | None, options: DecodeOptions) -> Decoded:
-    done: ImagePreprocessing = {}
+def _image(fitted: Fitted, seed: int | None, options: ResolvedOptions) -> Decoded:
+    preprocessing: ImagePreprocessing = {}
     if fitted.resized_from is not None:
-        done["resized_from"] = fitted.resized_from
+        preprocessing["resized_from"] = fitted.resized_from
     if fitted.converted_from is not None:
-        done["converted_from"] = fitted.converted_from
-    return Decoded(ImageSample(fitted.pixels, options.seed if seed is None else seed), done or None)
+        preprocessing["converted_from"] = fitted.converted_from
+    return Decoded(ImageSample(fitted.pixels, options.seed if seed is None else seed), preprocessing or None)
 
 
-def _recording(events: NDArray[np.int64], card: Card) -> Decoded:
-    events = check_events(events, card.input.width, card.input.height, card.input.channels)
+def _recording(events: NDArray[np.int64], options: ResolvedOptions) -> Decoded:
+    spec, encoder = options.card.input, options.card.encoder
+    events = check_events(events, spec.width, spec.height, spec.channels)
     times = events[:, 0] - events[0, 0]
     used = len(events)
-    if isinstance(card.encoder, EventEncoder) and card.encoder.step_us is not None:
-        used = int(np.count_nonzero(times // card.encoder.step_us < card.encoder.timesteps))
-    done: EventsPreprocessing = {"events": len(events), "events_used": used, "span_us": int(times[-1])}
-    return Decoded(EventSample(events), done)
+    if isinstance(encoder, EventEncoder) and encoder.step_us is not None:
+        used = int(np.count_nonzero(times // encoder.step_us < encoder.timesteps))
+    return Decoded(EventSample(events), {"events": len(events), "events_used": used, "span_us": int(times[-1])})

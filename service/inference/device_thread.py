@@ -1,4 +1,4 @@
-"""The thread that runs networks, and what it does about a batch that fails."""
+"""The thread that runs networks, and the recovery from a batch that fails."""
 
 import asyncio
 import logging
@@ -12,18 +12,19 @@ import torch
 
 from contract.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
 from service.engine.interface import Activity, Engine, Sample
+from service.models.version import Loaded
 from service.telemetry.energy_meter import EnergyMeter
 
-# What fails a batch for a reason that is none of its samples: the server that runs the network elsewhere is away.
+# These say nothing about the samples: the server that runs the network elsewhere cannot be reached.
 _ENGINE_UNAVAILABLE = (DeadlineExceeded, Overloaded, Unavailable)
-REMEMBER_S = 60.0  # how long the size that fitted into memory bounds the batches of its checkpoint
+REMEMBER_S = 60.0  # how long the size that fitted into memory bounds a model's batches
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """One call of the network that succeeded: its rows, when it began (`perf_counter`), its seconds, its joules."""
+    """One successful call of the network: rows, start (`perf_counter`), seconds, and joules if they were measured."""
 
     rows: int
     started: float
@@ -33,7 +34,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one sample: its activity and the run that gave it, or why there is none."""
+    """The outcome of one sample: its activity and the run that gave it, or the error."""
 
     activity: Activity | None = None
     run: Run | None = None
@@ -43,47 +44,47 @@ class Outcome:
 class DeviceThread:
     """One thread on which networks run, one batch after the other.
 
-    A batch that fails is tried again sample by sample, so that a bad sample fails alone. One that the memory has no
-    room for is halved until it fits; batches of that checkpoint stay as small for `REMEMBER_S`.
+    A batch that fails runs again sample by sample, so that a bad sample fails alone. A batch that does not fit into
+    memory is halved until it does; batches of that version stay as small for `REMEMBER_S`.
     """
 
     def __init__(self, *, threads: int = 1, meter: EnergyMeter | None = None) -> None:
         self._meter = meter
-        # torch keeps this number by thread
+        # torch keeps this number for each thread
         self._thread = ThreadPoolExecutor(1, "device", initializer=torch.set_num_threads, initargs=(threads,))
         self._fits: WeakKeyDictionary[Engine, tuple[int, float]] = WeakKeyDictionary()
 
-    async def run(self, engine: Engine, samples: Sequence[Sample]) -> list[Outcome]:
-        """Run `samples` as one batch, or as many as it takes; an outcome each, in order."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, engine, samples)
+    async def run(self, model: Loaded, samples: Sequence[Sample]) -> list[Outcome]:
+        """Run `samples` as one batch, or as several if that fails; one outcome each, in order."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, model, samples)
 
     def most_rows(self, engine: Engine) -> int | None:
-        """The largest batch that the memory has room for, None where nothing says that there is a limit."""
+        """The largest batch that fits into memory, None if no limit is known."""
         rows, until = self._fits.get(engine, (0, 0.0))
         return rows if monotonic() < until else None
 
     def stop(self, *, wait: bool) -> None:
-        """Take no more batches, and with `wait` see the present one end."""
+        """Accept no more batches; with `wait`, return when the present one has ended."""
         self._thread.shutdown(wait=wait, cancel_futures=True)
 
-    def _run(self, engine: Engine, samples: Sequence[Sample]) -> list[Outcome]:
+    def _run(self, model: Loaded, samples: Sequence[Sample]) -> list[Outcome]:
         try:
-            return self._once(engine, samples)
+            return self._once(model.engine, samples)
         except _ENGINE_UNAVAILABLE as error:
             return [Outcome(error=error)] * len(samples)
         except Exception as error:
             no_memory = is_out_of_memory(error)
             if len(samples) == 1:
                 return [Outcome(error=_too_large(error) if no_memory else error)]
-            log.warning("a batch of %d for %s failed: %s", len(samples), engine.card.name, type(error).__name__)
+            log.warning("a batch of %d for %s failed: %s", len(samples), model.version.label, type(error).__name__)
         if not no_memory:
-            return [outcome for sample in samples for outcome in self._run(engine, [sample])]
-        if engine.device.type == "cuda":
+            return [outcome for sample in samples for outcome in self._run(model, [sample])]
+        if model.engine.device.type == "cuda":
             torch.cuda.empty_cache()
         half = len(samples) // 2
-        self._fits[engine] = (half, monotonic() + REMEMBER_S)
+        self._fits[model.engine] = (half, monotonic() + REMEMBER_S)
         halves = (samples[start : start + half] for start in range(0, len(samples), half))
-        return [outcome for each in halves for outcome in self._run(engine, each)]
+        return [outcome for each in halves for outcome in self._run(model, each)]
 
     def _once(self, engine: Engine, samples: Sequence[Sample]) -> list[Outcome]:
         before = self._meter.read() if self._meter else None
@@ -91,14 +92,14 @@ class DeviceThread:
         activities = engine.run(samples)
         seconds = perf_counter() - started
         after = self._meter.read() if self._meter else None
-        # A counter that has not moved was not updated during so short a batch: unknown, not zero.
+        # A counter that did not move was not updated during so short a batch: the energy is unknown, not zero.
         joules = after - before if before is not None and after is not None and after > before else None
         run = Run(len(samples), started, seconds, joules)
         return [Outcome(activity, run) for activity in activities]
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a network failed for want of memory; torch has a class for it on CUDA alone, and none in scripts."""
+    """Whether a network ran out of memory. torch has an exception for it on CUDA only, and not in scripted code."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error)
@@ -106,6 +107,6 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def _too_large(error: Exception) -> ServiceError:
-    failure = ServiceError("the device has not enough memory for this input")
+    failure = ServiceError("the device does not have enough memory for this input")
     failure.__cause__ = error
     return failure

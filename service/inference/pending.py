@@ -1,21 +1,22 @@
-"""One request that waits for the device: its samples, what became of them so far, and its answer."""
+"""One request in the queue: its samples, their outcomes so far, and its result."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from service.engine.interface import Activity, Engine, Sample
+from service.engine.interface import Activity, Sample
 from service.inference.admission import Ticket
 from service.inference.device_thread import Outcome, Run
+from service.models.version import Loaded
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one request gets: an `Activity` a sample, in order, and what it took.
+    """The result of one request: an `Activity` a sample, in order, and its times.
 
-    `queue_ms` is the wait for the first batch, `compute_ms` the time on the device, over all batches when the request
-    was split; `batch_size` the rows of the largest of them; `measured_mj` each sample's equal share of the energy that
-    the hardware counted during its batch, None where that cannot be read.
+    `queue_ms` is the wait for the first batch; `compute_ms` the time on the device, over all batches if the request was
+    split; `batch_size` the rows of the largest of them; `measured_mj` each sample's equal share of the energy measured
+    during its batch, None if it is unknown.
     """
 
     activities: list[Activity]
@@ -29,7 +30,7 @@ class Result:
 class PendingRequest:
     """A request in the queue. `arrived` is a `perf_counter`; the first `dispatched` samples have gone to the device."""
 
-    engine: Engine
+    model: Loaded
     samples: Sequence[Sample]
     ticket: Ticket
     future: asyncio.Future[Result]
@@ -37,14 +38,19 @@ class PendingRequest:
     dispatched: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
 
+    @property
+    def waiting(self) -> int:
+        """Number of samples that have not gone to the device."""
+        return len(self.samples) - self.dispatched
+
     def take(self, most: int) -> Sequence[Sample]:
-        """The next samples that are to run, at most so many."""
+        """The next samples to run, at most this many."""
         samples = self.samples[self.dispatched : self.dispatched + most]
         self.dispatched += len(samples)
         return samples
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Take over what became of the next samples; answer when all have run, fail when one has failed."""
+        """Add the outcomes of the next samples; resolve the request when all have run, fail it when one has failed."""
         self.outcomes += outcomes
         errors = [outcome.error for outcome in outcomes if outcome.error is not None]
         if errors:
@@ -62,7 +68,7 @@ class PendingRequest:
             )
 
     def fail(self, error: Exception) -> None:
-        """Let the caller have `error`, unless it has gone or has its answer."""
+        """Raise `error` at the caller, unless it has left or has its result."""
         if not self.future.done():
             self.future.set_exception(error)
 

@@ -1,57 +1,44 @@
-"""What a network did with a sample -> the prediction that a caller reads."""
+"""The network's activity on a sample -> the prediction in the response."""
 
 import numpy as np
 
 from contract.card import Card
-from contract.energy import Profile, estimate
+from contract.energy import estimate
 from service.engine.interface import Activity
-from service.inference.bodies import (
-    ClassScore,
-    Detail,
-    Energy,
-    EventsPreprocessing,
-    ImagePreprocessing,
-    Prediction,
-    Spikes,
-    TimeStep,
-)
+from service.inference.bodies import ClassScore, Detail, Prediction, Spikes, TimeStep
+from service.inference.decode import Decoded
+from service.inference.options import ResolvedOptions
 
 
 def build_prediction(
-    index: int,
-    activity: Activity,
-    card: Card,
-    preprocessing: ImagePreprocessing | EventsPreprocessing | None,
-    *,
-    detail: Detail,
-    top_k: int,
-    profile: Profile,
-    measured_mj: float | None,
+    index: int, decoded: Decoded, activity: Activity, measured_mj: float | None, options: ResolvedOptions
 ) -> Prediction:
-    """Decide, count and estimate.
+    """The prediction for the input at `index`: decision, counts and energy.
 
     A class's score is its votes over all time steps divided by (T x voting neurons), one division in 64 bits. The
-    highest wins; of equal ones the lower class id comes first. The fields of a `detail` are there only when asked for.
+    highest score wins; of equal scores the lower class id comes first. `measured_mj` is the input's share of its
+    batch's measured energy. Fields that belong to a `detail` are present only with that detail.
     """
+    card = options.card
     votes = activity.scores.sum(axis=0)
     scores = votes / (card.timesteps * card.voters)
     best: list[ClassScore] = [
         {"class_id": k, "label": card.labels[k], "score": float(scores[k])}
-        for k in np.argsort(-votes, kind="stable")[:top_k].tolist()
+        for k in np.argsort(-votes, kind="stable")[: options.top_k].tolist()
     ]
-    answer: Prediction = {
+    prediction: Prediction = {
         "index": index,
         "class_id": best[0]["class_id"],
         "label": best[0]["label"],
         "score": best[0]["score"],
         "top_k": best,
-        "preprocessing": preprocessing,
-        "spikes": _spikes(activity, card, detail),
-        "energy": _energy(activity, card, profile, measured_mj),
+        "preprocessing": decoded.preprocessing,
+        "spikes": _spikes(activity, card, options.detail),
+        "energy": estimate(card, activity.synops.sum(axis=0), options.profile, measured_mj),
     }
-    if detail == "timesteps":
-        answer["timesteps"] = _timesteps(activity, card)
-    return answer
+    if options.detail == "timesteps":
+        prediction["timesteps"] = _timesteps(activity, card)
+    return prediction
 
 
 def _spikes(activity: Activity, card: Card, detail: Detail) -> Spikes:
@@ -72,30 +59,8 @@ def _spikes(activity: Activity, card: Card, detail: Detail) -> Spikes:
     return spikes
 
 
-def _energy(activity: Activity, card: Card, profile: Profile, measured_mj: float | None) -> Energy:
-    found = estimate(card, activity.synops.sum(axis=0), profile)
-    return {
-        "profile": found.profile,
-        "estimate_nj": found.estimate_nj,
-        "ann_equivalent_nj": found.ann_equivalent_nj,
-        "ratio": found.ratio,
-        "accumulates": found.accumulates,
-        "multiply_accumulates": found.multiply_accumulates,
-        "layers": [
-            {
-                "name": layer.name,
-                "accumulates": layer.accumulates,
-                "multiply_accumulates": layer.multiply_accumulates,
-                "estimate_nj": layer.estimate_nj,
-            }
-            for layer in found.layers
-        ],
-        "measured_mj": measured_mj,
-    }
-
-
 def _timesteps(activity: Activity, card: Card) -> list[TimeStep]:
-    """Each time step's own votes; the first of equal classes leads, as in the whole."""
+    """The votes of each time step; of equal classes the first leads, as it does over all time steps."""
     scores = activity.scores / card.voters
     leaders = activity.scores.argmax(axis=1).tolist()
     return [

@@ -1,23 +1,25 @@
-"""Whether the service can answer, found out on the way that a request takes."""
+"""Readiness, probed along the path of a real request."""
 
 import asyncio
 import logging
 from time import monotonic
 
 from contract.errors import ShuttingDown, Unavailable
-from service.engine.interface import Engine, blank_sample
+from service.engine.interface import blank_sample
 from service.inference.batcher import Batcher
 from service.inference.pending import Result
 from service.models.registry import Registry
+from service.models.version import Loaded
 
 log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Says whether requests should come here.
+    """Whether requests should come here.
 
-    They should when the models that are loaded at start are there, nobody has told the service to leave, and the
-    device works: a batch has run in the last `seconds`, or one blank sample takes no longer through queue and device.
+    They should if the models to load at start are loaded or have failed, the service is not shutting down, and the
+    device works: it ran a batch in the last `seconds`, or a blank sample passes through the queue and the device in
+    that time.
     """
 
     def __init__(self, registry: Registry, batcher: Batcher, *, seconds: float) -> None:
@@ -25,40 +27,40 @@ class Readiness:
         self._registry = registry
         self._batcher = batcher
         self._seconds = seconds
-        self._canary: asyncio.Task[Result] | None = None
+        self._probe: asyncio.Task[Result] | None = None
 
     async def check(self) -> None:
-        """Return if the service can answer; `Unavailable` or `ShuttingDown` if not, within the `seconds`."""
+        """Return if the service is ready; otherwise `Unavailable` or `ShuttingDown`, within the `seconds`."""
         if self.leaving:
             raise ShuttingDown("the service is shutting down")
         if not self._registry.ready:
-            raise Unavailable(self._what_is_missing())
-        if monotonic() - self._batcher.last_run > self._seconds and (engine := self._any_engine()):
-            await self._try(engine)
+            raise Unavailable(self._missing())
+        if monotonic() - self._batcher.last_run > self._seconds and (model := self._any_loaded()):
+            await self._try(model)
 
-    def _what_is_missing(self) -> str:
+    def _missing(self) -> str:
         missing = self._registry.missing
         loading = [entry for entry in self._registry.pending if entry not in missing]
-        told = [f"still loading: {', '.join(loading)}"] if loading else []
-        told += [f"not in the model store: {', '.join(missing)}"] if missing else []
-        return "; ".join(told) or "the model store is not there"
+        parts = [f"still loading: {', '.join(loading)}"] if loading else []
+        parts += [f"not in the model store: {', '.join(missing)}"] if missing else []
+        return "; ".join(parts) or "the model store does not exist"
 
-    async def _try(self, engine: Engine) -> None:
-        """Run one blank sample. Whoever asks meanwhile waits for the same one, so that a stuck queue does not grow."""
-        if self._canary is None or self._canary.done():
-            self._canary = asyncio.create_task(self._batcher.submit(engine, [blank_sample(engine.card)]))
-        await asyncio.wait([self._canary], timeout=self._seconds)
-        if not self._canary.done():
-            raise Unavailable(f"the device has answered nothing for {self._seconds:g} s")
-        if (error := self._canary.exception()) is not None:
-            log.error("the trial of %s failed: %s", engine.card.name, error)
-            raise Unavailable("a trial of the network failed") from error
+    async def _try(self, model: Loaded) -> None:
+        """Run one blank sample, the same one for all callers, so that the queue of a stuck device does not grow."""
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._batcher.submit(model, [blank_sample(model.engine.card)]))
+        await asyncio.wait([self._probe], timeout=self._seconds)
+        if not self._probe.done():
+            raise Unavailable(f"the device has completed nothing for {self._seconds:g} s")
+        if (error := self._probe.exception()) is not None:
+            log.error("the blank sample failed on %s: %s", model.version.label, error)
+            raise Unavailable("a blank sample failed on the device") from error
 
-    def _any_engine(self) -> Engine | None:
-        """A default model that is loaded."""
+    def _any_loaded(self) -> Loaded | None:
+        """A default version that is in memory."""
         for name in self._registry.names():
-            number = self._registry.default(name)
-            engine = self._registry.version(name, number).engine if number else None
-            if engine is not None:
-                return engine
+            if number := self._registry.default(name):
+                version = self._registry.version(name, number)
+                if version.engine is not None:
+                    return Loaded(version, version.engine)
         return None

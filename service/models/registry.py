@@ -110,6 +110,10 @@ class Registry:
         """The preload entries that the store does not have."""
         return self._preload.missing(self._models)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether the store had a model of this name when it was last scanned."""
+        return name in self._models
+
     def names(self) -> list[str]:
         """The models that have a version, sorted."""
         return sorted(self._models)
@@ -142,7 +146,7 @@ class Registry:
             self.version(name, number)
         return self._model(name)
 
-    async def get(self, name: str, number: int | None, *, timeout: float) -> Loaded:
+    async def get(self, name: str, number: int | None, *, timeout: float | None) -> Loaded:
         """A version and its engine, the default version for `number` None; loads it on demand.
 
         Raises `ModelNotFound`, `VersionNotFound`, `ModelFailedToLoad`, or `Unavailable` after `timeout` seconds.

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, PositiveInt
-from starlette.requests import Request
 from starlette.responses import Response
 
 from contract import errors
@@ -42,7 +41,6 @@ class ChangeList(Page[ChangeBody]):
     responses=failures(errors.ModelNotFound),
 )
 async def list_model_history(
-    request: Request,
     runtime: RuntimeOf,
     name: Name,
     after: Annotated[str | None, Query(description="Id of a change; the page starts after it.")] = None,
@@ -50,7 +48,6 @@ async def list_model_history(
 ) -> Response:
     """A page of changes to the model's versions and default, newest first. A roll-back is a promotion too."""
     changes = await runtime.registry.history(name)
-    request.state.model = name
     found = [
         ChangeBody(
             id=f"change-{number}",

@@ -21,7 +21,7 @@ from service.models.bodies import (
     VersionWithCard,
 )
 from service.models.registry import Registry
-from service.models.version import Model, Version
+from service.models.version import Version
 
 router = APIRouter(tags=["models"])
 
@@ -48,9 +48,9 @@ async def list_models(runtime: RuntimeOf) -> Response:
     response_model=ModelBody,
     responses=failures(errors.ModelNotFound),
 )
-async def get_model(request: Request, runtime: RuntimeOf, name: Name) -> Response:
+async def get_model(runtime: RuntimeOf, name: Name) -> Response:
     """A model and the state of each of its versions."""
-    await _find(request, runtime.registry, name)
+    await runtime.registry.find(name)
     return answer(_model(runtime.registry, name))
 
 
@@ -61,9 +61,9 @@ async def get_model(request: Request, runtime: RuntimeOf, name: Name) -> Respons
     response_model=VersionWithCard,
     responses=failures(*_UNKNOWN),
 )
-async def get_version(request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
+async def get_version(runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
     """A version and its whole card; the card is null if it cannot be read."""
-    found = (await _find(request, runtime.registry, name, version)).versions[version]
+    found = (await runtime.registry.find(name, version)).versions[version]
     return answer(VersionWithCard(**dict(_version(found)), card=found.card))
 
 
@@ -92,7 +92,6 @@ async def set_default(request: Request, runtime: RuntimeOf, name: Name) -> Respo
     """
     body = await read_json(request, DefaultBody)
     previous = await runtime.registry.set_default(name, body.version, expected=body.expected)
-    request.state.model = name
     return answer(ModelWithPrevious(**dict(_model(runtime.registry, name)), previous_default_version=previous))
 
 
@@ -110,7 +109,7 @@ async def load_version(
 
     After the request's timeout the response is `not_ready`, and loading continues.
     """
-    await _find(request, runtime.registry, name, version)
+    await runtime.registry.find(name, version)
     try:
         async with asyncio.timeout(ticket_of(request).remaining):
             return answer(_version(await runtime.registry.load(name, version)))
@@ -125,9 +124,9 @@ async def load_version(
     response_model=VersionBody,
     responses=failures(*_UNKNOWN, errors.VersionInUse),
 )
-async def unload_version(request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
+async def unload_version(runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
     """Free the memory of a loaded version, which is loaded again on its next request. Not for the default."""
-    await _find(request, runtime.registry, name, version)
+    await runtime.registry.find(name, version)
     return answer(_version(await runtime.registry.unload(name, version)))
 
 
@@ -138,21 +137,14 @@ async def unload_version(request: Request, runtime: RuntimeOf, name: Name, versi
     response_model=Deleted,
     responses=failures(*_UNKNOWN, errors.VersionInUse, errors.VersionReadOnly),
 )
-async def delete_version(request: Request, runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
+async def delete_version(runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
     """Remove a version from the store for good; its number is not used again.
 
     Not for the default, nor for a version in a folder of the store that the service only reads.
     """
-    await _find(request, runtime.registry, name, version)
+    await runtime.registry.find(name, version)
     await runtime.registry.delete(name, version)
     return answer(Deleted(name=name, version=version, object="model.version", deleted=True))
-
-
-async def _find(request: Request, registry: Registry, name: str, version: int | None = None) -> Model:
-    """The model, which has `version`; metrics count the request under its name."""
-    await registry.find(name)
-    request.state.model = name
-    return await registry.find(name, version)
 
 
 def _model(registry: Registry, name: str) -> ModelBody:

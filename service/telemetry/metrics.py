@@ -11,10 +11,10 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """Everything that `/metrics` shows, in a collector of its own, so that two services in one process stay apart.
+    """Everything that `/metrics` shows, in its own collector, so that two services in one process stay apart.
 
-    The number of label values is bounded: `route` is the path's template (`other` where there is none),
-    `model` a model that the store has (empty where the request is about none), `method` and `status` what HTTP has.
+    The number of label values is bounded: `route` is the path's template (`other` if there is none), `model` a name in
+    the store (empty for requests that concern no model), `method` and `status` are HTTP's.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Metrics:
         self._requests = Counter("snn_requests", "HTTP requests answered.", route, registry=self.collector)
         self._latency = Histogram(
             "snn_request_duration_seconds",
-            "From the request's head to the end of its answer.",
+            "From the head of a request to the end of its response.",
             ("route", "method", "model"),
             registry=self.collector,
             buckets=_SECONDS,
@@ -39,68 +39,87 @@ class Metrics:
         self._rows = Histogram(
             "snn_batch_size", "Inputs that ran together.", ("model",), registry=self.collector, buckets=_ROWS
         )
-        self._predictions = Counter("snn_predictions", "Inputs predicted.", ("model",), registry=self.collector)
-        self._spikes = Counter(
-            "snn_spikes", "Spikes that the network's neurons emitted.", ("model",), registry=self.collector
+        self._device = Counter(
+            "snn_device_seconds", "Time that the device spent running networks.", ("model",), registry=self.collector
         )
+        self._measured = Counter(
+            "snn_energy_measured_joules",
+            "Energy that the hardware measured while networks ran; absent if it measures none.",
+            ("model",),
+            registry=self.collector,
+        )
+        self._predictions = Counter("snn_predictions", "Inputs predicted.", ("model",), registry=self.collector)
+        self._spikes = Counter("snn_spikes", "Spikes of the networks' neurons.", ("model",), registry=self.collector)
         self._operations = Counter(
             "snn_synaptic_operations",
-            "Synaptic operations, by kind: ac (accumulate) or mac (multiply-accumulate).",
+            "Synaptic operations by kind: ac (accumulate) or mac (multiply-accumulate).",
             ("model", "operation"),
             registry=self.collector,
         )
         self._energy = Counter(
             "snn_energy_estimate_joules",
-            "Estimated energy of the operations, by the profile of the estimate.",
+            "Estimated energy of the operations, by energy profile.",
             ("model", "profile"),
             registry=self.collector,
         )
         self._dropped = Counter(
             "snn_dropped",
-            "Requests ended before they were answered, by where they were (load, body, decode, queue, device) and why "
+            "Requests that ended without an answer, by stage (load, body, decode, queue, device) and reason "
             "(deadline, client_left, shutting_down).",
             ("stage", "reason"),
             registry=self.collector,
         )
-        self._depth = Gauge("snn_queue_depth", "Requests that wait.", registry=self.collector)
-        self._bytes = Gauge("snn_queue_bytes", "Bytes that requests hold before they run.", registry=self.collector)
+        self._depth = Gauge("snn_queue_depth", "Requests in the queue.", registry=self.collector)
+        self._bytes = Gauge("snn_queue_bytes", "Bytes that waiting requests hold.", registry=self.collector)
         self._loaded = Gauge("snn_models_loaded", "Model versions in memory.", registry=self.collector)
+        self._weights = Gauge(
+            "snn_models_bytes", "Size of the weights of the versions in memory.", registry=self.collector
+        )
         self._jobs = Gauge(
             "snn_jobs",
-            "Fine-tuning jobs by status; none while their database does not answer.",
+            "Fine-tuning jobs by status; absent while the jobs database does not answer.",
             ("status",),
             registry=self.collector,
         )
 
     def watch(
-        self, *, queue_depth: Callable[[], int], queue_bytes: Callable[[], int], models_loaded: Callable[[], int]
+        self,
+        *,
+        queue_depth: Callable[[], int],
+        queue_bytes: Callable[[], int],
+        models_loaded: Callable[[], int],
+        models_bytes: Callable[[], int],
     ) -> None:
-        """Ask these whenever somebody reads the metrics."""
+        """Read these values whenever the metrics are read."""
         self._depth.set_function(queue_depth)
         self._bytes.set_function(queue_bytes)
         self._loaded.set_function(models_loaded)
+        self._weights.set_function(models_bytes)
 
     def request(self, route: str, method: str, model: str, status: int, seconds: float) -> None:
         """Count one answered request."""
         self._of(self._requests, route, method, model, str(status)).inc()
         self._of(self._latency, route, method, model).observe(seconds)
 
-    def batch(self, model: str, rows: int) -> None:
-        """Count one batch that ran, of `rows` inputs."""
+    def run(self, model: str, *, rows: int, seconds: float, joules: float | None) -> None:
+        """Count one run of a network: its inputs, its time on the device and its measured energy, None if unknown."""
         self._of(self._rows, model).observe(rows)
+        self._of(self._device, model).inc(seconds)
+        if joules is not None:
+            self._of(self._measured, model).inc(joules)
 
     def waited(self, model: str, seconds: float) -> None:
         """Count the time that one request waited for the device."""
         self._of(self._wait, model).observe(seconds)
 
     def dropped(self, stage: str, reason: str) -> None:
-        """Count one request that was ended early."""
+        """Count one request that ended without an answer."""
         self._of(self._dropped, stage, reason).inc()
 
     def prediction(
         self, model: str, *, spikes: int, accumulates: int, multiply_accumulates: int, estimate_nj: float, profile: str
     ) -> None:
-        """Count one predicted input: its spikes, operations and estimated energy in nanojoules."""
+        """Count one predicted input: its spikes, its operations and its estimated energy in nanojoules."""
         self._of(self._predictions, model).inc()
         self._of(self._spikes, model).inc(spikes)
         self._of(self._operations, model, "ac").inc(accumulates)
@@ -108,7 +127,7 @@ class Metrics:
         self._of(self._energy, model, profile).inc(estimate_nj * 1e-9)
 
     def jobs(self, counts: Mapping[str, int] | None) -> None:
-        """How many fine-tuning jobs have each status; None where nobody knows."""
+        """Set the number of fine-tuning jobs by status; None if it is unknown, which removes the last known numbers."""
         if counts is None:
             self._jobs.clear()
             return
@@ -121,5 +140,5 @@ class Metrics:
 
 
 def _labelled(metric: Counter | Histogram, *labels: str) -> Counter | Histogram:
-    """The metric of these labels, which the library itself takes ten times as long to find again."""
+    """The child with these labels, cached by the caller: the library takes ten times as long to find it."""
     return metric.labels(*labels)

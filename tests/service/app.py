@@ -33,7 +33,7 @@ async def until(condition: Callable[[], Any]) -> None:
 
 @asynccontextmanager
 async def running(store: Path, **settings: Any) -> AsyncIterator[FastAPI]:
-    app = create_app(Settings(model_store=store, device="cpu", preload=(NAME,), **settings))
+    app = create_app(Settings(model_store=store, device="cpu", **({"preload": (NAME,)} | settings)))
     async with app.router.lifespan_context(app):
         await until(lambda: app.state.runtime.registry.ready)
         yield app
@@ -66,6 +66,6 @@ def predict(app: FastAPI, *seeds: int, timeout_ms: int = 60_000, **headers: str)
 async def occupied(app: FastAPI) -> Exchange:
     """Keep the device at work for a while; the request that does is on the device when this returns."""
     slow = predict(app, SLOW)
-    await until(lambda: slow.reads == 2 and parts(app).batcher.depth == 0)
+    await until(lambda: slow.reads == 2 and parts(app).predictor.batcher.depth == 0)
     assert not slow.is_answered
     return slow

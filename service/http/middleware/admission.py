@@ -1,7 +1,7 @@
-"""What bounds a request's wait: admission before its body is read, its deadline, and the watch for a client who leaves.
+"""Admission before a request's body is read, its deadline, and the watch for a client that disconnects.
 
-Plain ASGI. Every route under `/v1/` has a deadline until its answer begins; those that run a network are counted by
-`Admission` too. An upload has its time for each piece of its body instead, and none for what is then done with it.
+Pure ASGI. Every request under `/v1/` has a deadline until its response begins; those that run a network also count
+towards the bounds of `Admission`. An upload has a deadline for each piece of its body instead, and none afterwards.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from contract.errors import ServiceError
 from contract.settings import Settings
 from service.http.failures import error_response
 from service.http.middleware.body_limit import is_upload
+from service.http.middleware.refusal import refuse_unguarded
 from service.inference.admission import ClientLeft, Ticket
 from service.runtime import Runtime
 
@@ -25,14 +26,20 @@ _RUNS_A_NETWORK = re.compile(_PREDICT.replace("{name}", "[^/]+"))
 
 
 class AdmissionMiddleware:
-    """Gives each request its ticket, at `scope["state"]["ticket"]`, and answers for one that is ended early."""
+    """Gives each request its ticket, at `scope["state"]["ticket"]`, and answers requests that end early."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it, or stop waiting for it."""
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        """Serve one request, refuse it, or end it early."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await refuse_unguarded(scope, receive, send)
+            return
+        if not scope["path"].startswith("/v1/"):
             await self._app(scope, receive, send)
             return
         runtime: Runtime = scope["app"].state.runtime
@@ -41,10 +48,10 @@ class AdmissionMiddleware:
         counted = scope["method"] == "POST" and _RUNS_A_NETWORK.fullmatch(scope["path"]) is not None
         stall = _seconds(headers, runtime.settings) if is_upload(scope) else None
         state = scope.setdefault("state", {})
-        if counted:  # one that is refused here never gets to the router, which sets the route of others
+        if counted:  # a request refused here does not reach the router, which sets the route of all others
             state["route"] = _PREDICT
         try:
-            async with runtime.admission.request(
+            async with runtime.predictor.admission.request(
                 seconds=_seconds(headers, runtime.settings) if stall is None else float("inf"),
                 announced=int(length) if length.isdecimal() else 0,
                 counted=counted,
@@ -54,7 +61,7 @@ class AdmissionMiddleware:
         except ClientLeft:
             raise ClientDisconnect from None
         except ServiceError as error:
-            if "ticket" in state and state["ticket"].is_answering:  # what has begun can only be broken off
+            if "ticket" in state and state["ticket"].is_answering:  # a response that has begun can only be cut off
                 raise ClientDisconnect from error
             await error_response(error)(scope, receive, send)
 
@@ -63,7 +70,7 @@ class AdmissionMiddleware:
         watch: asyncio.Task[None] | None = None
 
         async def watch_client() -> None:
-            await receive()  # after the body comes nothing but the news that the client has gone
+            await receive()  # after the body, the only message is that the client has disconnected
             ticket.end("client_left")
 
         async def receive_in_time() -> Message:
@@ -90,7 +97,7 @@ class AdmissionMiddleware:
         try:
             await self._app(scope, receive_in_time, send_to_the_end)
         except ClientDisconnect:
-            runtime.admission.dropped(ticket, "client_left")
+            runtime.predictor.admission.dropped(ticket, "client_left")
             raise
         finally:
             if watch is not None:
@@ -98,7 +105,7 @@ class AdmissionMiddleware:
 
 
 def _seconds(headers: Headers, settings: Settings) -> float:
-    """The time that a request has; a header that is no such time is left to the route to refuse."""
-    given = headers.get(TIMEOUT_HEADER, "")
-    asked = int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else 0
-    return min(asked or settings.request_timeout_ms, settings.max_request_timeout_ms) / 1000
+    """The request's time; an invalid header is left to the route to refuse."""
+    header = headers.get(TIMEOUT_HEADER, "")
+    requested = int(header) if header.isascii() and header.isdecimal() and len(header) < 16 else 0
+    return min(requested or settings.request_timeout_ms, settings.max_request_timeout_ms) / 1000

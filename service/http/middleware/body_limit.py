@@ -1,21 +1,22 @@
-"""The limit of a request's body."""
+"""The size limit of a request's body."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.errors import TooLarge
 from service.http.failures import error_response
+from service.http.middleware.refusal import refuse_unguarded
 
 
 def is_upload(scope: Scope) -> bool:
-    """Whether the body is a data set, which may be large and take its time."""
+    """Whether the body is a data set, which may be large and slow."""
     return (scope["type"], scope.get("method"), scope.get("path")) == ("http", "POST", "/v1/files")
 
 
 class BodyLimit:
-    """Refuses a body of more than `max_bytes`, or `max_upload_bytes` where it is a data set.
+    """Refuses a body of more than `max_bytes`, or of more than `max_upload_bytes` if it is a data set.
 
-    At once where its length is announced, else when it gets there.
+    At once if its length is announced, otherwise when it exceeds the limit.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, max_upload_bytes: int) -> None:
@@ -25,12 +26,15 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await refuse_unguarded(scope, receive, send)
             return
         max_bytes = self._max_upload_bytes if is_upload(scope) else self._max_bytes
         announced = Headers(scope=scope).get("content-length", "")
-        error = TooLarge(f"the body is larger than the {max_bytes} bytes that are taken")
+        error = TooLarge(f"the body exceeds the limit of {max_bytes} bytes")
         if announced.isdecimal() and int(announced) > max_bytes:
             await error_response(error)(scope, receive, send)
             return

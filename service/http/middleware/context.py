@@ -1,6 +1,6 @@
-"""What wraps every request: its id, its log line and its metrics.
+"""The context of every request: its id, its log line and its metrics.
 
-Plain ASGI, so that a client that leaves is noticed and bodies stream through.
+Pure ASGI, so that a disconnected client is noticed and bodies stream through.
 """
 
 import logging
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.errors import ServiceError
 from service.http.failures import error_response
+from service.http.middleware.refusal import refuse_unguarded
 from service.runtime import Runtime
 from service.telemetry.logs import new_id, request_id
 
@@ -26,19 +27,22 @@ log = logging.getLogger(__name__)
 
 
 class RequestContext:
-    """Gives each request an id, answers what nobody caught, and then logs and counts the request."""
+    """Gives each request an id, answers uncaught errors, and then logs and counts the request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        if scope["type"] != "http":
+            await refuse_unguarded(scope, receive, send)
+            return
         started = time.perf_counter()
-        given = Headers(scope=scope).get("x-request-id", "")
-        identity = given if _REQUEST_ID.fullmatch(given) else new_id()
+        sent = Headers(scope=scope).get("x-request-id", "")
+        identity = sent if _REQUEST_ID.fullmatch(sent) else new_id()
         token = request_id.set(identity)
         status = 0
         runtime: Runtime | None = getattr(scope["app"].state, "runtime", None)
@@ -61,7 +65,9 @@ class RequestContext:
             log.exception("%s %s failed", scope["method"], quote(scope["path"][:_LOGGED_PATH]))
             if status:
                 raise
-            answer = error_response(ServiceError(f"the service failed on this request; its log has {identity}"))
+            answer = error_response(
+                ServiceError(f"the service failed on this request; its log has the details under {identity}")
+            )
             await answer(scope, receive, send_with_id)
         finally:
             self._record(runtime, scope, status, time.perf_counter() - started)
@@ -70,7 +76,8 @@ class RequestContext:
     def _record(self, runtime: Runtime | None, scope: Scope, status: int, seconds: float) -> None:
         log.info("%s %s %d %.1f ms", scope["method"], quote(scope["path"][:_LOGGED_PATH]), status, seconds * 1000)
         if runtime is not None:
-            state = scope.get("state", {})
-            route = getattr(scope.get("route"), "path", state.get("route", "other"))
+            route = getattr(scope.get("route"), "path", scope.get("state", {}).get("route", "other"))
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            runtime.metrics.request(route, method, state.get("model", ""), status, seconds)
+            name = scope.get("path_params", {}).get("name")
+            model = name if name in runtime.registry else ""  # callers must not invent label values
+            runtime.metrics.request(route, method, model, status, seconds)

@@ -104,7 +104,7 @@ async def test_the_time_that_is_left_falls_to_nothing() -> None:
 async def test_only_those_that_wait_take_a_place() -> None:
     entrance, _ = admission(max_requests=1)
     async with entrance.request() as first:
-        with pytest.raises(Overloaded, match="1 requests are waiting"):
+        with pytest.raises(Overloaded, match="1 requests are already waiting"):
             async with entrance.request():
                 pass
         for stage in ("body", "device"):

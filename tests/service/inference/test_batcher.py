@@ -12,31 +12,30 @@ import pytest
 import torch
 
 from contract.errors import DeadlineExceeded, Overloaded, ShuttingDown
-from contract.store import Store
 from service.engine.interface import Activity, EventSample, ImageSample, Sample
-from service.engine.torchscript import TorchScriptEngine
 from service.inference.admission import Admission
-from service.inference.batcher import Batcher, BatchReport
-from service.inference.device_thread import DeviceThread
+from service.inference.batcher import Batcher
+from service.inference.device_thread import DeviceThread, Run
 from service.inference.pending import Result
+from service.models.version import Loaded
 from service.telemetry.energy_meter import EnergyMeter
+from tests.service.models_in_memory import load_version
 from tests.service.troubled import ROOM, SLOW, add_troubled
 from tests.tiny import moving_bar
 
 
 @pytest.fixture(scope="module")
-def load(tiny_store_root: Path) -> Callable[[str], TorchScriptEngine]:
-    store = Store(tiny_store_root)
-    return lambda name: TorchScriptEngine.load(store.checkpoint_path(name, 1), torch.device("cpu"))
+def load(tiny_store_root: Path) -> Callable[[str], Loaded]:
+    return lambda name: load_version(tiny_store_root, name)
 
 
 @pytest.fixture(scope="module")
-def images(load: Callable[[str], TorchScriptEngine]) -> TorchScriptEngine:
+def images(load: Callable[[str], Loaded]) -> Loaded:
     return load("tiny-image")
 
 
 @pytest.fixture(scope="module")
-def events(load: Callable[[str], TorchScriptEngine]) -> TorchScriptEngine:
+def events(load: Callable[[str], Loaded]) -> Loaded:
     return load("tiny-events")
 
 
@@ -58,8 +57,15 @@ def assert_same(found: Sequence[Activity], expected: Sequence[Activity]) -> None
         assert one.input == other.input
 
 
-def alone(engine: TorchScriptEngine, samples: Sequence[Sample]) -> list[Activity]:
-    return [engine.run([sample])[0] for sample in samples]
+def alone(model: Loaded, samples: Sequence[Sample]) -> list[Activity]:
+    return [model.engine.run([sample])[0] for sample in samples]
+
+
+class Reports(list[tuple[str, Run]]):
+    """The runs that a batcher reports, each with the name of its model."""
+
+    def __call__(self, model: str, run: Run) -> None:
+        self.append((model, run))
 
 
 def batcher(*, max_queue_size: int = 64, meter: EnergyMeter | None = None, **changes: Any) -> Batcher:
@@ -77,84 +83,80 @@ async def running(batcher: Batcher) -> AsyncIterator[Batcher]:
         await batcher.stop()
 
 
-async def queued(batcher: Batcher, *requests: tuple[TorchScriptEngine, Sequence[Sample]]) -> list[asyncio.Task[Result]]:
+async def queued(batcher: Batcher, *requests: tuple[Loaded, Sequence[Sample]]) -> list[asyncio.Task[Result]]:
     """Submit to a batcher that has not started, so that what runs together is certain."""
-    tasks = [asyncio.create_task(batcher.submit(engine, samples)) for engine, samples in requests]
+    tasks = [asyncio.create_task(batcher.submit(model, samples)) for model, samples in requests]
     await asyncio.sleep(0)
     return tasks
 
 
-async def test_what_waits_runs_together_and_gives_each_what_it_gets_alone(
-    images: TorchScriptEngine, events: TorchScriptEngine
-) -> None:
-    for engine, sample in ((images, image), (events, recording)):
-        reports: list[BatchReport] = []
-        waiting = batcher(on_batch=reports.append)
+async def test_what_waits_runs_together_and_gives_each_what_it_gets_alone(images: Loaded, events: Loaded) -> None:
+    for model, sample in ((images, image), (events, recording)):
+        reports = Reports()
+        waiting = batcher(on_run=reports)
         requests: list[list[Sample]] = [[sample(0)], [sample(1), sample(2), sample(3)], [sample(4)], [sample(0)]]
-        tasks = await queued(waiting, *((engine, samples) for samples in requests))
+        tasks = await queued(waiting, *((model, samples) for samples in requests))
         assert waiting.depth == 4
         async with running(waiting):
             answers = await asyncio.gather(*tasks)
-        assert [(report.rows, report.requests) for report in reports] == [(6, 4)]
+        assert [run.rows for _, run in reports] == [6]
         assert {answer.batch_size for answer in answers} == {6}
         for answer, samples in zip(answers, requests, strict=True):
-            assert_same(answer.activities, alone(engine, samples))
+            assert_same(answer.activities, alone(model, samples))
         assert waiting.depth == 0
 
 
-async def test_a_request_larger_than_a_batch_is_split(images: TorchScriptEngine) -> None:
-    reports: list[BatchReport] = []
-    waiting = batcher(max_batch_size=4, on_batch=reports.append)
+async def test_a_request_larger_than_a_batch_is_split(images: Loaded) -> None:
+    reports = Reports()
+    waiting = batcher(max_batch_size=4, on_run=reports)
     samples: list[Sample] = [image(seed) for seed in range(10)]
     large, small = await queued(waiting, (images, samples), (images, [image(99)]))
     async with running(waiting):
         assert_same((await large).activities, alone(images, samples))
         assert_same((await small).activities, alone(images, [image(99)]))
-    assert [report.rows for report in reports] == [4, 4, 3]
+    assert [run.rows for _, run in reports] == [4, 4, 3]
     assert (await large).batch_size == 4
     assert (await small).batch_size == 3
     assert len((await large).measured_mj) == 10
-    assert (await large).compute_ms == pytest.approx(sum(report.compute_seconds for report in reports) * 1000)
+    assert (await large).compute_ms == pytest.approx(sum(run.seconds for _, run in reports) * 1000)
 
 
-async def test_the_cost_of_the_input_bounds_a_batch(images: TorchScriptEngine) -> None:
+async def test_the_cost_of_the_input_bounds_a_batch(images: Loaded) -> None:
     for cost, expected in ((3 * 4 * 64, [3, 2]), (4 * 4 * 64 - 1, [3, 2]), (1, [1, 1, 1, 1, 1])):
-        reports: list[BatchReport] = []
-        waiting = batcher(max_batch_cost=cost, on_batch=reports.append)
+        reports = Reports()
+        waiting = batcher(max_batch_cost=cost, on_run=reports)
         tasks = await queued(waiting, *((images, [image(seed)]) for seed in range(5)))
         async with running(waiting):
             await asyncio.gather(*tasks)
-        assert [report.rows for report in reports] == expected
+        assert [run.rows for _, run in reports] == expected
 
 
-async def test_the_oldest_request_runs_first_whatever_its_model(
-    images: TorchScriptEngine, events: TorchScriptEngine
-) -> None:
-    reports: list[BatchReport] = []
-    waiting = batcher(max_batch_size=2, on_batch=reports.append)
+async def test_the_oldest_request_runs_first_whatever_its_model(images: Loaded, events: Loaded) -> None:
+    reports = Reports()
+    waiting = batcher(max_batch_size=2, on_run=reports)
     a, b = (images, [image(0)]), (events, [recording(0)])
     tasks = await queued(waiting, a, b, a, a, b)
     async with running(waiting):
         await asyncio.gather(*tasks)
-    ran = [(report.model, report.rows) for report in reports]
+    ran = [(model, run.rows) for model, run in reports]
     assert ran == [("tiny-image", 2), ("tiny-events", 2), ("tiny-image", 1)]
 
 
 async def test_two_loaded_copies_of_one_model_do_not_share_a_batch(
-    images: TorchScriptEngine, load: Callable[[str], TorchScriptEngine]
+    images: Loaded, load: Callable[[str], Loaded]
 ) -> None:
-    reports: list[BatchReport] = []
-    waiting = batcher(on_batch=reports.append)
+    reports = Reports()
+    waiting = batcher(on_run=reports)
     tasks = await queued(waiting, (images, [image(0)]), (load("tiny-image"), [image(0)]))
     async with running(waiting):
         await asyncio.gather(*tasks)
-    assert [report.rows for report in reports] == [1, 1]
+    assert [run.rows for _, run in reports] == [1, 1]
 
 
-async def test_a_full_queue_refuses_at_once_and_serves_those_who_wait(images: TorchScriptEngine) -> None:
+async def test_a_full_queue_refuses_at_once_and_serves_those_who_wait(images: Loaded) -> None:
     waiting = batcher(max_queue_size=3)
     tasks = await queued(waiting, *((images, [image(seed), image(seed)]) for seed in range(3)))
-    with pytest.raises(Overloaded, match="3 requests are waiting"):
+    with pytest.raises(Overloaded, match="3 requests are already waiting"):
         await asyncio.wait_for(waiting.submit(images, [image(3)]), 0.5)
     assert waiting.depth == 3
     async with running(waiting):
@@ -164,10 +166,10 @@ async def test_a_full_queue_refuses_at_once_and_serves_those_who_wait(images: To
 
 
 async def test_a_failing_sample_fails_its_own_request_and_no_other(
-    images: TorchScriptEngine, events: TorchScriptEngine, caplog: pytest.LogCaptureFixture
+    images: Loaded, events: Loaded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reports: list[BatchReport] = []
-    waiting = batcher(max_batch_size=4, on_batch=reports.append)
+    reports = Reports()
+    waiting = batcher(max_batch_size=4, on_run=reports)
     unlike = ImageSample(np.zeros((1, 5, 7), dtype=np.uint8))
     tasks = await queued(
         waiting,
@@ -187,28 +189,29 @@ async def test_a_failing_sample_fails_its_own_request_and_no_other(
         assert (await tasks[1]).batch_size == 1
         assert_same((await waiting.submit(images, [image(4)])).activities, alone(images, [image(4)]))
     # Batches of rows 0 - 1 3, then - 4 5 6, each again one by one; row 7 of the failed request never runs.
-    assert [report.model for report in reports] == ["tiny-image"] * 3 + ["tiny-events"] + ["tiny-image"] * 5
-    assert {report.rows for report in reports} == {1}
-    assert "a batch of 4 for tiny-image failed" in caplog.text
+    assert [model for model, _ in reports] == ["tiny-image"] * 3 + ["tiny-events"] + ["tiny-image"] * 5
+    assert {run.rows for _, run in reports} == {1}
+    assert "a batch of 4 for tiny-image/1 failed" in caplog.text
 
 
 async def test_batches_stay_as_small_as_the_memory_asks(store_root: Path) -> None:
-    troubled = TorchScriptEngine.load(add_troubled(store_root), torch.device("cpu"))
-    reports: list[BatchReport] = []
-    waiting = batcher(max_batch_size=2 * ROOM, on_batch=reports.append)
+    add_troubled(store_root)
+    troubled = load_version(store_root, "troubled")
+    reports = Reports()
+    waiting = batcher(max_batch_size=2 * ROOM, on_run=reports)
     tasks = await queued(waiting, *((troubled, [image(seed)]) for seed in range(4 * ROOM)))
     async with running(waiting):
         for seed, task in enumerate(tasks):
             assert_same((await task).activities, alone(troubled, [image(seed)]))
-    assert [report.rows for report in reports] == [ROOM] * 4
+    assert [run.rows for _, run in reports] == [ROOM] * 4
     assert {(await task).batch_size for task in tasks} == {ROOM}
 
 
-async def test_a_request_whose_time_is_over_is_not_taken_however_late_its_timer_is(images: TorchScriptEngine) -> None:
-    reports: list[BatchReport] = []
+async def test_a_request_whose_time_is_over_is_not_taken_however_late_its_timer_is(images: Loaded) -> None:
+    reports = Reports()
     entrance = Admission(max_requests=8, max_bytes=10**6)
     waiting = Batcher(
-        DeviceThread(), entrance, max_batch_size=8, max_batch_wait_ms=0.0, max_batch_cost=10**9, on_batch=reports.append
+        DeviceThread(), entrance, max_batch_size=8, max_batch_wait_ms=0.0, max_batch_cost=10**9, on_run=reports
     )
 
     async def ask(seconds: float) -> Result:
@@ -220,19 +223,19 @@ async def test_a_request_whose_time_is_over_is_not_taken_however_late_its_timer_
     assert entrance.bytes == 4 * 64
     time.sleep(0.05)  # the event loop is held up
     assert not late.done()
-    batch = waiting._take()
+    batch = waiting._take(images.engine)
     assert len(batch) == 1
     await waiting._run(batch)
     with pytest.raises(DeadlineExceeded):
         await late
     assert len((await punctual).activities) == 2
-    assert [report.rows for report in reports] == [2]
+    assert [run.rows for _, run in reports] == [2]
     assert (entrance.bytes, entrance.requests) == (0, 0)
 
 
-async def test_a_caller_who_leaves_frees_the_queue_and_harms_nobody(images: TorchScriptEngine) -> None:
-    reports: list[BatchReport] = []
-    waiting = batcher(on_batch=reports.append)
+async def test_a_caller_who_leaves_frees_the_queue_and_harms_nobody(images: Loaded) -> None:
+    reports = Reports()
+    waiting = batcher(on_run=reports)
     tasks = await queued(waiting, *((images, [image(seed)]) for seed in range(3)))
     tasks[1].cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -241,10 +244,10 @@ async def test_a_caller_who_leaves_frees_the_queue_and_harms_nobody(images: Torc
     async with running(waiting):
         assert_same((await tasks[0]).activities, alone(images, [image(0)]))
         assert_same((await tasks[2]).activities, alone(images, [image(2)]))
-    assert [report.rows for report in reports] == [2]
+    assert [run.rows for _, run in reports] == [2]
 
 
-async def test_a_caller_who_leaves_while_the_batch_runs_harms_nobody(images: TorchScriptEngine) -> None:
+async def test_a_caller_who_leaves_while_the_batch_runs_harms_nobody(images: Loaded) -> None:
     many: list[Sample] = [image(seed) for seed in range(2000)]
     waiting = batcher(max_batch_size=5000)
     leaving, staying = await queued(waiting, (images, many), (images, [image(1)]))
@@ -259,7 +262,7 @@ async def test_a_caller_who_leaves_while_the_batch_runs_harms_nobody(images: Tor
         assert len((await waiting.submit(images, [image(2)])).activities) == 1
 
 
-async def test_stopping_finishes_what_is_queued_and_takes_no_more(images: TorchScriptEngine) -> None:
+async def test_stopping_finishes_what_is_queued_and_takes_no_more(images: Loaded) -> None:
     waiting = batcher(max_batch_size=1, max_batch_wait_ms=60_000)
     tasks = await queued(waiting, *((images, [image(seed)]) for seed in range(5)))
     await waiting.start()
@@ -272,7 +275,8 @@ async def test_stopping_finishes_what_is_queued_and_takes_no_more(images: TorchS
 
 
 async def test_stopping_does_not_wait_for_a_stuck_device_for_longer_than_it_is_told(store_root: Path) -> None:
-    troubled = TorchScriptEngine.load(add_troubled(store_root), torch.device("cpu"))
+    add_troubled(store_root)
+    troubled = load_version(store_root, "troubled")
     waiting = batcher(max_batch_size=1)
     stuck, behind = await queued(waiting, (troubled, [ImageSample(image(0).pixels, SLOW)]), (troubled, [image(1)]))
     await waiting.start()
@@ -285,14 +289,14 @@ async def test_stopping_does_not_wait_for_a_stuck_device_for_longer_than_it_is_t
     waiting._device.stop(wait=True)
 
 
-async def test_an_idle_batcher_stops(images: TorchScriptEngine) -> None:
+async def test_an_idle_batcher_stops(images: Loaded) -> None:
     waiting = batcher()
     await waiting.start()
     await asyncio.sleep(0)
     await asyncio.wait_for(waiting.stop(), 5)
 
 
-async def test_a_batch_waits_to_fill_only_as_long_as_allowed(images: TorchScriptEngine) -> None:
+async def test_a_batch_waits_to_fill_only_as_long_as_allowed(images: Loaded) -> None:
     async with running(batcher(max_batch_wait_ms=1000.0)) as waiting:
         first = asyncio.create_task(waiting.submit(images, [image(0)]))
         await asyncio.sleep(0.05)
@@ -303,25 +307,75 @@ async def test_a_batch_waits_to_fill_only_as_long_as_allowed(images: TorchScript
     assert answers[1].queue_ms <= answers[0].queue_ms - 40
 
 
-async def test_a_full_batch_does_not_wait(images: TorchScriptEngine) -> None:
+async def test_a_full_batch_does_not_wait(images: Loaded) -> None:
     async with running(batcher(max_batch_size=2, max_batch_wait_ms=60_000.0)) as waiting:
         tasks = [asyncio.create_task(waiting.submit(images, [image(seed)])) for seed in range(2)]
         answers = await asyncio.wait_for(asyncio.gather(*tasks), 10)
     assert [answer.batch_size for answer in answers] == [2, 2]
 
 
-async def test_times_are_split_into_waiting_and_computing(images: TorchScriptEngine) -> None:
-    reports: list[BatchReport] = []
-    waiting = batcher(max_batch_size=1, on_batch=reports.append)
+async def test_a_full_batch_does_not_wait_for_another_models_to_fill(images: Loaded, events: Loaded) -> None:
+    async with running(batcher(max_batch_size=2, max_batch_wait_ms=60_000.0)) as waiting:
+        [oldest] = await queued(waiting, (events, [recording(0)]))
+        await asyncio.sleep(0.01)
+        full = await queued(waiting, (images, [image(0)]), (images, [image(1)]))
+        answers = await asyncio.wait_for(asyncio.gather(*full), 10)
+        assert [answer.batch_size for answer in answers] == [2, 2]
+        assert not oldest.done()
+        assert waiting.depth == 1
+    assert (await oldest).batch_size == 1
+
+
+async def test_full_batches_of_one_model_do_not_starve_another(images: Loaded, events: Loaded) -> None:
+    async with running(batcher(max_batch_size=2, max_batch_wait_ms=20.0)) as waiting:
+        [alone_in_its_batch] = await queued(waiting, (events, [recording(0)]))
+        crowd: list[asyncio.Task[Result]] = []
+        async with asyncio.timeout(20):
+            while not alone_in_its_batch.done():
+                if waiting.depth < 20:
+                    crowd += await queued(waiting, *((images, [image(0)]) for _ in range(4)))
+                await asyncio.sleep(0)
+        await asyncio.gather(*crowd)
+
+
+async def test_times_are_split_into_waiting_and_computing(images: Loaded) -> None:
+    reports = Reports()
+    waiting = batcher(max_batch_size=1, on_run=reports)
     tasks = await queued(waiting, (images, [image(0)]), (images, [image(1)]))
     await asyncio.sleep(0.05)
     async with running(waiting):
         first, second = await asyncio.gather(*tasks)
     assert first.queue_ms >= 50
     assert second.queue_ms >= first.queue_ms + first.compute_ms
-    assert [report.compute_seconds * 1000 for report in reports] == [first.compute_ms, second.compute_ms]
-    assert [report.queue_seconds * 1000 for report in reports] == [first.queue_ms, second.queue_ms]
+    assert [run.seconds * 1000 for _, run in reports] == [first.compute_ms, second.compute_ms]
+    assert second.queue_ms - first.queue_ms <= (reports[1][1].started - reports[0][1].started) * 1000
     assert first.compute_ms > 0
+
+
+async def test_each_request_of_a_batch_reports_its_own_wait(images: Loaded) -> None:
+    reports = Reports()
+    waiting = batcher(on_run=reports)
+    tasks = []
+    for seed in range(3):
+        tasks += await queued(waiting, (images, [image(seed)]))
+        await asyncio.sleep(0.05)
+    async with running(waiting):
+        waits = [(await task).queue_ms for task in tasks]
+    assert [run.rows for _, run in reports] == [3]
+    assert waits[0] >= waits[1] + 50 >= waits[2] + 100
+    assert waits[2] >= 50
+
+
+async def test_a_split_request_waited_until_its_first_batch(images: Loaded) -> None:
+    reports = Reports()
+    waiting = batcher(max_batch_size=1, on_run=reports)
+    [task] = await queued(waiting, (images, [image(0), image(1)]))
+    arrived = time.perf_counter()
+    async with running(waiting):
+        answer = await task
+    (_, first), (_, second) = reports
+    assert answer.queue_ms == pytest.approx((first.started - arrived) * 1000, abs=20)
+    assert answer.queue_ms < (second.started - arrived) * 1000
 
 
 class Steady:
@@ -336,41 +390,39 @@ class Steady:
         return self.total
 
 
-async def test_measured_energy_is_shared_by_the_rows_of_a_batch(images: TorchScriptEngine) -> None:
-    reports: list[BatchReport] = []
-    waiting = batcher(max_batch_size=4, meter=Steady(2.0), on_batch=reports.append)
+async def test_measured_energy_is_shared_by_the_rows_of_a_batch(images: Loaded) -> None:
+    reports = Reports()
+    waiting = batcher(max_batch_size=4, meter=Steady(2.0), on_run=reports)
     tasks = await queued(waiting, (images, [image(0)]), (images, [image(seed) for seed in range(4)]))
     async with running(waiting):
         one, four = await asyncio.gather(*tasks)
     assert one.measured_mj == [500.0]
     assert four.measured_mj == [500.0, 500.0, 500.0, 2000.0]
-    assert [report.joules for report in reports] == [2.0, 2.0]
+    assert [run.joules for _, run in reports] == [2.0, 2.0]
 
 
-async def test_energy_that_was_not_counted_is_absent_and_not_zero(images: TorchScriptEngine) -> None:
+async def test_energy_that_was_not_counted_is_absent_and_not_zero(images: Loaded) -> None:
     for meter in (None, Steady(0.0)):
         async with running(batcher(meter=meter)) as waiting:
             assert (await waiting.submit(images, [image(0)])).measured_mj == [None]
 
 
-async def test_a_report_that_fails_does_not_stop_the_device(
-    images: TorchScriptEngine, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(report: BatchReport) -> None:
+async def test_a_report_that_fails_does_not_stop_the_device(images: Loaded, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(model: str, run: Run) -> None:
         raise RuntimeError("no room for metrics")
 
-    async with running(batcher(on_batch=fail)) as waiting:
+    async with running(batcher(on_run=fail)) as waiting:
         for seed in range(2):
             assert len((await waiting.submit(images, [image(seed)])).activities) == 1
     assert "no room for metrics" in caplog.text
 
 
-async def test_a_request_without_samples_is_refused(images: TorchScriptEngine) -> None:
+async def test_a_request_without_samples_is_refused(images: Loaded) -> None:
     with pytest.raises(ValueError, match="at least one sample"):
         await batcher().submit(images, [])
 
 
-async def test_the_event_loop_stays_free_while_the_device_computes(images: TorchScriptEngine) -> None:
+async def test_the_event_loop_stays_free_while_the_device_computes(images: Loaded) -> None:
     many: list[Sample] = [image(seed) for seed in range(3000)]
     async with running(batcher(max_batch_size=5000)) as waiting:
         task = asyncio.create_task(waiting.submit(images, many))

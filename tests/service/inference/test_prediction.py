@@ -1,32 +1,28 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from contract.card import Card
-from contract.energy import PROFILES
-from service.engine.interface import Activity, ImageSample
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.interface import Activity, Engine, ImageSample, blank_sample
 from service.inference.bodies import Detail, Prediction
+from service.inference.decode import Decoded
 from service.inference.prediction import build_prediction
-
-CMOS = PROFILES["cmos-45nm"]
-Predict = Callable[..., Prediction]
+from tests.service.models_in_memory import load_version, options_for
 
 
 @pytest.fixture(scope="session")
-def engine(tiny_store_root: Path) -> TorchScriptEngine:
-    return TorchScriptEngine.load(tiny_store_root / "tiny-image" / "1" / "model.pt", torch.device("cpu"))
+def engine(tiny_store_root: Path) -> Engine:
+    return load_version(tiny_store_root, "tiny-image").engine
 
 
 def predict(activity: Activity, card: Card, detail: Detail = "summary", top_k: int = 3) -> Prediction:
-    return build_prediction(0, activity, card, None, detail=detail, top_k=top_k, profile=CMOS, measured_mj=None)
+    options = options_for(card, detail=detail, top_k=top_k)
+    return build_prediction(0, Decoded(blank_sample(card), None), activity, None, options)
 
 
 @pytest.fixture
-def activity(engine: TorchScriptEngine) -> Activity:
+def activity(engine: Engine) -> Activity:
     pixels = np.random.default_rng(1).integers(0, 256, (1, 8, 8), dtype=np.uint8)
     return engine.run([ImageSample(pixels, seed=3)])[0]
 
@@ -37,7 +33,7 @@ def votes(activity: Activity, scores: list[list[int]]) -> Activity:
     return Activity(made, activity.spikes, activity.synops, activity.input)
 
 
-def test_a_score_is_votes_over_time_steps_times_voters(engine: TorchScriptEngine, activity: Activity) -> None:
+def test_a_score_is_votes_over_time_steps_times_voters(engine: Engine, activity: Activity) -> None:
     card = engine.card
     assert (card.timesteps, card.voters) == (4, 2)
     answer = predict(votes(activity, [[0, 1, 2], [0, 1, 2], [0, 0, 2], [0, 1, 1]]), card)
@@ -45,12 +41,12 @@ def test_a_score_is_votes_over_time_steps_times_voters(engine: TorchScriptEngine
     assert (answer["class_id"], answer["label"], answer["score"]) == (2, "2", 7 / 8)
 
 
-def test_of_equal_scores_the_lower_class_comes_first(engine: TorchScriptEngine, activity: Activity) -> None:
+def test_of_equal_scores_the_lower_class_comes_first(engine: Engine, activity: Activity) -> None:
     answer = predict(votes(activity, [[0, 1, 0, 2, 2]]), engine.card, top_k=10)
     assert [each["class_id"] for each in answer["top_k"]] == [3, 4, 1, 0, 2, 5, 6, 7, 8, 9]
 
 
-def test_spikes_are_the_networks_own_and_add_up(engine: TorchScriptEngine, activity: Activity) -> None:
+def test_spikes_are_the_networks_own_and_add_up(engine: Engine, activity: Activity) -> None:
     card = engine.card
     layers = predict(activity, card, "layers")["spikes"]
     steps = predict(activity, card, "timesteps")["spikes"]
@@ -65,14 +61,14 @@ def test_spikes_are_the_networks_own_and_add_up(engine: TorchScriptEngine, activ
         assert each["firing_rate"] == column.sum() / (layer.neurons * card.timesteps)
 
 
-def test_operations_of_each_layer_are_summed_over_time(engine: TorchScriptEngine, activity: Activity) -> None:
+def test_operations_of_each_layer_are_summed_over_time(engine: Engine, activity: Activity) -> None:
     energy = predict(activity, engine.card)["energy"]
     assert [each["accumulates"] for each in energy["layers"]] == activity.synops.sum(axis=0).tolist()
     assert energy["estimate_nj"] == pytest.approx(activity.synops.sum() * 0.9 / 1000)
     assert (energy["profile"], energy["measured_mj"]) == ("cmos-45nm", None)
 
 
-def test_a_time_step_tells_its_own_votes_alone(engine: TorchScriptEngine, activity: Activity) -> None:
+def test_a_time_step_tells_its_own_votes_alone(engine: Engine, activity: Activity) -> None:
     answer = predict(votes(activity, [[0, 2, 1], [1, 0, 1], [0, 0, 0], [0, 0, 2]]), engine.card, "timesteps")
     assert [(each["step"], each["class_id"], each["score"]) for each in answer["timesteps"]] == [
         (0, 1, 1.0),
@@ -90,7 +86,7 @@ def test_a_time_step_tells_its_own_votes_alone(engine: TorchScriptEngine, activi
     [("summary", set(), set()), ("layers", set(), {"layers"}), ("timesteps", {"timesteps"}, {"timesteps"})],
 )
 def test_a_detail_adds_its_fields_and_no_others(
-    engine: TorchScriptEngine, activity: Activity, detail: Detail, top: set[str], spikes: set[str]
+    engine: Engine, activity: Activity, detail: Detail, top: set[str], spikes: set[str]
 ) -> None:
     body = predict(activity, engine.card, detail)
     always = {"index", "class_id", "label", "score", "top_k", "preprocessing", "spikes", "energy"}

@@ -39,9 +39,9 @@ async def test_a_stuck_device_is_not_ready_until_it_moves_again(store: Path) -> 
             status, headers, answer = await each.answer()
             assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "not_ready", "1")
         assert not slow.is_answered
-        assert parts(app).batcher.depth == 1  # one trial for all who asked
+        assert parts(app).predictor.batcher.depth == 1  # one trial for all who asked
         assert (await slow.answer())[0] == 200
-        await until(lambda: parts(app).batcher.depth == 0)
+        await until(lambda: parts(app).predictor.batcher.depth == 0)
         assert (await Exchange(app, READY, method="GET").answer())[0] == 200
 
 
@@ -49,7 +49,7 @@ async def test_a_stuck_device_with_a_full_queue_is_not_ready(store: Path) -> Non
     async with running(store, ready_seconds=0.05, max_queue_size=1, max_batch_size=1) as app:
         slow = await occupied(app)
         waiting = predict(app, 1)
-        await until(lambda: parts(app).batcher.depth == 1)
+        await until(lambda: parts(app).predictor.batcher.depth == 1)
         await asyncio.sleep(0.06)
         assert (await Exchange(app, READY, method="GET").answer())[0] == 503
         assert not slow.is_answered
@@ -57,23 +57,20 @@ async def test_a_stuck_device_with_a_full_queue_is_not_ready(store: Path) -> Non
 
 
 async def test_a_network_that_fails_is_not_ready_and_says_no_more_than_that(store: Path) -> None:
-    async with running(store, ready_seconds=0.01) as app:
-        parts(app).batcher._device.stop(wait=True)
+    async with running(store, ready_seconds=30) as app:
+        parts(app).predictor.batcher._device.stop(wait=True)
         status, _, answer = await Exchange(app, READY, method="GET").answer()
-        assert (status, answer["error"]["message"]) == (503, "a trial of the network failed")
+        assert (status, answer["error"]["message"]) == (503, "a blank sample failed on the device")
 
 
 async def test_without_a_loaded_model_there_is_nothing_to_try(store: Path) -> None:
-    async with running(store) as app:
-        for name in parts(app).registry.names():
-            for version in parts(app).registry.versions(name):
-                version.engine = None
+    async with running(store, preload=()) as app:
         assert (await Exchange(app, READY, method="GET").answer())[0] == 200
         assert rows_run(app) == 0
 
 
 async def test_a_bad_sample_does_not_make_the_service_unready(store: Path) -> None:
-    async with running(store, ready_seconds=0.01) as app:
+    async with running(store, ready_seconds=30) as app:
         assert (await predict(app, RAISES).answer())[0] == 500
         assert (await Exchange(app, READY, method="GET").answer())[0] == 200
 
@@ -96,8 +93,8 @@ async def test_what_waits_when_the_grace_is_over_is_told_so(store: Path) -> None
     async with running(store, max_batch_size=1) as app:
         slow = await occupied(app)
         waiting = predict(app, 1)
-        await until(lambda: parts(app).batcher.depth == 1)
-        parts(app).admission.close()
+        await until(lambda: parts(app).predictor.batcher.depth == 1)
+        parts(app).predictor.admission.close()
         for each in (slow, waiting, predict(app, 2)):
             status, headers, answer = await each.answer()
             assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "shutting_down", "1")

@@ -338,6 +338,6 @@ async def test_a_download_that_is_broken_off_by_the_end_of_the_service_ends(stor
         download = Stuck(app, f"{FILES}/{identity}/content", method="GET")
         download.send(b"")
         await until(lambda: download.is_answered)
-        app.state.runtime.admission.close()
+        app.state.runtime.predictor.admission.close()
         await asyncio.wait_for(download.task, 10)
         assert [message["type"] for message in download._answer] == ["http.response.start", "http.response.body"]

@@ -25,7 +25,7 @@ async def test_a_request_whose_time_passes_in_the_queue_never_runs(store: Path) 
         assert not slow.is_answered
         assert (status, answer["error"]["code"]) == (504, "deadline_exceeded")
         assert dropped(app) == {("queue", "deadline"): 1}
-        assert parts(app).batcher.depth == 0
+        assert parts(app).predictor.batcher.depth == 0
         assert (await slow.answer())[0] == 200
         assert (await predict(app, 2).answer())[0] == 200
         assert rows_run(app) == 2
@@ -59,7 +59,7 @@ async def test_a_body_that_is_not_there_in_time_is_given_up(store: Path) -> None
             assert (status, answer["error"]["code"]) == (408, "request_timeout")
             assert headers["connection"] == "close"
         assert dropped(app) == {("body", "deadline"): 2}
-        assert parts(app).admission.bytes == 0
+        assert parts(app).predictor.admission.bytes == 0
 
 
 async def test_a_model_that_loads_for_longer_than_the_caller_waits_is_not_ready(store: Path) -> None:
@@ -76,7 +76,7 @@ async def test_a_client_who_leaves_the_queue_never_runs(store: Path) -> None:
     async with running(store, max_batch_size=1) as app:
         slow = await occupied(app)
         leaving, staying = predict(app, 1, 2, 3), predict(app, 4)
-        await until(lambda: parts(app).batcher.depth == 2)
+        await until(lambda: parts(app).predictor.batcher.depth == 2)
         leaving.hang_up()
         await asyncio.wait_for(leaving.task, 60)
         assert not slow.is_answered
@@ -102,7 +102,7 @@ async def test_a_full_queue_refuses_before_the_body_is_read(store: Path) -> None
     async with running(store, max_queue_size=2, max_batch_size=1) as app:
         slow = await occupied(app)
         waiting = [predict(app, seed) for seed in range(2)]
-        await until(lambda: parts(app).batcher.depth == 2)
+        await until(lambda: parts(app).predictor.batcher.depth == 2)
         refused = Exchange(app, PREDICT, headers=JSON)
         status, headers, answer = await refused.answer()
         assert not slow.is_answered
@@ -112,14 +112,14 @@ async def test_a_full_queue_refuses_before_the_body_is_read(store: Path) -> None
         assert read(parts(app).metrics)["snn_requests_total", frozenset(predict_429)] == 1
         assert [(await each.answer())[0] for each in waiting] == [200, 200]
         assert (await predict(app, 9).answer())[0] == 200
-        assert parts(app).admission.requests == 0
+        assert parts(app).predictor.admission.requests == 0
 
 
 async def test_what_does_not_run_a_network_is_not_refused_by_a_full_queue(store: Path) -> None:
     async with running(store, max_queue_size=1, max_batch_size=1) as app:
         await occupied(app)
         waiting = predict(app, 1)
-        await until(lambda: parts(app).batcher.depth == 1)
+        await until(lambda: parts(app).predictor.batcher.depth == 1)
         assert (await Exchange(app, "/v1/models", method="GET").answer())[0] == 200
         assert (await waiting.answer())[0] == 200
 
@@ -140,19 +140,19 @@ async def test_bodies_that_are_read_share_one_bound_of_bytes(store: Path) -> Non
     async with running(store, max_queue_bytes=10_000) as app:
         large = Exchange(app, PREDICT, headers=JSON)
         large.send(b" " * 9_000, more=True)
-        await until(lambda: parts(app).admission.bytes == 9_000)
+        await until(lambda: parts(app).predictor.admission.bytes == 9_000)
         announced = Exchange(app, PREDICT, headers=JSON | {"Content-Length": "2000"})
         assert (await announced.answer())[0] == 429
         assert announced.reads == 0
         growing = Exchange(app, PREDICT, headers=JSON)
         growing.send(b" " * 900, more=True)
-        await until(lambda: parts(app).admission.bytes == 9_900)
+        await until(lambda: parts(app).predictor.admission.bytes == 9_900)
         growing.send(b" " * 200, more=True)
         status, _, answer = await growing.answer()
         assert (status, answer["error"]["code"]) == (429, "overloaded")
         large.send(body(1))
         assert (await large.answer())[0] == 200
-        assert parts(app).admission.bytes == 0
+        assert parts(app).predictor.admission.bytes == 0
 
 
 async def test_a_request_that_is_alone_may_hold_more_than_the_bound(store: Path) -> None:
@@ -164,7 +164,7 @@ async def test_a_failing_input_fails_its_own_request_only(store: Path) -> None:
     async with running(store) as app:
         slow = await occupied(app)
         raising, unreal, good = predict(app, 666), predict(app, 777), predict(app, 5)
-        await until(lambda: parts(app).batcher.depth == 3)
+        await until(lambda: parts(app).predictor.batcher.depth == 3)
         assert (await raising.answer())[2]["error"]["code"] == "internal_error"
         status, _, answer = await unreal.answer()
         assert (status, answer["error"]["code"]) == (500, "model_error")

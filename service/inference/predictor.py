@@ -1,0 +1,180 @@
+"""`Predictor`: the one pipeline from inputs to predictions, for every transport and for Python without a server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Protocol, Self
+
+import torch
+
+from contract.cores import available_cores, choose_threads
+from contract.energy import profiles_with
+from contract.settings import Settings
+from contract.store import Store
+from service.engine.device import choose_device
+from service.inference.admission import Admission, Ticket
+from service.inference.batcher import Batcher
+from service.inference.bodies import PredictAnswer, Prediction
+from service.inference.decode import Decoded, File, RawInput, decode_all, is_quick
+from service.inference.device_thread import DeviceThread, Run
+from service.inference.options import PredictOptions, ResolvedOptions, resolve
+from service.inference.prediction import build_prediction
+from service.models.registry import Registry
+from service.models.version import Loaded
+from service.telemetry.energy_meter import EnergyMeter, energy_meter
+from service.telemetry.logs import new_id
+from service.telemetry.metrics import Metrics
+
+Inputs = Sequence[RawInput | bytes] | Callable[[], Awaitable[Sequence[RawInput]]]
+
+_DEFAULTS = PredictOptions()
+
+
+class Models(Protocol):
+    """Where a predictor finds its models: a `Registry`, or a single version."""
+
+    async def get(self, name: str, number: int | None, *, timeout: float | None) -> Loaded:
+        """A loaded version and its engine, the default version for `number` None."""
+
+
+class Predictor:
+    """Finds the model, decodes the inputs, runs them in batches on one device, and builds the predictions.
+
+    It runs between `start` and `stop`, or as a context manager:
+
+        async with Predictor.open("model_store") as predictor:
+            response = await predictor.predict("digits-stl", [png])
+
+    `meter` measures the device's energy; `metrics` counts what happens here.
+    """
+
+    def __init__(
+        self, models: Models, settings: Settings, *, meter: EnergyMeter | None = None, metrics: Metrics | None = None
+    ) -> None:
+        self.threads = choose_threads(available_cores()) if settings.threads == "auto" else settings.threads
+        self.profiles = profiles_with(settings.energy_profiles)
+        self.admission = Admission(
+            max_requests=settings.max_queue_size,
+            max_bytes=settings.max_queue_bytes,
+            on_drop=metrics.dropped if metrics else None,
+        )
+        self.batcher = Batcher(
+            DeviceThread(threads=self.threads, meter=meter),
+            self.admission,
+            max_batch_size=settings.max_batch_size,
+            max_batch_wait_ms=settings.max_batch_wait_ms,
+            max_batch_cost=settings.max_batch_cost,
+            on_run=partial(_report, metrics) if metrics else None,
+        )
+        self._models = models
+        self._settings = settings
+        self._metrics = metrics
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, *stores: Path | str, **settings: Any) -> AsyncIterator["Predictor"]:
+        """A running predictor without a server, for the models in the folders `stores`; each loads on first use.
+
+        Without folders it uses those of the service. `settings` are fields of `Settings`, which override the `SNN_`
+        variables.
+        """
+        if stores:
+            settings |= {"model_store": tuple(Path(store) for store in stores)}
+        parsed = Settings(**({"preload": ()} | settings))
+        device = choose_device(parsed.device)
+        registry = Registry(
+            Store(*parsed.model_store), device=device, preload=parsed.preload, poll_seconds=parsed.poll_seconds
+        )
+        async with cls(registry, parsed, meter=energy_meter(device)) as predictor:
+            await registry.start()
+            try:
+                yield predictor
+            finally:
+                await registry.stop()
+
+    async def start(self) -> None:
+        """Begin to run queued requests."""
+        torch.set_num_threads(self.threads)
+        await self.batcher.start()
+
+    async def stop(self, seconds: float | None = None) -> bool:
+        """Finish the queue and stop; False if that takes more than `seconds`."""
+        return await self.batcher.stop(seconds)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def predict(
+        self,
+        model: str,
+        inputs: Inputs,
+        options: PredictOptions = _DEFAULTS,
+        *,
+        version: int | None = None,
+        ticket: Ticket | None = None,
+    ) -> PredictAnswer:
+        """The predictions of a model's version for `inputs`: files as bytes, parsed inputs, or a function to read them.
+
+        The function is called once the model is loaded and the options are valid, so that a request that fails before
+        costs no body. `ticket` bounds the request's time and memory. Raises the `ServiceError` of the step that fails.
+        """
+        started = perf_counter()
+        loaded = await self._models.get(model, version, timeout=ticket.remaining if ticket else None)
+        resolved = resolve(options, model, loaded.engine.card, self._settings, self.profiles)
+        decoded = await _decode(await _read(inputs), resolved)
+        result = await self.batcher.submit(loaded, [each.sample for each in decoded], ticket)
+        predictions = [
+            build_prediction(index, *each, resolved)
+            for index, each in enumerate(zip(decoded, result.activities, result.measured_mj, strict=True))
+        ]
+        if self._metrics is not None:
+            self._metrics.waited(model, result.queue_ms / 1000)
+            _count(self._metrics, model, predictions)
+        return {
+            "id": f"pred-{new_id()}",
+            "model": model,
+            "version": loaded.version.number,
+            "predictions": predictions,
+            "timing": {
+                "queue_ms": result.queue_ms,
+                "compute_ms": result.compute_ms,
+                "total_ms": (perf_counter() - started) * 1000,
+                "batch_size": result.batch_size,
+            },
+        }
+
+
+async def _read(inputs: Inputs) -> Sequence[RawInput]:
+    if callable(inputs):
+        return await inputs()
+    return [File(each) if isinstance(each, bytes) else each for each in inputs]
+
+
+async def _decode(inputs: Sequence[RawInput], options: ResolvedOptions) -> list[Decoded]:
+    """Decode a single small input here, anything else in a thread, so that it does not hold up other requests."""
+    if len(inputs) == 1 and is_quick(inputs[0]):
+        return decode_all(inputs, options)
+    return await asyncio.to_thread(decode_all, inputs, options)
+
+
+def _report(metrics: Metrics, model: str, run: Run) -> None:
+    metrics.run(model, rows=run.rows, seconds=run.seconds, joules=run.joules)
+
+
+def _count(metrics: Metrics, model: str, predictions: Sequence[Prediction]) -> None:
+    for each in predictions:
+        metrics.prediction(
+            model,
+            spikes=each["spikes"]["total"],
+            accumulates=each["energy"]["accumulates"],
+            multiply_accumulates=each["energy"]["multiply_accumulates"],
+            estimate_nj=each["energy"]["estimate_nj"],
+            profile=each["energy"]["profile"],
+        )

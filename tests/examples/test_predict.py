@@ -1,0 +1,28 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PREDICTED = re.compile(r"(.+): (\w+), (\d+) spikes, (\d+\.\d) nJ \(cmos-45nm\)")
+
+
+@pytest.mark.parametrize(
+    ("model", "file", "options"),
+    [("digits-stl", "examples/digit.png", []), ("nmnist-stl", "examples/recording.bin", ["--format", "nmnist"])],
+)
+def test_files_are_classified_without_a_server(model: str, file: str, options: list[str]) -> None:
+    command = [sys.executable, "examples/predict.py", model, file, file, *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=120)
+    first, second = ran.stdout.splitlines()
+    assert first == second
+    found = PREDICTED.fullmatch(first)
+    assert found is not None, first
+    assert found[1] == file
+    assert found[2] == "0"
+    assert int(found[3]) > 0
+    assert float(found[4]) > 0
