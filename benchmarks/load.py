@@ -83,11 +83,11 @@ def server(command: Sequence[str], port: int, *, ready: str, environment: Mappin
 
 
 @contextlib.contextmanager
-def service(settings: Mapping[str, str]) -> Iterator[str]:
-    """This project's service with some settings."""
+def service(settings: Mapping[str, str], *, module: str = "service") -> Iterator[str]:
+    """This project's service with some settings; `module` is what Python runs."""
     port = free_port()
     environment = {"SNN_PORT": str(port), "SNN_LOG_LEVEL": "warning"} | dict(settings)
-    command = [sys.executable, "-m", "service"]
+    command = [sys.executable, "-m", module]
     with server(command, port, ready="/health/ready", environment=environment) as address:
         yield address
 

@@ -4,8 +4,9 @@
 
 The model is one layer of ten neurons on an 8 x 8 image, so that nearly all of a request is HTTP, decoding, the queue
 and the answer. The plain routes (benchmarks/plain.py) take the same PNG and give the same JSON: `plain` does nothing
-with it, `forward` decodes it and runs the network in the route. Each server has one core and k6 another; they take
-turns.
+with it, `forward` decodes it and runs the network in the route. `through FastAPI` is the service with FastAPI running
+the route that it otherwise only documents (service/http/direct_route.py). Each server has one core and k6 another; they
+take turns.
 """
 
 import argparse
@@ -46,9 +47,12 @@ def main() -> None:
         checkpoint = str(Store(store).checkpoint_path("trivial", 1))
         command = [sys.executable, "-m", "benchmarks.plain", checkpoint, "--port", str(port)]
         plain = servers.enter_context(server(command, port, ready="/health", environment={}))
-        ours = servers.enter_context(service({"SNN_MODEL_STORE": str(store), "SNN_THREADS": "1"}))
+        settings = {"SNN_MODEL_STORE": str(store), "SNN_THREADS": "1"}
+        ours = servers.enter_context(service(settings))
+        indirect = servers.enter_context(service(settings, module="benchmarks.indirect"))
         routes = {
             "service": f"{ours}/v1/models/trivial/predict",
+            "through FastAPI": f"{indirect}/v1/models/trivial/predict",
             "plain": f"{plain}/plain",
             "forward": f"{plain}/forward",
         }

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.routing import APIRoute
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from contract import errors, images
+from service.http.direct_route import DirectRoute
 from service.http.openapi import body_schema
-from service.http.parameters import Name, TimeoutHeader, VersionQuery, check_timeout, read_query, runtime_of, ticket_of
+from service.http.parameters import Name, TimeoutHeader, VersionQuery, runtime_of, ticket_of
 from service.http.request_body import media_type, read_body, read_files
 from service.http.responses import failures
 from service.inference.bodies import PredictAnswer, PredictBody
@@ -65,26 +64,7 @@ class PredictQuery(PredictOptions):
     version: VersionQuery = None
 
 
-class PredictRoute(APIRoute):
-    """Documented by FastAPI, from the endpoint's signature, but not run by it.
-
-    FastAPI reads one parameter after the other and keeps two exit stacks for what a route may have and this one does
-    not: together more than a third of a small request's time. Dependencies are not run either.
-    """
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, whose parameters are read here."""
-        if scope["method"] != "POST":
-            await super().handle(scope, receive, send)  # which says what is allowed
-            return
-        request = Request(scope, receive, send)
-        query = read_query(request, PredictQuery)
-        check_timeout(request)
-        response = await predict(request, request.path_params["name"], query)
-        await response(scope, receive, send)
-
-
-router = APIRouter(tags=["inference"], route_class=PredictRoute)
+router = APIRouter(tags=["inference"], route_class=DirectRoute)
 
 
 @router.post(
