@@ -1,8 +1,8 @@
 """N-MNIST and other ATIS recordings of 40-bit events, `.bin` or `.bs2`.
 
 An event is five bytes: x; y; one bit of polarity and 23 bits of time in µs, big-endian. There is no header. y = 240
-marks an overflow of the timer, which adds 2^13 µs to the times after it (N-MNIST: Orchard et al., Frontiers in
-Neuroscience 2015, and the reader that its authors publish).
+marks an overflow of the timer, which adds 2^13 µs to all later times (N-MNIST: Orchard et al., Frontiers in
+Neuroscience 2015, and the reader published by its authors).
 """
 
 import numpy as np
@@ -12,15 +12,16 @@ from contract.errors import InvalidEvents
 from contract.events.checks import check_count, events_array
 
 EVENT_BYTES = 5
+SUFFIXES = (".bin", ".bs2")
 OVERFLOW_Y = 240
 OVERFLOW_US = 2**13
 
 
 def read(data: bytes, max_events: int) -> NDArray[np.int64]:
-    """Events int64 `[N, 4]`; `InvalidEvents` for a size that five does not divide."""
+    """Events int64 `[N, 4]`; `InvalidEvents` if the size is not a multiple of five."""
     if len(data) % EVENT_BYTES:
         raise InvalidEvents(
-            f"an nmnist recording is 5 bytes an event, {len(data)} bytes end inside event {len(data) // EVENT_BYTES}"
+            f"an nmnist recording has 5 bytes per event; {len(data)} bytes end inside event {len(data) // EVENT_BYTES}"
         )
     rows = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES)
     overflow = rows[:, 1] == OVERFLOW_Y

@@ -25,7 +25,7 @@ READERS: dict[str, Callable[[bytes, int], NDArray[np.int64]]] = {
     "es": es.read,
 }
 FORMATS = ("nmnist", "aedat", *list(READERS)[1:])
-NAMES_WITHOUT_HEADER = {".bin": "nmnist", ".bs2": "nmnist", ".dat": "dat", ".csv": "csv"}
+NAMES_WITHOUT_HEADER = {**dict.fromkeys(nmnist.SUFFIXES, "nmnist"), ".dat": "dat", ".csv": "csv"}
 NEEDS_MAGIC = ("aedat", "aedat4", "npy", "npz", "es")
 
 

@@ -1,18 +1,20 @@
 """N-MNIST: event camera recordings of MNIST digits, 34 x 34 pixels, two polarities.
 
-An event is 5 bytes: x; y; then, big-endian, one bit of polarity and 23 bits of time in µs. An "event" with y = 240 is
-no event but says that the camera's timer overflowed: 2^13 µs are added to all times after it. Source: Orchard et al.,
-"Converting Static Image Datasets to Spiking Neuromorphic Datasets Using Saccades", Frontiers in Neuroscience 2015.
+Source: Orchard et al., "Converting Static Image Datasets to Spiking Neuromorphic Datasets Using Saccades", Frontiers in
+Neuroscience 2015.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from contract.card import InputSpec
+from contract.errors import InvalidEvents
+from contract.events import check_events
+from contract.events.nmnist import EVENT_BYTES, SUFFIXES, read
 from training.data.dataset import Dataset, Recordings
 from training.errors import DataError
 
@@ -21,18 +23,13 @@ LABELS = tuple("0123456789")
 ATTRIBUTION = "N-MNIST: Garrick Orchard, Ajinkya Jayawant, Gregory K. Cohen, Nitish Thakor, 2015, CC BY-SA 4.0"
 WEB_PAGE = "https://www.garrickorchard.com/datasets/n-mnist"
 
-EVENT_BYTES = 5
-OVERFLOW_Y = 240
-OVERFLOW_US = 1 << 13
-SUFFIXES = (".bs2", ".bin")
-
 
 def load_nmnist(data_dir: Path | None) -> Dataset:
     """Load N-MNIST from `nmnist`, `N-MNIST` or `NMNIST` below `data_dir`, or from `data_dir` itself.
 
-    Two layouts are known: the published one, a folder a class (`Train/0/*.bin`, `Test/0/*.bin`); and lists
-    `train.txt` and `test.txt` with `sample<TAB>class` on each line, where `events/<sample>.bs2` or `.bin` is the
-    recording. Raises `DataError`, also where there is none: this data set is not fetched.
+    Two layouts are known: the published one, with a folder for each class (`Train/0/*.bin`, `Test/0/*.bin`); and lists
+    `train.txt` and `test.txt` with `sample<TAB>class` on each line, where the recording is `events/<sample>.bs2` or
+    `.bin`. Raises `DataError` for anything else, including a missing data set, because it is not downloaded.
     """
     folders = [] if data_dir is None else [data_dir / name for name in ("nmnist", "N-MNIST", "NMNIST")] + [data_dir]
     for folder in folders:
@@ -52,46 +49,19 @@ def load_nmnist(data_dir: Path | None) -> Dataset:
 
 
 def read_recordings(paths: Sequence[Path], labels: Sequence[int]) -> Recordings:
-    """Read files of 5-byte events into one block. Raises `DataError` that names the file."""
+    """Read recordings into one block, by the same reader as the service. Raises `DataError` naming the file."""
     size = sum(path.stat().st_size for path in paths)
     block = np.empty((size // EVENT_BYTES, 4), np.int64)
     offsets = [0]
     for path in paths:
         try:
-            events = decode(path.read_bytes())
-        except DataError as error:
+            events = check_events(read(path.read_bytes(), sys.maxsize), INPUT.width, INPUT.height, INPUT.channels)
+        except InvalidEvents as error:
             raise DataError(f"{path}: {error}") from error
         offsets.append(offsets[-1] + len(events))
         block[offsets[-2] : offsets[-1]] = events
     used = torch.from_numpy(block[: offsets[-1]])
     return Recordings(used, torch.tensor(offsets), torch.tensor(labels, dtype=torch.int64))
-
-
-def decode(data: bytes) -> NDArray[np.int64]:
-    """Decode 5-byte events into int64 `[N, 4]`, columns t (µs), x, y, p.
-
-    Raises `DataError` where the size is not a multiple of 5, an event lies outside the sensor, times fall or there is
-    no event at all.
-    """
-    if len(data) % EVENT_BYTES:
-        raise DataError(f"{len(data)} bytes are not a whole number of {EVENT_BYTES}-byte events")
-    raw = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES)
-    events = np.empty((len(raw), 4), np.int64)
-    high, middle, low = raw[:, 2].astype(np.int64), raw[:, 3].astype(np.int64), raw[:, 4]
-    events[:, 0] = (high & 0x7F) << 16 | middle << 8 | low
-    events[:, 1:3] = raw[:, :2]
-    events[:, 3] = high >> 7
-    overflow = raw[:, 1] == OVERFLOW_Y
-    if overflow.any():
-        events[:, 0] += OVERFLOW_US * np.cumsum(overflow)
-        events = events[~overflow]
-    if not len(events):
-        raise DataError("there is no event in it")
-    if events[:, 1].max() >= INPUT.width or events[:, 2].max() >= INPUT.height:
-        raise DataError(f"an event lies outside the {INPUT.width} x {INPUT.height} sensor")
-    if (np.diff(events[:, 0]) < 0).any():
-        raise DataError("times fall")
-    return events
 
 
 def _recordings_by_number(folder: Path) -> dict[int, Path]:

@@ -1,12 +1,18 @@
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from contract.errors import InvalidEvents
+from contract.events import check_events, read_events
 from training.data import DataError, Recordings, load_dataset
-from training.data.nmnist import decode
+from training.data.nmnist import read_recordings
 
 REAL_DATA = Path(__file__).parents[4] / "shared" / "data" / "nmnist"
 
@@ -19,42 +25,63 @@ def event(t: int, x: int, y: int, p: int) -> bytes:
 OVERFLOW = event(0, 0, 240, 0)
 
 
-def test_the_five_bytes_of_an_event_are_x_y_polarity_and_time() -> None:
-    data = bytes([5, 33, 0b0000_0001, 0x02, 0x03]) + bytes([33, 0, 0b1111_1111, 0xFF, 0xFF])
-
-    assert decode(data).tolist() == [[0x010203, 5, 33, 0], [2**23 - 1, 33, 0, 1]]
-
-
-def test_each_overflow_marker_moves_the_later_times_and_is_no_event() -> None:
-    data = event(100, 1, 2, 0) + OVERFLOW + event(3, 4, 5, 1) + OVERFLOW + OVERFLOW + event(7, 8, 9, 1)
-
-    assert decode(data).tolist() == [[100, 1, 2, 0], [2**13 + 3, 4, 5, 1], [3 * 2**13 + 7, 8, 9, 1]]
-
-
-def test_decoding_agrees_with_a_reading_event_by_event() -> None:
-    random = np.random.default_rng(0)
-    times = np.sort(random.integers(0, 2**23, 1000))
-    written = np.column_stack(
-        [times, random.integers(0, 34, 1000), random.integers(0, 34, 1000), random.integers(0, 2, 1000)]
-    )
-
-    assert np.array_equal(decode(b"".join(event(*row) for row in written.tolist())), written)
-
-
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
-        (event(1, 1, 1, 1)[:4], "4 bytes are not a whole number of 5-byte events"),
-        (b"", "no event"),
-        (OVERFLOW, "no event"),
-        (event(1, 34, 0, 0), "outside the 34 x 34 sensor"),
-        (event(1, 0, 34, 0), "outside the 34 x 34 sensor"),
-        (event(2, 0, 0, 0) + event(1, 0, 0, 0), "times fall"),
+        (event(1, 1, 1, 1)[:4], "5 bytes per event; 4 bytes end inside event 0"),
+        (b"", "no events"),
+        (OVERFLOW, "no events"),
+        (event(1, 34, 0, 0), "outside the model's sensor: x must be 0 to 33 and y 0 to 33"),
+        (event(1, 0, 34, 0), "outside the model's sensor: x must be 0 to 33 and y 0 to 33"),
+        (event(2, 0, 0, 0) + event(1, 0, 0, 0), "times must not fall"),
     ],
 )
-def test_bytes_that_are_no_recording_are_refused(data: bytes, complaint: str) -> None:
-    with pytest.raises(DataError, match=complaint):
-        decode(data)
+def test_bytes_that_are_no_recording_are_refused(tmp_path: Path, data: bytes, complaint: str) -> None:
+    path = tmp_path / "1.bs2"
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=rf"1\.bs2: .*{complaint}"):
+        read_recordings([path], [0])
+
+
+@st.composite
+def recordings(draw: st.DrawFn) -> bytes:
+    """Up to 30 events, in and outside the sensor, times in order or not, overflows among them, and cut or not."""
+    place = st.integers(0, 33) | st.sampled_from([0, 33, 34, 240, 255])
+    rows = draw(st.lists(st.tuples(st.integers(0, 2**23 - 1), place, place, st.integers(0, 1)), max_size=30))
+    if draw(st.booleans()):
+        rows.sort()
+    data = b"".join(event(*row) for row in rows)
+    return data[: draw(st.integers(0, 4)) - 4 or None] if data and draw(st.booleans()) else data
+
+
+def as_served(path: Path) -> NDArray[np.int64] | None:
+    """The events of a recording as the service gives them to a model, None if it refuses them."""
+    try:
+        return check_events(read_events(path.read_bytes(), filename=path.name, max_events=10**6), 34, 34, 2)
+    except InvalidEvents:
+        return None
+
+
+@given(data=recordings())
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_training_and_service_read_the_same_events(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "recording.bs2"
+    path.write_bytes(data)
+    served = as_served(path)
+    if served is None:
+        with pytest.raises(DataError):
+            read_recordings([path], [0])
+    else:
+        np.testing.assert_array_equal(read_recordings([path], [0]).events, served)
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real data set is not here")
+def test_training_and_service_read_the_same_real_recordings() -> None:
+    paths = sorted((REAL_DATA / "events").iterdir())
+    assert len(paths) == 900
+    found = read_recordings(paths, [0] * len(paths))
+    for path, (start, end) in zip(paths, pairwise(found.offsets.tolist()), strict=True):
+        np.testing.assert_array_equal(found.events[start:end], as_served(path))
 
 
 def lists_and_events(root: Path) -> Path:
@@ -133,7 +160,7 @@ def test_a_broken_recording_is_refused_by_name(tmp_path: Path) -> None:
     lists_and_events(tmp_path)
     (tmp_path / "events" / "1.bs2").write_bytes(b"\0" * 7)
 
-    with pytest.raises(DataError, match=r"events/1\.bs2: 7 bytes"):
+    with pytest.raises(DataError, match=r"events/1\.bs2: .* 7 bytes end inside event 1"):
         load_dataset("nmnist", tmp_path)
 
 
