@@ -1,4 +1,4 @@
-"""One tree of errors, and one table that turns them into HTTP."""
+"""The errors that callers see, in one tree. `service.http.failures` maps their codes to HTTP statuses."""
 
 import errno
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something failed, for callers: a stable code, a sentence, and the parameter at fault where there is one."""
+    """Why something failed, for callers: a stable code, a sentence, and the parameter at fault if there is one."""
 
     code: str
     message: str
@@ -14,10 +14,10 @@ class Failure:
 
 
 class ServiceError(Exception):
-    """A failure that a caller is told about.
+    """An error that is reported to the caller.
 
-    `code` is stable and documented; the message says what was wrong, where, and what would be right, and never holds a
-    path of the server's file system. `param` names the offending parameter or input, where there is one.
+    `code` is stable and documented. `message` says what is wrong, where, and what would be right; it never contains a
+    path of the server's file system. `param` names the parameter or input at fault, if there is one.
     """
 
     code = "internal_error"
@@ -29,12 +29,12 @@ class ServiceError(Exception):
 
     @property
     def failure(self) -> Failure:
-        """The error as data, to be sent, stored or shown."""
+        """The error as data."""
         return Failure(self.code, self.message, self.param)
 
 
 class BadRequest(ServiceError):
-    """The request as a whole cannot be understood."""
+    """The request cannot be parsed."""
 
     code = "bad_request"
 
@@ -46,19 +46,19 @@ class InvalidJson(BadRequest):
 
 
 class Unauthorized(ServiceError):
-    """No key, or a wrong one."""
+    """The API key is missing or wrong."""
 
     code = "unauthorized"
 
 
 class NotFound(ServiceError):
-    """No such route."""
+    """There is no such route."""
 
     code = "not_found"
 
 
 class ModelNotFound(NotFound):
-    """No model of that name."""
+    """There is no such model."""
 
     code = "model_not_found"
 
@@ -70,37 +70,37 @@ class VersionNotFound(NotFound):
 
 
 class FileNotFound(NotFound):
-    """No uploaded file of that id."""
+    """There is no such uploaded file."""
 
     code = "file_not_found"
 
 
 class JobNotFound(NotFound):
-    """No fine-tuning job of that id."""
+    """There is no such fine-tuning job."""
 
     code = "job_not_found"
 
 
 class MethodNotAllowed(ServiceError):
-    """The route exists, but not for this method."""
+    """The route does not support this method."""
 
     code = "method_not_allowed"
 
 
 class UnsupportedMediaType(ServiceError):
-    """A content type that no reader takes."""
+    """The content type is not supported."""
 
     code = "unsupported_media_type"
 
 
 class RequestTimeout(ServiceError):
-    """The request itself did not arrive in time."""
+    """The request did not arrive in time."""
 
     code = "request_timeout"
 
 
 class Conflict(ServiceError):
-    """The request contradicts the present state."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
 
@@ -118,113 +118,113 @@ class VersionReadOnly(Conflict):
 
 
 class DefaultChanged(Conflict):
-    """The default is not the one that the caller expected."""
+    """The default version is not the expected one."""
 
     code = "default_changed"
 
 
 class VersionNotReady(Conflict):
-    """A failed version cannot become the default."""
+    """A version that failed to load cannot become the default."""
 
     code = "version_not_ready"
 
 
 class JobNotCancellable(Conflict):
-    """The job has ended."""
+    """The job has already ended."""
 
     code = "job_not_cancellable"
 
 
 class JobNotResumable(Conflict):
-    """The job has succeeded, or is still under way."""
+    """The job has succeeded, or is still queued or running."""
 
     code = "job_not_resumable"
 
 
 class IdempotencyConflict(Conflict):
-    """The idempotency key belongs to a request with another body."""
+    """The idempotency key was already used with a different body."""
 
     code = "idempotency_conflict"
 
 
 class TooLarge(ServiceError):
-    """More than the service takes."""
+    """The body exceeds a limit."""
 
     code = "body_too_large"
 
 
 class ImageTooLarge(TooLarge):
-    """An image of too many pixels."""
+    """An image has too many pixels."""
 
     code = "image_too_large"
 
 
 class TooManyEvents(TooLarge):
-    """A recording of too many events."""
+    """A recording has too many events."""
 
     code = "too_many_events"
 
 
 class TooManyInputs(TooLarge):
-    """Too many inputs in one request."""
+    """The request has too many inputs."""
 
     code = "too_many_inputs"
 
 
 class ArchiveTooLarge(TooLarge):
-    """A data set that unpacks to more than the service takes."""
+    """The data set exceeds a limit once unpacked."""
 
     code = "archive_too_large"
 
 
 class Unprocessable(ServiceError):
-    """The request is understood and its content is wrong."""
+    """The request was parsed, but its content is invalid."""
 
     code = "invalid_parameter"
 
 
 class InvalidParameter(Unprocessable):
-    """A parameter has a value that cannot be used."""
+    """A parameter or field has an invalid value."""
 
 
 class InvalidImage(Unprocessable):
-    """Bytes or pixels that are no image the model can take."""
+    """The content is not an image that the model can read."""
 
     code = "invalid_image"
 
 
 class InvalidEvents(Unprocessable):
-    """Bytes or lists that are no event recording the model can take."""
+    """The content is not an event recording that the model can read."""
 
     code = "invalid_events"
 
 
 class WrongInputKind(Unprocessable):
-    """An image for an event model, or a recording for an image model."""
+    """An image was sent to an event model, or a recording to an image model."""
 
     code = "wrong_input_kind"
 
 
 class InvalidDataset(Unprocessable):
-    """A data set that cannot be read, or does not fit the model."""
+    """The data set cannot be read, or does not fit the model."""
 
     code = "invalid_dataset"
 
 
 class Overloaded(ServiceError):
-    """The queue is full."""
+    """Too many requests are waiting."""
 
     code = "overloaded"
 
 
 class ModelError(ServiceError):
-    """The network gave a number that is not finite."""
+    """The network produced a number that is not finite."""
 
     code = "model_error"
 
 
 class Unavailable(ServiceError):
-    """Not yet, or no longer, able to answer."""
+    """The service or the model is not ready."""
 
     code = "not_ready"
 
@@ -242,21 +242,21 @@ class JobsUnavailable(Unavailable):
 
 
 class ShuttingDown(Unavailable):
-    """The service is leaving."""
+    """The service is shutting down."""
 
     code = "shutting_down"
 
 
-DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)  # what the system says of a full disk
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)  # of a full disk
 
 
 class InsufficientStorage(ServiceError):
-    """The service's disk is full."""
+    """The disk is full."""
 
     code = "insufficient_storage"
 
 
 class DeadlineExceeded(ServiceError):
-    """The request's time passed before it was answered."""
+    """The request was not answered in time."""
 
     code = "deadline_exceeded"

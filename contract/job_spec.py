@@ -1,9 +1,8 @@
-"""A fine-tuning job, as service, worker and child agree on it: names in the database, specification, folder, events.
+"""A fine-tuning job as the service, the worker and the child process agree on it: names, specification, folder.
 
-The service enqueues the workflow `WORKFLOW` on `QUEUE` with one argument, a `JobSpec` as JSON. The worker that takes it
-writes the specification into the job's folder, `<SNN_DATA_DIR>/jobs/<id>/job.json`, and runs
-`python -m training fine-tune --job <that folder>`. Everything that is told of a running job is an `Event`, one JSON
-line of `events.jsonl` in that folder, appended by whoever has something to tell.
+The service enqueues the workflow `WORKFLOW` on `QUEUE` with one argument, a `JobSpec` as JSON. The worker that takes
+the job writes the specification into the job's folder, `<SNN_DATA_DIR>/jobs/<id>/job.json`, and runs
+`python -m training fine-tune --job <that folder>`. All three report into that folder: see `contract.job_events`.
 """
 
 from typing import Annotated, Any, Literal, TypedDict
@@ -16,7 +15,7 @@ from contract.names import ModelName
 QUEUE = "fine-tuning"
 WORKFLOW = "fine_tune"
 APPLICATION = "stl-snn"
-APPLICATION_VERSION = "1"  # of what a job means; pinned, so that a new release takes over the jobs of the one before
+APPLICATION_VERSION = "1"  # of the meaning of a job; constant, so that a new release continues the old one's jobs
 
 
 class ClientOptions(TypedDict):
@@ -37,9 +36,9 @@ LOG_FILE = "child.log"
 HEARTBEAT_FILE = "worker.json"
 HEARTBEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 30.0  # without a heartbeat
-PARENT_VARIABLE = "STL_SNN_WORKER_PID"  # in a child's environment: its parent, without which it does not run
+PARENT_VARIABLE = "STL_SNN_WORKER_PID"  # in a child's environment: the process whose death ends it
 
-HYPERPARAMETERS = "method.supervised.hyperparameters"  # where a request has them, and so the parameter of an error
+HYPERPARAMETERS = "method.supervised.hyperparameters"  # their path in a request, and in the `param` of an error
 
 BUSY = 75  # the exit status of a child that finds its job running in another process
 
@@ -59,12 +58,15 @@ class DataFile(_Part):
 
 
 class JobSpec(_Part):
-    """Everything that a fine-tuning needs to know, with nothing left to choose.
+    """Everything that a fine-tuning needs to know; nothing is left to choose.
 
-    `name` is the model that gets the new version, `model` and `version` are what is fine-tuned; `learning_rate` is the
-    base's, from its card, times `learning_rate_multiplier`. `labels` are given for a new output layer only, `freeze`
-    names layers of the card. `request_sha256` tells two requests with one idempotency key apart, `requested` is what
-    the caller asked for, word for word.
+    - `name`: the model that gets the new version
+    - `model`, `version`: the version that is fine-tuned
+    - `labels`: class labels of a new output layer; None keeps the present one
+    - `learning_rate`: the rate of the model's first training, from its card, times `learning_rate_multiplier`
+    - `freeze`: names of layers, as on the card, that do not learn
+    - `request_sha256`: a hash of the request, which tells two requests with one idempotency key apart
+    - `requested`: the body of the request, unchanged
     """
 
     id: str

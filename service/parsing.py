@@ -13,7 +13,7 @@ from contract.errors import InvalidJson, InvalidParameter, TooLarge
 def explain(problems: Sequence[Any]) -> InvalidParameter:
     """The first of pydantic's problems, as an error that names the parameter (`top_k`, `inputs[2]`).
 
-    What lies inside an input is named in the message: `param` is the input as a whole.
+    For a problem inside an input, `param` is the whole input, and the message names the place.
     """
     first = problems[0]
     where = [part for part in first["loc"] if part not in ("query", "path", "header", "body")]
@@ -28,7 +28,7 @@ def explain(problems: Sequence[Any]) -> InvalidParameter:
 
 
 def unknown_name(name: str, known: Iterable[str], what: str) -> InvalidParameter:
-    """The error for a name that is not `known`, with the nearest one that is."""
+    """The error for an unknown name; it suggests the closest known one."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     allowed = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}" if known else ""
@@ -36,7 +36,7 @@ def unknown_name(name: str, known: Iterable[str], what: str) -> InvalidParameter
 
 
 class Body(BaseModel):
-    """A request's JSON: exact types, and no names that mean nothing."""
+    """A request's JSON: exact types, and no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -44,18 +44,18 @@ class Body(BaseModel):
 B = TypeVar("B", bound=BaseModel)
 
 
-# What is not a number costs many times its own bytes as a Python object, and no honest body holds as many.
+# As Python objects, these take many times their own bytes; no legitimate body holds so many.
 _MAX_IN_JSON = {b"[": ("lists", 1_000_000), b"{": ("objects", 100_000), b'"': ("quotation marks", 200_000)}
 
 
 def parse_json(data: bytes) -> Any:
-    """JSON as Python's objects; `InvalidJson` says where it breaks, `TooLarge` for a great many lists or names.
+    """JSON as Python objects; `InvalidJson` says where it is wrong, `TooLarge` for too many lists, objects or strings.
 
-    Strict: NaN and Infinity, a name given twice in one object, lone surrogates and deep nesting are no JSON here.
+    Strict: NaN, Infinity, duplicate keys, lone surrogates and deep nesting are rejected.
     """
     for mark, (what, most) in _MAX_IN_JSON.items():
         if data.count(mark) > most:
-            raise TooLarge(f"the JSON has more than the {most} {what} that are taken")
+            raise TooLarge(f"the JSON has more than {most} {what}")
     try:
         return jiter.from_json(data, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
     except ValueError as error:
@@ -63,11 +63,11 @@ def parse_json(data: bytes) -> Any:
 
 
 def validate_body(value: Any, body: type[B]) -> B:
-    """`value` as a `body`; `InvalidParameter` names the first field that does not fit."""
+    """`value` as a `body`; `InvalidParameter` names the first invalid field."""
     try:
         return body.model_validate(value)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
-        if problems[0]["loc"][:1] == ("inputs",):  # the kind of the input, which is no part of the caller's JSON
+        if problems[0]["loc"][:1] == ("inputs",):  # drop the kind of the input, which is not in the caller's JSON
             problems[0]["loc"] = problems[0]["loc"][:2] + problems[0]["loc"][3:]
         raise explain(problems) from error

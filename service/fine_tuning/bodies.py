@@ -23,7 +23,7 @@ class JobErrorBody(BaseModel):
 
 
 class Resolved(BaseModel):
-    """The hyperparameters that a job has, `auto` replaced."""
+    """The hyperparameters of a job, with `auto` replaced."""
 
     n_epochs: PositiveInt
     batch_size: PositiveInt
@@ -34,20 +34,20 @@ class Resolved(BaseModel):
 
 
 class SupervisedBody(BaseModel):
-    """The hyperparameters once more, where OpenAI has them now."""
+    """The hyperparameters again, in OpenAI's newer place."""
 
     hyperparameters: Resolved
 
 
 class MethodBody(BaseModel):
-    """How the job is done."""
+    """How the job learns."""
 
     type: Literal["supervised"]
     supervised: SupervisedBody
 
 
 class ProgressBody(BaseModel):
-    """How far a job is: whole epochs and steps of the optimizer; `steps` is null while it is not known."""
+    """The progress of a job: completed epochs and steps of the optimizer; `steps` is null until it is known."""
 
     epoch: NonNegativeInt
     epochs: PositiveInt
@@ -65,9 +65,9 @@ class JobBody(BaseModel):
     finished_at: int | None
     estimated_finish: int | None
     status: Status
-    queue_position: PositiveInt | None = Field(description="1 is the next one; null unless queued.")
-    model: str = Field(description="What is fine-tuned, `name/version`.")
-    fine_tuned_model: str | None = Field(description="The result, `name/version`; null until there is one.")
+    queue_position: PositiveInt | None = Field(description="1 for the next job to run; null unless queued.")
+    model: str = Field(description="The version that is fine-tuned, as `name/version`.")
+    fine_tuned_model: str | None = Field(description="The result, as `name/version`; null until there is one.")
     error: JobErrorBody | None
     training_file: str
     validation_file: str | None
@@ -78,18 +78,18 @@ class JobBody(BaseModel):
     metadata: dict[str, str]
     priority: int
     promote: Promote
-    attempt: NonNegativeInt = Field(description="How often the training was started; 0 before the first time.")
+    attempt: NonNegativeInt = Field(description="How often training was started; 0 before the first start.")
     progress: ProgressBody
     metrics: dict[str, float] = Field(
-        description="As far as known: `loss`, `accuracy` and `spikes_per_sample` after the last epoch, "
-        "`baseline_accuracy` of the model before."
+        description="`loss`, `accuracy` and `spikes_per_sample` after the last epoch, and the base version's "
+        "`baseline_accuracy`; only those that are known."
     )
     organization_id: str
     result_files: list[str]
 
 
 class EventBody(BaseModel):
-    """Something that happened to a job."""
+    """An event of a job."""
 
     id: str
     object: Literal["fine_tuning.job.event"]
@@ -107,13 +107,13 @@ class CheckpointBody(BaseModel):
     object: Literal["fine_tuning.job.checkpoint"]
     created_at: int
     fine_tuning_job_id: str
-    fine_tuned_model_checkpoint: str = Field(description="`name/version`, which answers predictions.")
+    fine_tuned_model_checkpoint: str = Field(description="The published version, as `name/version`.")
     step_number: NonNegativeInt
     metrics: dict[str, float]
 
 
 def job_body(job: Job) -> JobBody:
-    """The whole job."""
+    """The body of a job."""
     spec, history = job.spec, job.history
     resolved = Resolved(
         n_epochs=spec.n_epochs,
@@ -153,7 +153,7 @@ def job_body(job: Job) -> JobBody:
 
 
 def event_body(job: str, end: int, event: Event) -> EventBody:
-    """The job's event that ends at byte `end`."""
+    """The body of the job's event that ends at byte `end`."""
     return EventBody(
         id=event_id(job, end),
         object="fine_tuning.job.event",
@@ -166,7 +166,7 @@ def event_body(job: str, end: int, event: Event) -> EventBody:
 
 
 def checkpoint_bodies(job: Job) -> Sequence[CheckpointBody]:
-    """What the job has published: nothing, or one version."""
+    """The bodies of the versions that the job has published: none or one."""
     published = job.history.published
     if published is None:
         return []

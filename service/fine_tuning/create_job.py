@@ -1,4 +1,4 @@
-"""The JSON bodies of fine-tuning: what is asked for, and what is told; in OpenAI's shapes, with more names."""
+"""The request body for a fine-tuning job: OpenAI's, with more fields."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -29,13 +29,13 @@ def _auto_to_none(value: Any) -> Any:
 
 def _require_unique(values: list[str] | None) -> list[str] | None:
     if values is not None and len(set(values)) != len(values):
-        raise ValueError("the names must differ from each other")
+        raise ValueError("the names must be different from each other")
     return values
 
 
 def _limit_pairs(values: dict[str, str] | None) -> dict[str, str] | None:
     if values is not None and len(values) > MAX_METADATA:
-        raise ValueError(f"at most {MAX_METADATA} pairs are taken")
+        raise ValueError(f"at most {MAX_METADATA} pairs are allowed")
     return values
 
 
@@ -43,7 +43,7 @@ def _or_auto(schema: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"const": "auto", "type": "string"}, schema, {"type": "null"}]})
 
 
-# None stands for `auto`, as a missing name does.
+# None stands for `auto`, as a missing field does.
 Epochs = Annotated[
     int | None,
     Field(ge=N_EPOCHS.start, lt=N_EPOCHS.stop),
@@ -71,73 +71,78 @@ Metadata = Annotated[dict[Key, Value] | None, AfterValidator(_limit_pairs)]
 
 
 class Hyperparameters(Body):
-    """How a job learns; what is `auto`, null or missing is chosen by the service, by the size of the data set."""
+    """How a job learns. The service chooses what is `auto`, null or missing, by the size of the data set."""
 
     n_epochs: Epochs = None
     batch_size: BatchSize = None
-    learning_rate_multiplier: Multiplier = Field(None, description="Times the learning rate of the model's training.")
+    learning_rate_multiplier: Multiplier = Field(
+        None, description="Factor on the learning rate of the model's training."
+    )
     learning_mode: Mode | None = Field(
         None, description="`stl` (default): weights and thresholds learn; `sl`: weights; `tl`: thresholds."
     )
-    freeze: Layers = Field(None, description="Layers of the model's card that stay as they are.")
-    labels: Labels = Field(None, description="Class labels of a new output layer; by default the model's own is kept.")
+    freeze: Layers = Field(None, description="Layers of the model's card that do not learn.")
+    labels: Labels = Field(None, description="Class labels of a new output layer; by default the model keeps its own.")
 
 
 class Supervised(Body):
-    """The one method there is."""
+    """The only method."""
 
     hyperparameters: Hyperparameters | None = None
 
 
 class Method(Body):
-    """How a job is done: learning from labelled samples."""
+    """How a job learns: from labelled samples."""
 
     type: Literal["supervised"]
     supervised: Supervised | None = None
 
 
 class CreateJobBody(Body):
-    """A fine-tuning job to be done."""
+    """A fine-tuning job to create."""
 
-    model: str = Field(description="What is fine-tuned: a model's name, for its default version, or `name/version`.")
+    model: str = Field(description="The model to fine-tune: its name, for its default version, or `name/version`.")
     training_file: str = Field(description="Id of an uploaded data set.")
     validation_file: str | None = Field(
-        None, description="Id of a data set to validate on; by default a part of the training file is put aside."
+        None, description="Id of a data set to validate on; by default a part of the training file is set aside."
     )
     suffix: str | None = Field(
-        None, description="The result is a version of `<name>-<suffix>`; by default the model's next version."
+        None,
+        description="The result is a version of the model `<name>-<suffix>`; by default, the model's next version.",
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     metadata: Metadata = Field(
-        None, description="At most 16 pairs of strings, names of at most 64 and values of at most 512 characters."
+        None, description="At most 16 pairs of strings: names of up to 64 characters, values of up to 512."
     )
-    priority: Annotated[int, Field(ge=-100, le=100)] | None = Field(None, description="Higher ones are taken first.")
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = Field(
+        None, description="Jobs of higher priority run first."
+    )
     promote: Promote | None = Field(
         None,
-        description="Whether the result becomes the model's default: `never` (default), `always`, or `if_better`: if "
-        "its validation accuracy is not lower.",
+        description="Whether the result becomes the model's default: `never` (default), `always`, or `if_better`, "
+        "that is, if its validation accuracy is not lower.",
     )
     method: Method | None = None
     hyperparameters: Hyperparameters | None = Field(
-        None, description="OpenAI's older place for them, for requests without `method`."
+        None, description="OpenAI's older place for hyperparameters, for requests without `method`."
     )
-    integrations: Annotated[list[Any], Field(max_length=0)] | None = Field(None, description="There are none.")
+    integrations: Annotated[list[Any], Field(max_length=0)] | None = Field(None, description="None are supported.")
 
     @property
     def chosen(self) -> Hyperparameters:
-        """The hyperparameters, from wherever they stand."""
+        """The hyperparameters, from either place."""
         supervised = self.method.supervised if self.method is not None else None
         given = supervised.hyperparameters if supervised is not None else None
         return given or self.hyperparameters or Hyperparameters()
 
 
 def read_create_job(value: Any) -> CreateJobBody:
-    """The body of a request, as parsed; `InvalidParameter` names the field by its whole path."""
+    """The body of a request from its parsed JSON; `InvalidParameter` names the field by its whole path."""
     _refuse_unknown_names(value, CreateJobBody)
     method = value.get("method") if isinstance(value, dict) else None
     kind = method.get("type") if isinstance(method, dict) else None
     if isinstance(kind, str) and kind != "supervised":
-        raise InvalidParameter(f"method.type: {kind!r} is not done here; it must be 'supervised'", param="method.type")
+        raise InvalidParameter(f"method.type: {kind!r} is not supported; it must be 'supervised'", param="method.type")
     try:
         body = CreateJobBody.model_validate(value)
     except ValidationError as error:
@@ -146,13 +151,13 @@ def read_create_job(value: Any) -> CreateJobBody:
         place = ".".join(str(part) for part in problems[0]["loc"] if isinstance(part, str))
         raise InvalidParameter(explained.message, param=place or None) from error
     if body.method is not None and body.hyperparameters is not None:
-        message = f"hyperparameters: with 'method' they stand in {HYPERPARAMETERS}"
+        message = f"hyperparameters: with 'method', they belong in {HYPERPARAMETERS}"
         raise InvalidParameter(message, param="hyperparameters")
     return body
 
 
 def _refuse_unknown_names(value: Any, body: type[BaseModel], place: str = "") -> None:
-    """Refuse what is no field, at any depth, with the nearest name that is."""
+    """Reject unknown fields at any depth and suggest the closest known one."""
     if not isinstance(value, dict):
         return
     for name, inside in value.items():

@@ -1,7 +1,7 @@
-"""What a job's events say of it so far: when it started, how far it is, how well it does, what it published.
+"""A job's events, summed up: when it started, its progress, its metrics, and what it published.
 
-The events are in the job's folder (`contract.job_spec`), written by its worker and its child. An event's id is the
-place in that file at which the next one begins.
+The events are in a file of the job's folder (`contract.job_events`). An event's id holds the byte of that file at which
+the next event begins.
 """
 
 import logging
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PublishedVersion:
-    """A version that the job added to the store: `name/version`, when, after how many steps, and its metrics then."""
+    """A version that the job added to the store, as `name/version`, with time, step and metrics at that moment."""
 
     model: str
     at: float
@@ -43,9 +43,9 @@ class PublishedVersion:
 
 @dataclass(frozen=True)
 class History:
-    """The events up to byte `end` in short; `steps` is None while nobody knows.
+    """The sum of the events up to byte `end` of their file; `steps` is None until it is known.
 
-    `pace` is the first progress of the present attempt, by which the rest is estimated: time and step.
+    `pace` is the time and step of the current attempt's first progress, from which the remaining time is estimated.
     """
 
     end: int = 0
@@ -82,7 +82,7 @@ class History:
 
     @property
     def estimated_finish(self) -> float | None:
-        """When the last step will be done at the pace of this attempt; None while that cannot be told."""
+        """The time of the last step, at the pace of this attempt; None while the pace is unknown."""
         if self.pace is None or self.steps is None or self.step <= self.pace[1]:
             return None
         seconds_a_step = (self.progress_at - self.pace[0]) / (self.step - self.pace[1])
@@ -90,7 +90,7 @@ class History:
 
 
 class Histories:
-    """The histories of all jobs under `root`, each read on from where it was left. Blocks on the disk."""
+    """The histories of all jobs under `root`; each reading continues where the last one ended. Blocks on the disk."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -98,14 +98,14 @@ class Histories:
         self._lock = threading.Lock()
 
     def folder(self, job: str) -> Path:
-        """Where the job's files are, whether they exist yet or not."""
+        """The job's folder, which may not exist yet."""
         return self.root / job
 
     def read(self, job: str) -> History:
         """The job's history up to now."""
         with self._lock:
             history = self._known.get(job, History())
-        if history.end > _size(self.folder(job) / EVENTS_FILE):  # not the file that it was
+        if history.end > _size(self.folder(job) / EVENTS_FILE):  # another file than before
             history = History()
         for end, event in read_events(self.folder(job), history.end):
             history = history.after(end, event)
@@ -117,15 +117,15 @@ class Histories:
         return history
 
     def events(self, job: str, start: int = 0) -> list[tuple[str, int, Event]]:
-        """The events from byte `start` on: id, the byte at which the next begins, and the event."""
+        """The events from byte `start` on: the id, the byte at which the next one begins, and the event."""
         return [(event_id(job, end), end, event) for end, event in read_events(self.folder(job), start)]
 
     def end(self, job: str) -> int:
-        """The size of the events' file in bytes, which grows with each event."""
+        """The size of the events' file in bytes; it grows with each event."""
         return _size(self.folder(job) / EVENTS_FILE)
 
     def add(self, job: str, message: str, data: Data) -> None:
-        """Append an event. A failure to write is logged alone, since what the event describes has happened."""
+        """Append an event. If it cannot be written, that is logged only, since what it describes has happened."""
         try:
             self.folder(job).mkdir(parents=True, exist_ok=True)
             append_event(self.folder(job), message, data)
@@ -139,10 +139,10 @@ def event_id(job: str, end: int) -> str:
 
 
 def place_of(job: str, identity: str, param: str) -> int:
-    """The byte at which the event after the one of this id begins; `InvalidParameter` for no event of the job."""
+    """The byte at which the event behind the one of this id begins; `InvalidParameter` for an id of another job."""
     start, _, end = identity.rpartition("-")
     if start != event_id(job, 0).rpartition("-")[0] or not (end.isascii() and end.isdecimal() and len(end) < 16):
-        raise InvalidParameter(f"{identity!r} is no event of this job", param=param)
+        raise InvalidParameter(f"this job has no event {identity!r}", param=param)
     return int(end)
 
 

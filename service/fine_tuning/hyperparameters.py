@@ -1,6 +1,6 @@
-"""What `auto` means: the hyperparameters of a fine-tuning that its caller leaves to the service.
+"""What `auto` means: hyperparameters that the caller leaves to the service.
 
-A small data set gets more epochs, so that the network sees a few thousand samples before it stops.
+A small data set gets more epochs, so that the network sees enough samples before training ends.
 """
 
 from math import ceil
@@ -11,7 +11,11 @@ N_EPOCHS = range(1, 1001)
 BATCH_SIZE = range(1, 1025)
 MAX_LEARNING_RATE_MULTIPLIER = 100.0
 
-LEARNING_RATE_MULTIPLIER: dict[Mode, float] = {"stl": 1.0, "sl": 1.0, "tl": 20.0}  # thresholds alone have far to go
+LEARNING_RATE_MULTIPLIER: dict[Mode, float] = {
+    "stl": 1.0,
+    "sl": 1.0,
+    "tl": 20.0,
+}  # thresholds alone have to move further
 _SAMPLES_SEEN = 30_000
 _EPOCHS = (3, 40)
 _BATCH = (8, 50)
@@ -19,15 +23,15 @@ _BATCHES_AN_EPOCH = 20
 
 
 def auto_epochs(samples: int) -> int:
-    """Epochs over a training file of `samples` samples: 30,000 samples seen, but from 3 to 40 epochs."""
+    """Epochs over a training file of `samples` samples: 30,000 samples altogether, within 3 to 40 epochs."""
     return min(max(ceil(_SAMPLES_SEEN / samples), _EPOCHS[0]), _EPOCHS[1])
 
 
 def auto_batch_size(samples: int) -> int:
-    """Samples a step: at least 20 steps an epoch, but from 8 to 50 samples."""
+    """Samples per step: at least 20 steps per epoch, within 8 to 50 samples."""
     return min(max(samples // _BATCHES_AN_EPOCH, _BATCH[0]), _BATCH[1])
 
 
 def base_learning_rate(card: Card) -> float:
-    """The rate of the model's first training: that on the card, without the multiplier of a fine-tuning."""
+    """The learning rate of the model's first training: the card's, without a fine-tuning's multiplier."""
     return card.learning.lr / (card.learning.learning_rate_multiplier or 1.0)

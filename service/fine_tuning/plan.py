@@ -1,4 +1,4 @@
-"""What a caller asks for -> the specification of a job, with everything looked up and nothing left to choose."""
+"""From a request to the specification of a job: names looked up, data checked, `auto` replaced."""
 
 import asyncio
 import hashlib
@@ -30,21 +30,21 @@ _NAME = re.compile(NAME_PATTERN)
 
 
 def job_id(idempotency_key: str | None) -> str:
-    """The id of a new job, or of the one that the key belongs to."""
+    """The id of a new job; with an idempotency key, always the same id for the same key."""
     if idempotency_key is None:
         return f"ftjob-{secrets.token_hex(12)}"
     return f"ftjob-{hashlib.sha256(idempotency_key.encode()).hexdigest()[:24]}"
 
 
 def request_hash(requested: Any) -> str:
-    """What tells one request from another; the order of names does not."""
+    """A hash of a request, in which the order of names does not matter."""
     return hashlib.sha256(to_json(_sorted(requested))).hexdigest()
 
 
 async def plan(
     body: CreateJobBody, requested: dict[str, Any], *, identity: str, registry: Registry, store: Store, uploads: Uploads
 ) -> JobSpec:
-    """The job that `body` asks for; `requested` is the body word for word.
+    """The job that `body` asks for; `requested` is the same body, unchanged.
 
     Raises `ModelNotFound`, `VersionNotFound`, `FileNotFound`, `InvalidDataset` or `InvalidParameter`.
     """
@@ -53,7 +53,7 @@ async def plan(
     card = _card(base)
     checkpoint = await asyncio.to_thread(store.checkpoint_path, base.name, base.number)
     if not await asyncio.to_thread(checkpoint.with_name(STATE_FILE).is_file):
-        raise InvalidParameter(f"{base.label} has no {STATE_FILE}, so that its training cannot go on", param="model")
+        raise InvalidParameter(f"{base.label} has no {STATE_FILE}, from which training would continue", param="model")
     training = await _file(uploads, body.training_file, card, chosen.labels, "training_file")
     validation = None
     if body.validation_file is not None:
@@ -123,7 +123,7 @@ def _data_file(upload: Upload) -> DataFile:
 
 
 def _check_freeze(freeze: Sequence[str], card: Card, *, has_new_output: bool) -> None:
-    """Only layers that learn can be frozen, and not all of them, nor an output layer that has to begin anew."""
+    """Only layers that learn can be frozen, but not all of them, and not a new output layer."""
     learning = [layer.name for layer in card.spiking_layers]
     param = f"{HYPERPARAMETERS}.freeze"
     for name in freeze:
@@ -132,7 +132,7 @@ def _check_freeze(freeze: Sequence[str], card: Card, *, has_new_output: bool) ->
     if set(learning) <= set(freeze):
         raise InvalidParameter("all layers are frozen: nothing is left to learn", param=param)
     if has_new_output and learning[-1] in freeze:
-        raise InvalidParameter(f"{learning[-1]!r} is new, for new labels, and has to learn", param=param)
+        raise InvalidParameter(f"new labels need a new {learning[-1]!r}, which has to learn", param=param)
 
 
 def _name(model: str, suffix: str | None) -> str:
@@ -141,7 +141,7 @@ def _name(model: str, suffix: str | None) -> str:
     name = f"{model}-{suffix}"
     if not suffix or not _NAME.fullmatch(name):
         raise InvalidParameter(
-            f"'{model}-<suffix>' must be a model's name, at most 64 of a-z 0-9 . _ -; {name[:200]!r} is none",
+            f"'{model}-<suffix>' must be a valid name: at most 64 characters of a-z 0-9 . _ -; {name[:200]!r} is not",
             param="suffix",
         )
     return name

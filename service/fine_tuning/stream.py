@@ -1,7 +1,7 @@
-"""A job's events while they happen, as server-sent events.
+"""A job's events as they happen, as server-sent events.
 
-Two kinds of message: `fine_tuning.job.event`, each with its `id`, and `fine_tuning.job`, the whole job, whenever its
-status or its place in the queue has changed, and last of all when it has ended.
+There are two kinds of message: `fine_tuning.job.event`, each with its `id`; and `fine_tuning.job`, the whole job, sent
+whenever its status or its place in the queue changes, and as the last message when it has ended.
 """
 
 import asyncio
@@ -15,49 +15,49 @@ from service.fine_tuning.bodies import event_body, job_body
 from service.fine_tuning.job import Job
 from service.fine_tuning.queue import JobQueue
 
-LOOK_SECONDS = 0.25  # at the events
-ASK_SECONDS = 0.5  # for the status
+EVENTS_SECONDS = 0.25  # between two looks at the events
+STATUS_SECONDS = 0.5  # between two looks at the job
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_MS = 1000
 
 
 async def follow(
-    jobs: JobQueue, job: Job, start: int, is_leaving: Callable[[], bool], *, keep_alive: float = KEEP_ALIVE_SECONDS
+    jobs: JobQueue, job: Job, start: int, is_stopping: Callable[[], bool], *, keep_alive: float = KEEP_ALIVE_SECONDS
 ) -> AsyncIterator[bytes]:
-    """The messages of a job from byte `start` of its events on, until it has ended or the service leaves.
+    """The messages of a job from byte `start` of its events on, until it has ended or the service shuts down.
 
-    A database that does not answer for a while holds up nothing but changes of the status.
+    While the database does not answer, events continue and changes of the status wait.
     """
     identity = job.spec.id
     shown: tuple[object, ...] = ()
-    asked = spoke = monotonic()
+    looked = sent = monotonic()
     yield f"retry: {RETRY_MS}\n\n".encode()
-    while not is_leaving():
+    while not is_stopping():
         ended = job.has_ended
-        if ended:  # what was told at the very end may still be on its way
-            await asyncio.sleep(LOOK_SECONDS)
+        if ended:  # the last events may still be on their way
+            await asyncio.sleep(EVENTS_SECONDS)
         messages = []
         if jobs.histories.end(identity) != start:
             for name, start, event in await asyncio.to_thread(jobs.histories.events, identity, start):  # noqa: B020
                 messages.append(_message("fine_tuning.job.event", event_body(identity, start, event), name))
-        if ended or monotonic() - asked >= ASK_SECONDS or not shown:
-            job, asked = await _ask(jobs, job), monotonic()
+        if ended or monotonic() - looked >= STATUS_SECONDS or not shown:
+            job, looked = await _look(jobs, job), monotonic()
             if (job.status, job.queue_position) != shown and not job.has_ended:
                 shown = (job.status, job.queue_position)
                 messages.append(_message("fine_tuning.job", job_body(job)))
         if ended and job.has_ended:  # and was not resumed meanwhile
             messages.append(_message("fine_tuning.job", job_body(job)))
-        if not messages and monotonic() - spoke >= keep_alive:
+        if not messages and monotonic() - sent >= keep_alive:
             messages.append(b": keep-alive\n\n")
         if messages:
             yield b"".join(messages)
-            spoke = monotonic()
+            sent = monotonic()
         if ended and job.has_ended:
             return
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(EVENTS_SECONDS)
 
 
-async def _ask(jobs: JobQueue, job: Job) -> Job:
+async def _look(jobs: JobQueue, job: Job) -> Job:
     try:
         return await jobs.get(job.spec.id)
     except (JobsUnavailable, JobNotFound):

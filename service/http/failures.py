@@ -1,4 +1,4 @@
-"""Every failure -> the one error body."""
+"""Errors as HTTP responses: a status for each code, and one body for all."""
 
 from collections.abc import Mapping
 
@@ -65,7 +65,7 @@ HTTP_STATUS = {
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong: a stable code, a sentence, and the parameter or input it is about."""
+    """What went wrong: a stable code, a sentence, and the parameter or input at fault."""
 
     code: str
     message: str
@@ -73,14 +73,14 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """The one body of every failure."""
+    """The body of every failure."""
 
     error: ErrorDetail
 
 
 RETRY_AFTER_S = 1
 
-# What a caller sent is quoted to it, but not at any length.
+# Messages quote what the caller sent, up to a length.
 LONGEST_MESSAGE = 1000
 LONGEST_PARAM = 100
 
@@ -94,19 +94,19 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
 
 
 def error_response(error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
-    """The answer to a failed request."""
+    """The response to a failed request."""
     param = None if error.param is None else _cut(error.param, LONGEST_PARAM)
     body = ErrorBody(error=ErrorDetail(code=error.code, message=_cut(error.message, LONGEST_MESSAGE), param=param))
     status = HTTP_STATUS.get(error.code, 500)
     own = {}
     if 400 <= status < 500 and status != 429:
-        own["x-should-retry"] = "false"  # for OpenAI's client, which would try some of these again
+        own["x-should-retry"] = "false"  # for OpenAI's client, which would retry some of these
     if isinstance(error, Overloaded | Unavailable):
         own["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, Unauthorized):
         own["WWW-Authenticate"] = "Bearer"
     if isinstance(error, RequestTimeout):
-        own["Connection"] = "close"  # the rest of the request may still come
+        own["Connection"] = "close"  # the rest of the request may still arrive
     return Response(
         body.model_dump_json(),
         status,
@@ -126,17 +126,17 @@ async def answer_service_error(request: Request, error: Exception) -> Response:
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """Exception handler of what the framework raises by status: no such route, no such method."""
+    """Exception handler of errors that the framework raises: no such route, method not allowed."""
     assert isinstance(error, HTTPException)
     kind = _BY_STATUS.get(error.status_code, BadRequest if error.status_code < 500 else ServiceError)
     messages = {
         404: "there is no such route; GET /openapi.json lists them",
-        405: f"this route does not take {request.method}",
+        405: f"this route does not support {request.method}",
     }
     return error_response(kind(messages.get(error.status_code, str(error.detail))), error.headers)
 
 
 async def answer_validation_error(request: Request, error: Exception) -> Response:
-    """Exception handler of parameters that do not fit their types."""
+    """Exception handler of parameters that FastAPI could not validate."""
     assert isinstance(error, RequestValidationError)
     return error_response(explain(error.errors()))

@@ -1,4 +1,4 @@
-"""How routes answer, and how `openapi.json` says so."""
+"""Responses of routes, and how `openapi.json` describes their failures."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from service.http.failures import HTTP_STATUS, ErrorBody
 
 
 def answer(body: BaseModel, status: int = 200) -> Response:
-    """A typed body as JSON."""
+    """A response with `body` as JSON."""
     return Response(body.model_dump_json(), status, media_type="application/json")
 
 
 def failures(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """What `openapi.json` says of the failures of a route: each status with its codes, and those every route has."""
+    """The failures of a route for `openapi.json`: each status with its codes, including those of every route."""
     by_status: dict[int | str, list[str]] = {}
     everywhere: tuple[type[ServiceError], ...] = (InvalidParameter, Unauthorized, ServiceError)
     for error in errors + everywhere:
@@ -26,5 +26,5 @@ def failures(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
 
 def _summary(error: type[ServiceError]) -> str:
     if error is ServiceError:
-        return "The service failed on this request."
+        return "The service failed."
     return (error.__doc__ or "").strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""The form of an upload, read as it arrives: the file goes to disk piece by piece and is never in memory as a whole."""
+"""The form of an upload, parsed as it arrives: the file goes to disk in pieces and is never in memory as a whole."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,10 +21,10 @@ _LONGEST_NAME = 200
 
 
 async def read_upload(request: Request, write: Callable[[bytes], None]) -> str:
-    """Give the content of the part `file` to `write`, in a thread, and return the file's name.
+    """Pass the content of the part `file` to `write`, in a thread, and return the file's name.
 
-    `UnsupportedMediaType`, `BadRequest` for what is no form, and `InvalidParameter` for a part that is unknown, wrong,
-    there twice or missing: as soon as that is seen.
+    `UnsupportedMediaType`; `BadRequest` if the body is not a form; `InvalidParameter`, without waiting for the rest of
+    the body, if a part is unknown, invalid or duplicated, and at the end if one is missing.
     """
     if media_type(request) != _FORM:
         raise UnsupportedMediaType(f"the Content-Type must be {_FORM}")
@@ -47,7 +47,7 @@ async def read_upload(request: Request, write: Callable[[bytes], None]) -> str:
         async for piece in request.stream():
             parser.write(piece)
             if len(form.file) >= _PIECE:
-                await asyncio.to_thread(write, form.taken())
+                await asyncio.to_thread(write, form.take())
     except FormParserError as error:
         raise BadRequest(f"the multipart body cannot be read: {error}") from error
     if not form.is_whole:
@@ -55,12 +55,12 @@ async def read_upload(request: Request, write: Callable[[bytes], None]) -> str:
     for name in _FIELDS:
         if name not in form.seen:
             raise InvalidParameter(f"the form has no part {name!r}", param=name)
-    await asyncio.to_thread(write, form.taken())
+    await asyncio.to_thread(write, form.take())
     return form.filename
 
 
 class _Form:
-    """What the parser has found so far. `file` holds what of the file has come since it was last `taken`."""
+    """What the parser has found so far. `file` holds the content that arrived since the last call of `take`."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
@@ -73,8 +73,8 @@ class _Form:
         self._value = bytearray()
         self._disposition = b""
 
-    def taken(self) -> bytes:
-        """Hand over `file`, and begin it anew."""
+    def take(self) -> bytes:
+        """Return `file` and clear it."""
         piece = bytes(self.file)
         self.file.clear()
         return piece
@@ -100,7 +100,7 @@ class _Form:
         if name not in _FIELDS:
             raise unknown_name(name, _FIELDS, "a part of this form")
         if name in self.seen:
-            raise InvalidParameter(f"the part {name!r} is there twice", param=name)
+            raise InvalidParameter(f"the form has two parts {name!r}", param=name)
         if name == "file":
             if b"filename" not in options:
                 raise InvalidParameter("the part 'file' must be a file, with a filename", param="file")
@@ -129,7 +129,7 @@ def _wrong_purpose() -> InvalidParameter:
 
 
 def _base_name(filename: str) -> str:
-    """The file's own name, without the folders that some clients send along."""
+    """The file's name without folders, which some clients send."""
     name = PurePosixPath(filename.replace("\\", "/")).name
     if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or not name.strip("."):
         raise InvalidParameter(f"the file's name must be 1 to {_LONGEST_NAME} printable characters", param="file")

@@ -1,4 +1,4 @@
-"""`/v1/files`: the data sets that are uploaded to fine-tune with."""
+"""`/v1/files`: uploaded data sets for fine-tuning."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -58,9 +58,9 @@ FileId = Annotated[str, Path(description="A file's id.")]
     openapi_extra={"requestBody": form_body(FileForm)},
 )
 async def create_file(request: Request, runtime: RuntimeOf) -> Response:
-    """Take up a `.zip` with a folder a class, or an `.npz` with `x` and `y`, and check everything in it.
+    """Upload a `.zip` with one folder per class, or an `.npz` with `x` and `y`; everything in it is checked.
 
-    The body may take as long as it needs, while something of it arrives within the request's time.
+    The upload may take any time, as long as some of it arrives within each request timeout.
     """
     uploads = runtime.uploads
     with runtime.inspection.upload():
@@ -81,23 +81,23 @@ async def create_file(request: Request, runtime: RuntimeOf) -> Response:
 @router.get(
     "/v1/files",
     operation_id="list_files",
-    summary="All files",
+    summary="List files",
     response_model=FileList,
     responses=failures(errors.FileNotFound),
 )
 async def list_files(
     runtime: RuntimeOf,
-    after: Annotated[str | None, Query(description="A file's id; the page begins after it.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Files on the page.")] = MAX_PAGE,
-    order: Annotated[Literal["asc", "desc"], Query(description="By time; the newest come first.")] = "desc",
-    purpose: Annotated[str | None, Query(description="Only those of this purpose.")] = None,
+    after: Annotated[str | None, Query(description="The last file of the previous page.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Maximum length of the page.")] = MAX_PAGE,
+    order: Annotated[Literal["asc", "desc"], Query(description="By time; `desc`: newest first.")] = "desc",
+    purpose: Annotated[str | None, Query(description="Only files of this purpose.")] = None,
 ) -> Response:
-    """A page of the uploads, the newest first."""
+    """A page of uploads, newest first."""
     found = await asyncio.to_thread(runtime.uploads.all)
     found = [upload for upload in found if purpose in (None, upload.purpose)]
     if order == "asc":
         found.reverse()
-    unknown = errors.FileNotFound(f"there is no file {after!r} on this list", param="after")
+    unknown = errors.FileNotFound(f"there is no file {after!r} in this list", param="after")
     page, has_more = cut_page(found, after, limit, unknown)
     return answer(FileList.of([FileBody.of(upload) for upload in page], has_more=has_more))
 
@@ -105,24 +105,24 @@ async def list_files(
 @router.get(
     _FILE,
     operation_id="get_file",
-    summary="One file",
+    summary="Get a file",
     response_model=FileBody,
     responses=failures(errors.FileNotFound),
 )
 async def get_file(runtime: RuntimeOf, file_id: FileId) -> Response:
-    """What is known of an upload."""
+    """An upload and a summary of its data set."""
     return answer(FileBody.of(await asyncio.to_thread(runtime.uploads.get, file_id)))
 
 
 @router.get(
     f"{_FILE}/content",
     operation_id="get_file_content",
-    summary="The file itself",
+    summary="Get a file's content",
     response_class=Response,
     responses=failures(errors.FileNotFound) | _CONTENT,
 )
 async def get_file_content(runtime: RuntimeOf, file_id: FileId) -> Response:
-    """The content as it was uploaded."""
+    """The content, as uploaded."""
     upload = await asyncio.to_thread(runtime.uploads.get, file_id)
     try:
         file = await asyncio.to_thread(runtime.uploads.content_path(upload).open, "rb")
@@ -144,7 +144,7 @@ async def get_file_content(runtime: RuntimeOf, file_id: FileId) -> Response:
     responses=failures(errors.FileNotFound, errors.InsufficientStorage),
 )
 async def delete_file(runtime: RuntimeOf, file_id: FileId) -> Response:
-    """Forget an upload; its content goes unless another upload has the same. A job that still waits for it fails."""
+    """Delete an upload, and its content unless another upload has the same. A waiting job that needs it will fail."""
     await asyncio.to_thread(runtime.uploads.delete, file_id)
     return answer(FileDeleted(id=file_id, object="file", deleted=True))
 

@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: fine-tuning, in OpenAI's shapes."""
+"""`/v1/fine_tuning/jobs`: fine-tuning jobs, in OpenAI's shapes."""
 
 import asyncio
 from typing import Annotated, Any, Literal
@@ -36,13 +36,13 @@ _STREAM = "text/event-stream"
 _METADATA = {
     "name": "metadata",
     "in": "query",
-    "description": "Jobs that carry all of these, as `metadata[name]=value`; `metadata=null`: those that carry none.",
+    "description": "Only jobs with all these pairs, as `metadata[name]=value`; `metadata=null`: only jobs with none.",
     "style": "deepObject",
     "explode": True,
     "schema": {"type": "object", "additionalProperties": {"type": "string"}},
 }
 _EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {_STREAM: {"schema": {"type": "string"}}}, "description": "A page, or the stream."}
+    200: {"content": {_STREAM: {"schema": {"type": "string"}}}, "description": "A page, or a stream."}
 }
 
 
@@ -59,7 +59,7 @@ class CheckpointList(Page[CheckpointBody]):
 
 
 Id = Annotated[str, Path(description="A job's id.")]
-Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Maximum length of the page.")]
 Key = Annotated[
     str | None,
     Header(
@@ -67,7 +67,7 @@ Key = Annotated[
         min_length=1,
         max_length=255,
         pattern="^[ -~]*$",
-        description="The same key with the same body gives the same job.",
+        description="The same key with the same body returns the same job.",
     ),
 ]
 
@@ -95,7 +95,7 @@ Key = Annotated[
     openapi_extra={"requestBody": json_body(CreateJobBody)},
 )
 async def create_job(request: Request, runtime: RuntimeOf, key: Key = None) -> Response:
-    """Put a fine-tuning job into the queue; a worker takes it, and its result is a new version of the model."""
+    """Put a fine-tuning job into the queue. A worker runs it; its result is a new version of the model."""
     requested = await read_json_value(request)
     body = read_create_job(requested)
     identity = job_id(key)
@@ -118,7 +118,7 @@ async def create_job(request: Request, runtime: RuntimeOf, key: Key = None) -> R
 @router.get(
     _JOBS,
     operation_id="list_fine_tuning_jobs",
-    summary="Fine-tuning jobs",
+    summary="List fine-tuning jobs",
     response_model=JobList,
     responses=failures(errors.JobNotFound, errors.JobsUnavailable),
     openapi_extra={"parameters": [_METADATA]},
@@ -126,9 +126,9 @@ async def create_job(request: Request, runtime: RuntimeOf, key: Key = None) -> R
 async def list_jobs(
     request: Request,
     runtime: RuntimeOf,
-    after: Annotated[str | None, Query(description="The last job of the page before.")] = None,
+    after: Annotated[str | None, Query(description="The last job of the previous page.")] = None,
     limit: Limit = 20,
-    status: Annotated[Status | None, Query(description="Those of this status.")] = None,
+    status: Annotated[Status | None, Query(description="Only jobs of this status.")] = None,
     order: Annotated[Literal["asc", "desc"], Query(description="`desc`: newest first.")] = "desc",
 ) -> Response:
     """A page of jobs, newest first."""
@@ -145,12 +145,12 @@ async def list_jobs(
 @router.get(
     _JOB,
     operation_id="get_fine_tuning_job",
-    summary="One job",
+    summary="Get a job",
     response_model=JobBody,
     responses=failures(errors.JobNotFound, errors.JobsUnavailable),
 )
 async def get_job(runtime: RuntimeOf, id: Id) -> Response:
-    """A job and how far it is."""
+    """A job with its progress and outcome."""
     return answer(job_body(await runtime.jobs.get(id)))
 
 
@@ -162,7 +162,7 @@ async def get_job(runtime: RuntimeOf, id: Id) -> Response:
     responses=failures(errors.JobNotFound, errors.JobNotCancellable, errors.JobsUnavailable),
 )
 async def cancel_job(runtime: RuntimeOf, id: Id) -> Response:
-    """Take a job out of the queue, or have its worker stop it; what it has saved stays, so that it can be resumed."""
+    """Take a job out of the queue, or have its worker stop it. Its saved state is kept, so that it can be resumed."""
     return answer(job_body(await runtime.jobs.cancel(id)))
 
 
@@ -174,14 +174,17 @@ async def cancel_job(runtime: RuntimeOf, id: Id) -> Response:
     responses=failures(errors.JobNotFound, errors.JobNotResumable, errors.JobsUnavailable),
 )
 async def resume_job(runtime: RuntimeOf, id: Id) -> Response:
-    """Let a job that was cancelled, has failed, or has lost its worker go on from its last saved state."""
+    """Put a job that was cancelled, has failed, or lost its worker back into the queue.
+
+    It continues from its last saved state.
+    """
     return answer(job_body(await runtime.jobs.resume(id)))
 
 
 @router.get(
     f"{_JOB}/events",
     operation_id="list_fine_tuning_events",
-    summary="What happened to a job",
+    summary="List a job's events",
     response_model=EventList,
     responses={**_EVENTS, **failures(errors.JobNotFound, errors.JobsUnavailable)},
 )
@@ -189,13 +192,13 @@ async def list_events(
     request: Request,
     runtime: RuntimeOf,
     id: Id,
-    after: Annotated[str | None, Query(description="The last event of the page before.")] = None,
+    after: Annotated[str | None, Query(description="The last event of the previous page.")] = None,
     limit: Limit = 20,
     last_event_id: Annotated[
-        str | None, Header(alias="Last-Event-ID", description="With a stream: the last event that came.")
+        str | None, Header(alias="Last-Event-ID", description="For a stream: the last event received.")
     ] = None,
 ) -> Response:
-    """A page of events, newest first; with `Accept: text/event-stream` a stream of them, which ends with the job."""
+    """A page of events, newest first; with `Accept: text/event-stream`, a stream that ends with the job."""
     job = await runtime.jobs.get(id)
     if _STREAM in request.headers.get("accept", ""):
         start = place_of(id, last_event_id, "Last-Event-ID") if last_event_id else 0
@@ -214,31 +217,31 @@ async def list_events(
 @router.get(
     f"{_JOB}/checkpoints",
     operation_id="list_fine_tuning_checkpoints",
-    summary="What a job has published",
+    summary="List a job's checkpoints",
     response_model=CheckpointList,
     responses=failures(errors.JobNotFound, errors.JobsUnavailable),
 )
 async def list_checkpoints(
     runtime: RuntimeOf,
     id: Id,
-    after: Annotated[str | None, Query(description="The last checkpoint of the page before.")] = None,
+    after: Annotated[str | None, Query(description="The last checkpoint of the previous page.")] = None,
     limit: Limit = 10,
 ) -> Response:
-    """The version that a job has published, once it has; states saved on the way are no versions and not among them."""
+    """The version that a job has published, if it has. States saved during training are not listed."""
     unknown = errors.InvalidParameter(f"this job has no checkpoint {after!r}", param="after")
     page, has_more = cut_page(checkpoint_bodies(await runtime.jobs.get(id)), after, limit, unknown)
     return answer(CheckpointList.of(page, has_more=has_more))
 
 
 def _metadata(request: Request) -> dict[str, str] | None:
-    """What the query wants of a job's metadata; None where it wants nothing, empty where it wants none."""
-    wanted = {}
-    for name, value in request.query_params.multi_items():
+    """The metadata that the query asks for: None for any, empty for jobs without metadata."""
+    pairs = {}
+    for name, text in request.query_params.multi_items():
         if name.startswith("metadata["):
-            wanted[name.removeprefix("metadata[").removesuffix("]")] = value
-    if wanted:
-        return wanted
-    given = request.query_params.get("metadata")
-    if given not in (None, "", "null"):
+            pairs[name.removeprefix("metadata[").removesuffix("]")] = text
+    if pairs:
+        return pairs
+    value = request.query_params.get("metadata")
+    if value not in (None, "", "null"):
         raise errors.InvalidParameter("write metadata[name]=value, or metadata=null", param="metadata")
-    return None if given is None else {}
+    return None if value is None else {}

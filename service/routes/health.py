@@ -1,4 +1,4 @@
-"""`/health`: whether the process is alive, and whether it can answer. Always open."""
+"""`/health`: is the process alive, and can it answer? Needs no API key."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ from service.http.responses import answer, failures
 
 
 class Health(BaseModel):
-    """The service's own state."""
+    """The state of the service."""
 
     status: Literal["live", "ready"]
 
@@ -21,25 +21,24 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get(
-    "/health/live", operation_id="live", summary="Is the process alive", response_model=Health, responses=failures()
+    "/health/live", operation_id="live", summary="Is the process alive?", response_model=Health, responses=failures()
 )
 async def live() -> Response:
-    """200 as long as the process answers at all."""
+    """200 while the process is alive."""
     return answer(Health(status="live"))
 
 
 @router.get(
     "/health/ready",
     operation_id="ready",
-    summary="Can it answer",
+    summary="Can the service answer?",
     response_model=Health,
     responses=failures(errors.Unavailable, errors.ShuttingDown),
 )
 async def ready(runtime: RuntimeOf) -> Response:
-    """200 when the models that are loaded at start have been loaded or have failed, and the device works; else 503.
+    """200 if the preloaded models have loaded or failed and the device works, otherwise 503.
 
-    The device works when it ran a batch a moment ago, or runs a blank input now. From the moment that the service is
-    told to leave the answer is 503.
+    The device works if it ran a batch a moment ago, or runs a blank input now. 503 from the start of a shutdown.
     """
     await runtime.readiness.check()
     return answer(Health(status="ready"))

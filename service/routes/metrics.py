@@ -18,6 +18,6 @@ router = APIRouter(tags=["operations"])
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **failures()},
 )
 async def metrics(runtime: RuntimeOf) -> Response:
-    """Requests, latencies, batches, the queue, spikes, operations, energy and jobs, in Prometheus' text format."""
+    """Requests, latencies, batches, the queue, spikes, operations, energy and jobs, in Prometheus's text format."""
     runtime.metrics.jobs(await runtime.jobs.counts())
     return Response(runtime.metrics.render(), media_type=CONTENT_TYPE_LATEST)
