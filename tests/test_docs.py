@@ -125,6 +125,22 @@ def test_every_code_is_in_the_http_page() -> None:
         assert f"`{code}`" in HTTP, code
 
 
+def test_the_reference_covers_the_network_and_the_contract() -> None:
+    listed = {
+        name
+        for page in (ROOT / "docs" / "reference").glob("*.md")
+        for name in re.findall(r"^::: (.+)$", page.read_text(), re.M)
+    }
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for package in ("contract", "training/snn")
+        for path in (ROOT / package).rglob("*.py")
+    }
+    assert listed <= modules
+    internal = re.compile(r".*\.__init__|contract\.(cores|settings_help|events\..*|datasets\..*)")
+    assert {module for module in modules - listed if not internal.fullmatch(module)} == set()
+
+
 def test_every_training_command_field_and_preset_is_documented() -> None:
     for name in ("train", "evaluate", "inspect"):
         assert f"python -m training {name}" in TRAINING
