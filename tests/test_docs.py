@@ -1,10 +1,13 @@
-"""The documentation is true: its commands run, its answers are what comes back, and nothing is left out."""
+"""The documentation is true and complete: commands run, and responses, pictures, settings and routes are current."""
 
 import json
+import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
@@ -86,6 +89,28 @@ def test_the_make_targets_on_a_page_exist(page: Path) -> None:
     for target in targets:
         subprocess.run(["make", "--dry-run", target, "VERSION=0.1.0"], cwd=ROOT, capture_output=True, check=True)
     assert page.name != "README.md" or page.parent != ROOT or {"serve", "test"} <= targets
+
+
+def test_the_python_example_runs() -> None:
+    (example,) = [text for _, text in blocks(README, "python")]
+    done = subprocess.run([sys.executable, "-"], input=example, cwd=ROOT, capture_output=True, text=True, check=True)
+    (shown,) = re.findall(r"this prints `(.*)`", README)
+    assert done.stdout == f"{shown}\n"
+
+
+def test_the_picture_is_what_the_example_draws(tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn.svg"
+    command = [sys.executable, "examples/draw.py", "examples/recording.bin", str(drawn)]
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+    assert drawn.read_bytes() == (ROOT / "docs" / "prediction.svg").read_bytes()
+
+
+def test_the_recorded_session_is_light_and_shows_the_commands_of_the_example() -> None:
+    session = (ROOT / "docs" / "session.svg").read_text()
+    lines = [unescape(re.sub(r"<[^>]+>", "", line)) for line in session.splitlines() if line.startswith("<text")]
+    commands = runpy.run_path(str(ROOT / "examples" / "record.py"))["COMMANDS"]
+    assert [line.removeprefix("$ ") for line in lines if line.startswith("$ ")] == list(commands)
+    assert len(session) < 50_000
 
 
 def test_the_first_training_commands_run(tmp_path: Path) -> None:
