@@ -1,4 +1,4 @@
-"""The web application: parts built when it starts, routes over them, and one way to fail."""
+"""The web application: the runtime, the middlewares, the routes and the error handlers."""
 
 import asyncio
 import logging
@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 
 from contract.errors import ServiceError
 from contract.settings import Settings
+from service.http.direct_route import check_direct_routes
 from service.http.failures import answer_http_exception, answer_service_error, answer_validation_error
 from service.http.middleware.admission import AdmissionMiddleware
 from service.http.middleware.authentication import Authentication
@@ -28,15 +29,15 @@ from service.runtime import Runtime, build_runtime
 ROUTES = (predict, models, history, files, fine_tuning, health, metrics)
 
 _DESCRIPTION = """
-Runs spiking neural networks on images and event recordings, and says what each answer took: spikes, synaptic
-operations, and an estimate of the energy. Failures of every kind have one body, with a stable `code`.
+Runs spiking neural networks on images and event recordings. Every response counts spikes and synaptic operations, with
+an estimate of their energy. All errors have the same body, with a stable `code`.
 """
 
 log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the application; what it needs starts with its lifespan and is found at `app.state.runtime`."""
+    """Build the application. Its lifespan starts the runtime, which is then at `app.state.runtime`."""
     app = FastAPI(
         title="stl-snn",
         version=_version(),
@@ -58,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for route in ROUTES:
         app.include_router(route.router, dependencies=[Depends(refuse_unknown_query)])
+    check_direct_routes(app.routes)
 
     def openapi() -> dict[str, Any]:
         app.openapi_schema = app.openapi_schema or build_openapi(app)
@@ -83,7 +85,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _announce_when_ready(runtime: Runtime) -> None:
-    """Log once what is loaded, on which device."""
+    """Log the loaded models and their device once the service is ready."""
     log.info("device %s, %d thread(s) an operation", runtime.device, runtime.predictor.threads)
     while not runtime.registry.ready:
         await asyncio.sleep(0.1)

@@ -1,14 +1,16 @@
 """`DirectRoute`: a route that FastAPI documents but does not run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any, get_type_hints
 
+from fastapi import routing
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from service.http.parameters import check_timeout, read_query, refuse_unknown_query
@@ -21,14 +23,13 @@ class DirectRoute(APIRoute):
     stacks; `benchmarks.overhead` measures the gain. It replaces the dependency `refuse_unknown_query` and the timeout's
     header. Path parameters are text, the query is the parameter `query`, and the endpoint returns the response.
 
-    Raises `TypeError` for a dependency or a parameter that it would skip: when it is made, or, for a dependency of the
-    router that includes it, at its first request.
+    Its constructor raises `TypeError` for a dependency or a parameter that it would skip. An application that includes
+    the route calls `check_direct_routes`, which does the same for the dependencies that were added on the way.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
-        self._refuse_dependencies(self.dependant)
-        self._is_checked = False
+        _refuse_dependencies(self.path, self.dependant)
         hints, names = get_type_hints(endpoint), self.param_convertors
         skipped = signature(endpoint).parameters.keys() - {"request", "query", "timeout", *names}
         skipped |= {name for name in names if hints[name] is not str}
@@ -41,18 +42,24 @@ class DirectRoute(APIRoute):
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)  # responds with the allowed methods
             return
-        if not self._is_checked:
-            # FastAPI keeps what the including router adds beside the route, not in it.
-            effective = scope.get("fastapi", {}).get("effective_route_context") or scope["route"]
-            self._refuse_dependencies(effective.dependant)
-            self._is_checked = True
         request = Request(scope, receive, send)
         query = read_query(request, self._query)
         check_timeout(request)
         response: Response = await self.endpoint(request, query=query, **request.path_params)
         await response(scope, receive, send)
 
-    def _refuse_dependencies(self, dependant: Dependant) -> None:
-        for dependency in dependant.dependencies:
-            if dependency.call is not refuse_unknown_query:
-                raise TypeError(f"the direct route {self.path} would skip the dependency {dependency.call}")
+
+def check_direct_routes(routes: Sequence[BaseRoute]) -> None:
+    """`TypeError` if an application or an including router adds a dependency that a `DirectRoute` would skip."""
+    contexts = getattr(routing, "iter_route_contexts", None)
+    if contexts is None:  # an older FastAPI constructs the route again, with these dependencies
+        return
+    for context in contexts(routes):
+        if isinstance(context.original_route, DirectRoute):
+            _refuse_dependencies(context.path, context.dependant)
+
+
+def _refuse_dependencies(path: str, dependant: Dependant) -> None:
+    for dependency in dependant.dependencies:
+        if dependency.call is not refuse_unknown_query:
+            raise TypeError(f"the direct route {path} would skip the dependency {dependency.call}")

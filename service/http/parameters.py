@@ -1,9 +1,10 @@
-"""Parameters that many routes share."""
+"""Parameters that many routes share, and how queries are read."""
 
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Path, Query
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, PositiveInt, TypeAdapter, ValidationError
 from starlette.requests import Request
@@ -20,13 +21,25 @@ _TIMEOUT: TypeAdapter[int] = TypeAdapter(PositiveInt)
 
 
 async def refuse_unknown_query(request: Request) -> None:
-    """Refuse a query parameter that the route does not have, or has twice."""
+    """Refuse a query parameter that the route does not have, or that is repeated."""
     route = request.scope["route"]
-    _refuse_unknown(request, [field.alias for field in route.dependant.query_params], _deep_objects(route))
+    query = query_model(route.dependant)
+    known = [field.alias for field in route.dependant.query_params] if query is None else list(query[1].model_fields)
+    _refuse_unknown(request, known, _deep_objects(route))
+
+
+def query_model(dependant: Dependant) -> tuple[str, type[BaseModel]] | None:
+    """Name and class of the model that declares an endpoint's whole query; None if there is no such model."""
+    if len(dependant.query_params) == 1:
+        [field] = dependant.query_params
+        model = field.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            return field.name, model
+    return None
 
 
 def read_query(request: Request, model: type[Q]) -> Q:
-    """The query as `model`; `InvalidParameter` for what it does not have, has twice, or cannot use."""
+    """The query as `model`; `InvalidParameter` for unknown, repeated and invalid parameters."""
     if not request.scope["query_string"]:
         return model()
     _refuse_unknown(request, list(model.model_fields))
@@ -37,39 +50,39 @@ def read_query(request: Request, model: type[Q]) -> Q:
 
 
 def check_timeout(request: Request) -> None:
-    """`InvalidParameter` for a `TIMEOUT_HEADER` that is no time."""
-    given = request.headers.get(TIMEOUT_HEADER)
-    if given is not None:
+    """`InvalidParameter` for a `TIMEOUT_HEADER` that is not a positive integer."""
+    header = request.headers.get(TIMEOUT_HEADER)
+    if header is not None:
         try:
-            _TIMEOUT.validate_python(given)
+            _TIMEOUT.validate_python(header)
         except ValidationError as error:
             [problem] = error.errors(include_url=False, include_input=False)
             raise explain([{**problem, "loc": (TIMEOUT_HEADER,)}]) from error
 
 
 def _deep_objects(route: APIRoute) -> list[str]:
-    """The parameters that come as `name[key]=value`, which FastAPI does not know and the document does."""
+    """The parameters written as `name[key]=value`, which only the document describes."""
     more = (route.openapi_extra or {}).get("parameters", [])
     return [parameter["name"] for parameter in more if parameter.get("style") == "deepObject"]
 
 
 def _refuse_unknown(request: Request, known: list[str], deep: Sequence[str] = ()) -> None:
-    given = [name for name, _ in request.query_params.multi_items()]
-    for name in given:
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
         if name not in known and name.partition("[")[0] not in deep:
             raise unknown_name(name, known, "a query parameter of this route")
-        if given.count(name) > 1:
-            raise InvalidParameter(f"{name!r} is given {given.count(name)} times", param=name)
+        if names.count(name) > 1:
+            raise InvalidParameter(f"{name!r} occurs {names.count(name)} times", param=name)
 
 
 def runtime_of(request: Request) -> Runtime:
-    """The parts of the service. Called by `predict` itself: each dependency would cost it some 40 µs."""
+    """The parts of the service. Direct routes call this; as a dependency it would take some 40 µs."""
     runtime: Runtime = request.app.state.runtime
     return runtime
 
 
 def ticket_of(request: Request) -> Ticket:
-    """The request's ticket, which knows its deadline."""
+    """The request's ticket, with its deadline."""
     ticket: Ticket = request.state.ticket
     return ticket
 
@@ -79,13 +92,13 @@ async def _runtime(request: Request) -> Runtime:
 
 
 RuntimeOf = Annotated[Runtime, Depends(_runtime)]
-# What is here for the check and the documentation: the ticket has read the header already.
+# For validation and the document only: the ticket is made from the header before.
 TimeoutHeader = Annotated[
     int | None,
     Header(
         alias=TIMEOUT_HEADER,
         gt=0,
-        description="Milliseconds that the caller is ready to wait; more than the maximum counts as it.",
+        description="Milliseconds that the request may take; values above the maximum are lowered to it.",
     ),
 ]
 Name = Annotated[str, Path(description="A model's name.")]

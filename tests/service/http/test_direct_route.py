@@ -1,16 +1,25 @@
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Query
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.testclient import TestClient
 
 from contract.errors import ServiceError
-from service.http.direct_route import DirectRoute
+from contract.settings import Settings
+from service.app import create_app
+from service.http.direct_route import DirectRoute, check_direct_routes
 from service.http.failures import answer_service_error
 from service.http.parameters import TimeoutHeader, refuse_unknown_query
+from tests.service.serving import Client, serving
+
+PREDICT = "/v1/models/tiny-image/predict"
+PIXELS = {"inputs": [{"pixels": [[200] * 8] * 8}]}
 
 
 class Options(BaseModel):
@@ -27,12 +36,16 @@ async def another_dependency() -> None:
     """One that would be skipped."""
 
 
-def client(*more: Any) -> TestClient:
+def application(*more: Any, on_app: Sequence[Any] = ()) -> FastAPI:
     router = APIRouter(route_class=DirectRoute)
     router.post("/things/{name}")(endpoint)
-    app = FastAPI(exception_handlers={ServiceError: answer_service_error})
+    app = FastAPI(exception_handlers={ServiceError: answer_service_error}, dependencies=on_app)
     app.include_router(router, dependencies=[Depends(refuse_unknown_query), *more])
-    return TestClient(app)
+    return app
+
+
+def client() -> TestClient:
+    return TestClient(application())
 
 
 def test_the_endpoint_gets_its_path_and_its_query() -> None:
@@ -57,9 +70,19 @@ def test_the_document_has_the_route_with_its_parameters() -> None:
     assert [parameter["name"] for parameter in operation["parameters"]] == ["name", "count", "X-Request-Timeout-Ms"]
 
 
-def test_a_dependency_of_the_including_router_that_would_be_skipped_fails_the_first_request() -> None:
-    with pytest.raises(TypeError, match="another_dependency"):
-        client(Depends(another_dependency)).post("/things/a")
+def test_a_dependency_that_is_added_where_the_router_is_included_is_an_error() -> None:
+    added = Depends(another_dependency)
+    for app in (application(added), application(on_app=[added])):
+        with pytest.raises(TypeError, match="another_dependency"):
+            check_direct_routes(app.routes)
+    check_direct_routes(application().routes)
+
+
+def test_the_service_adds_no_dependency_that_its_prediction_route_would_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    create_app(Settings.model_construct())
+    monkeypatch.setattr("service.app.refuse_unknown_query", another_dependency)
+    with pytest.raises(TypeError, match=r"/predict would skip .*another_dependency"):
+        create_app(Settings.model_construct())
 
 
 def test_a_dependency_that_would_be_skipped_is_an_error_in_the_endpoint() -> None:
@@ -74,3 +97,35 @@ def test_a_parameter_that_would_not_be_read_is_an_error() -> None:
 
     with pytest.raises(TypeError, match="would not read number"):
         DirectRoute("/things/{number}", reads_more, methods=["POST"])
+
+
+async def predictions(client: Client) -> list[tuple[int, Any]]:
+    """Responses of the prediction route to good and bad requests, without what differs each time."""
+    found = []
+    for query, headers in (
+        ("", {}),
+        ("?top_k=2&detail=layers&version=1&seed=3", {}),
+        ("?topk=2", {}),
+        ("?top_k=2&top_k=3", {}),
+        ("?top_k=0", {}),
+        ("?version=0", {}),
+        ("?detail=all", {}),
+        ("?seed=-1", {}),
+        ("?top_k=11", {}),
+        ("", {"X-Request-Timeout-Ms": "0"}),
+        ("", {"X-Request-Timeout-Ms": "soon"}),
+        ("", {"X-Request-Timeout-Ms": "60000"}),
+    ):
+        answer = await client.post(PREDICT + query, json=PIXELS, headers=headers)
+        body = answer.json()
+        found.append((answer.status_code, body.get("predictions") or body))
+    wrong_method = await client.get(PREDICT)
+    return [*found, (wrong_method.status_code, wrong_method.json())]
+
+
+async def test_fastapi_would_give_the_same_responses(tiny_store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(tiny_store_root) as client:
+        direct = await predictions(client)
+        monkeypatch.setattr(DirectRoute, "handle", APIRoute.handle)
+        assert await predictions(client) == direct
+    assert [status for status, _ in direct] == [200, 200, *[422] * 9, 200, 405]

@@ -37,7 +37,7 @@ def png(height: int = 8, width: int = 8) -> bytes:
         ("energy_profile=loihi2", "energy_profile", "did you mean 'loihi'?"),
         ("format=nmist", "format", "did you mean 'nmnist'?"),
         ("topk=1", "topk", "did you mean 'top_k'?"),
-        ("seed=1&seed=2", "seed", "given 2 times"),
+        ("seed=1&seed=2", "seed", "occurs 2 times"),
     ],
 )
 async def test_a_parameter_that_cannot_be_used_is_named(client: Client, query: str, param: str, says: str) -> None:
