@@ -53,7 +53,7 @@ class Server(uvicorn.Server):
         """Close the port, wait for what is being answered, and stop the application."""
         loop = asyncio.get_running_loop()
         runtime = self._runtime()
-        runtime.readiness.leaving = True
+        runtime.readiness.shutting_down = True
         log.info("the port closes; %d request(s) are being answered", len(self.server_state.tasks))
         cut = loop.call_at(self._ends or loop.time() + self._grace_seconds, runtime.predictor.admission.close)
         await super().shutdown(sockets)
@@ -61,5 +61,5 @@ class Server(uvicorn.Server):
 
     def _drain(self, sig: int) -> None:
         log.info("told to leave: the port closes in %g s", self._drain_seconds)
-        self._runtime().readiness.leaving = True
+        self._runtime().readiness.shutting_down = True
         asyncio.get_running_loop().call_later(self._drain_seconds, super().handle_exit, sig, None)

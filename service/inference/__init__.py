@@ -1,1 +1,1 @@
-"""One prediction, from inputs to numbers."""
+"""Predictions: from inputs to numbers."""

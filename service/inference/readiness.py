@@ -23,7 +23,7 @@ class Readiness:
     """
 
     def __init__(self, registry: Registry, batcher: Batcher, *, seconds: float) -> None:
-        self.leaving = False
+        self.shutting_down = False
         self._registry = registry
         self._batcher = batcher
         self._seconds = seconds
@@ -31,7 +31,7 @@ class Readiness:
 
     async def check(self) -> None:
         """Return if the service is ready; otherwise `Unavailable` or `ShuttingDown`, within the `seconds`."""
-        if self.leaving:
+        if self.shutting_down:
             raise ShuttingDown("the service is shutting down")
         if not self._registry.ready:
             raise Unavailable(self._missing())

@@ -203,7 +203,7 @@ async def list_events(
     if _STREAM in request.headers.get("accept", ""):
         start = place_of(id, last_event_id, "Last-Event-ID") if last_event_id else 0
         return StreamingResponse(
-            follow(runtime.jobs, job, start, lambda: runtime.readiness.leaving),
+            follow(runtime.jobs, job, start, lambda: runtime.readiness.shutting_down),
             media_type=_STREAM,
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

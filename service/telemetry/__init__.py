@@ -1,1 +1,1 @@
-"""What operators see: metrics, logs and measured energy."""
+"""Metrics, logs and measured energy, for operators."""

@@ -1,6 +1,6 @@
-"""Energy that the hardware itself has counted: NVML on NVIDIA, RAPL (`/sys/class/powercap`) on x86.
+"""Energy measured by the hardware: NVML on NVIDIA, RAPL (`/sys/class/powercap`) on x86.
 
-Both count everything on the device or in the processor package, so a batch is charged with whatever ran beside it.
+Both count everything on the device or in the processor package, including work that ran at the same time as a batch.
 """
 
 import importlib
@@ -16,17 +16,17 @@ log = logging.getLogger(__name__)
 
 
 class EnergyMeter(Protocol):
-    """A counter of joules; the energy of an interval is the difference of two readings."""
+    """A counter of joules; the energy of an interval is the difference between two readings."""
 
     def read(self) -> float | None:
-        """Joules since some fixed moment, never falling; None when it cannot be read."""
+        """Joules since a fixed moment, never decreasing; None if the counter cannot be read."""
 
 
 class RaplMeter:
-    """The processor packages and their memory, by the kernel's powercap files.
+    """The processor packages and their memory, read from the kernel's powercap files.
 
-    A zone's counter wraps around at `max_energy_range_uj`; one wrap between two readings is undone. Zones inside a
-    package (cores, graphics) are part of it and are not added. The files are readable by root alone on most systems.
+    A zone's counter wraps around at `max_energy_range_uj`; one wrap between two readings is corrected. Zones inside a
+    package (cores, graphics) are part of it and are not added. On most systems only root can read the files.
     """
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
@@ -35,7 +35,7 @@ class RaplMeter:
         self._total_uj = 0
 
     def read(self) -> float | None:
-        """Joules of all zones since the first reading; None when there is no zone, or one cannot be read."""
+        """Joules of all zones since the first reading; None if there is no zone, or one cannot be read."""
         try:
             for zone in self._zones:
                 now = _microjoules(zone / "energy_uj")
@@ -49,14 +49,14 @@ class RaplMeter:
 
 
 class NvmlMeter:
-    """One CUDA device, by NVML's total energy counter (millijoules since the driver was loaded, Volta and later)."""
+    """One CUDA device, read from NVML's total energy counter (Volta and later)."""
 
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml = nvml
         self._handle = handle
 
     def read(self) -> float | None:
-        """Joules since the driver was loaded; None when NVML does not tell."""
+        """Joules since the driver was loaded; None if NVML does not report them."""
         try:
             return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1e3
         except self._nvml.NVMLError:
@@ -71,14 +71,14 @@ class NvmlMeter:
             return None
         try:
             nvml.nvmlInit()
-            # By UUID: NVML does not know CUDA_VISIBLE_DEVICES, so its indices may be others than torch's.
+            # By UUID: NVML ignores CUDA_VISIBLE_DEVICES, so its indices may differ from torch's.
             return cls(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}"))
         except nvml.NVMLError:
             return None
 
 
 def energy_meter(device: torch.device, powercap: Path = POWERCAP) -> EnergyMeter | None:
-    """The meter of `device`, or None where nothing can be read."""
+    """The meter of `device`, or None if no counter can be read."""
     meter = NvmlMeter.of(device) if device.type == "cuda" else RaplMeter(powercap)
     readable = meter is not None and meter.read() is not None
     log.info("energy of %s is %s", device, "measured" if readable else "not measured: no counter can be read")

@@ -1,4 +1,4 @@
-"""Log lines that carry the id of the request they belong to."""
+"""Log lines with the id of their request."""
 
 import logging
 import random
@@ -11,24 +11,24 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 
 class RequestIdFilter(logging.Filter):
-    """Puts the present request's id on every record; `-` outside a request."""
+    """Adds the current request's id to every record; `-` outside a request."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, with its `request_id`."""
+        """Pass every record, with its `request_id`."""
         record.request_id = request_id.get()
         return True
 
 
 def configure(level: str) -> None:
-    """Send every log line from `level` up to standard error, in one format, the server's own included."""
+    """Write all log lines of at least `level`, including the server's, to standard error in one format."""
     handler = logging.StreamHandler()
     handler.addFilter(RequestIdFilter())
     handler.setFormatter(logging.Formatter(_FORMAT))
-    # What the format does not show is not looked up for each line.
+    # The format does not show these, so they need not be looked up for each line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def new_id() -> str:
-    """128 random bits in hexadecimal: unique, and no secret. Cheaper than a UUID, which asks the system each time."""
+    """128 random bits in hexadecimal: unique, but not secret. Cheaper than a UUID, which needs a system call."""
     return f"{_ids.getrandbits(128):032x}"

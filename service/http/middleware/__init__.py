@@ -1,1 +1,1 @@
-"""ASGI middleware, one class a file."""
+"""ASGI middleware, one class per file."""

@@ -53,7 +53,7 @@ class RequestContext:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = identity
-                if runtime is not None and runtime.readiness.leaving:
+                if runtime is not None and runtime.readiness.shutting_down:
                     headers["Connection"] = "close"  # the client's next request goes elsewhere
             await send(message)
 

@@ -79,7 +79,7 @@ async def test_a_service_that_leaves_is_not_ready_and_sends_its_clients_away(sto
     async with running(store) as app:
         kept = predict(app, 1)
         assert "connection" not in (await kept.answer())[1]
-        parts(app).readiness.leaving = True
+        parts(app).readiness.shutting_down = True
         status, headers, answer = await Exchange(app, READY, method="GET").answer()
         assert (status, answer["error"]["code"], headers["connection"]) == (503, "shutting_down", "close")
         last = Exchange(app, PREDICT, headers=JSON)

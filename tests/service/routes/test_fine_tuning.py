@@ -459,9 +459,9 @@ async def test_a_stream_ends_when_the_service_is_told_to_leave(client: Client) -
     identity = (await create(client, await upload(client)))["id"]
     async with streaming(client, identity) as exchange:
         await until_told(exchange, 1, 5)
-        client.runtime.readiness.leaving = True
+        client.runtime.readiness.shutting_down = True
         await asyncio.wait_for(asyncio.shield(exchange.task), 2)
-        client.runtime.readiness.leaving = False
+        client.runtime.readiness.shutting_down = False
 
 
 async def test_jobs_are_among_the_metrics(client: Client) -> None:
