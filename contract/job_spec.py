@@ -65,7 +65,7 @@ class JobSpec(_Part):
     - `labels`: class labels of a new output layer; None keeps the present one
     - `learning_rate`: the rate of the model's first training, from its card, times `learning_rate_multiplier`
     - `freeze`: names of layers, as on the card, that do not learn
-    - `request_sha256`: a hash of the request, which tells two requests with one idempotency key apart
+    - `request_sha256`: a hash of the request; with the same idempotency key, another request is a conflict
     - `requested`: the body of the request, unchanged
     """
 

@@ -1,4 +1,4 @@
-"""A checkpoint's card as a table for people."""
+"""A checkpoint's card as text tables."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def accuracy_table(card: Card, metrics: Metrics) -> str:
 
 
 def card_report(card: Card, version: int) -> str:
-    """The whole card, readable."""
+    """The whole card as text."""
     learning, source = card.learning, card.input
     rows = [
         ("model", f"{card.name}/{version}"),

@@ -1,4 +1,4 @@
-"""From a trained network to its inference form and a checkpoint: fold, round, script, write."""
+"""From a trained network to a checkpoint: fold, round, script, write."""
 
 import copy
 import io
@@ -20,7 +20,7 @@ from training.snn.network import SpikingNetwork
 
 
 class InferenceModule(nn.Module):
-    """What the archive holds: encoder and network behind the methods that the service calls."""
+    """The content of the archive: encoder and network behind the methods that the service calls."""
 
     def __init__(self, encoder: ImageInput | EventInput, network: SpikingNetwork) -> None:
         super().__init__()
@@ -53,9 +53,9 @@ class InferenceModule(nn.Module):
 
 
 def inference_form(network: SpikingNetwork) -> SpikingNetwork:
-    """A copy for inference: batch norm and the input scale folded into the weights, these rounded to a grid.
+    """A copy for inference: batch norm and the input scale are folded into the weights, which are rounded to a grid.
 
-    Layers fed by other than whole numbers (behind average pooling) are rounded too, without the promise of exact sums.
+    Layers whose inputs are not whole numbers (behind average pooling) are rounded too, but their sums are not exact.
     """
     if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
         raise DivergedError("training diverged: weights, thresholds or statistics are not finite numbers")
@@ -74,7 +74,7 @@ def inference_form(network: SpikingNetwork) -> SpikingNetwork:
 
 
 def folded(layer: SpikingLayer) -> tuple[Tensor, Tensor | None]:
-    """The layer's weights and bias with its batch norm's running statistics folded in, in float64."""
+    """The layer's weights and bias in float64, with the batch norm's running statistics folded in."""
     weight = layer.synapses.weight.detach().double()
     bias = None if layer.synapses.bias is None else layer.synapses.bias.detach().double()
     if not isinstance(layer.norm, StepNorm):
@@ -97,16 +97,16 @@ def _install(layer: SpikingLayer, weight: Tensor, bias: Tensor | None) -> None:
 
 
 def script(network: SpikingNetwork, encoder: ImageInput | EventInput) -> torch.jit.ScriptModule:
-    """The scripted inference form of a network in training form, with its encoder."""
+    """The scripted inference form of a network in training form, together with its encoder."""
     module = InferenceModule(encoder, inference_form(network)).eval()
     return torch.jit.script(module)
 
 
 def publish(store: Store, card: Card, scripted: torch.jit.ScriptModule, network: SpikingNetwork) -> int:
-    """Write the checkpoint and the training state beside it as the model's next version, and return that number."""
+    """Write the checkpoint and its training state as the model's next version; returns the version."""
 
     def write(folder: Path) -> None:
-        archive = io.BytesIO()  # torch does not tell a full disk from other trouble; a file of Python's does
+        archive = io.BytesIO()  # torch hides a full disk's errno; Python's files do not
         torch.jit.save(scripted, archive, _extra_files={CARD_FILE: card.model_dump_json(indent=2)})
         (folder / CHECKPOINT_FILE).write_bytes(archive.getbuffer())
         (folder / STATE_FILE).write_bytes(_state(network))
@@ -115,7 +115,7 @@ def publish(store: Store, card: Card, scripted: torch.jit.ScriptModule, network:
 
 
 def find_published(store: Store, name: str, network: SpikingNetwork) -> int | None:
-    """The newest version of `name` if it was exported from exactly this network, else None."""
+    """The newest version of `name` if it was exported from exactly this network, otherwise None."""
     versions = store.versions(name)
     if not versions:
         return None
@@ -128,7 +128,7 @@ def _state(network: SpikingNetwork) -> bytes:
 
 
 def rebuild(card: Card, state_file: Path) -> SpikingNetwork:
-    """The network in training form that a checkpoint was exported from, from its card and its training state."""
+    """The network in training form from which a checkpoint was exported, rebuilt from card and training state."""
     network, _ = build_network(
         card.network, spec=card.input, encoder=card.encoder, neuron=card.neuron, classes=len(card.labels)
     )

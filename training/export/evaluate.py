@@ -1,4 +1,4 @@
-"""What a network scores on samples, and what it spends: measured on the scripted inference form."""
+"""Accuracy, spikes and operations of a network on samples, measured on the scripted inference form."""
 
 from dataclasses import dataclass
 
@@ -17,8 +17,9 @@ PROFILE = PROFILES["cmos-45nm"]
 class Evaluation:
     """Results over N samples.
 
-    `predictions` int64 `[N]` are class ids, `accuracy` the share that is right; `spikes` float64 `[L]` and `synops`
-    float64 `[S]` are means per sample over all time steps, a column for each spiking or synaptic layer.
+    `predictions` int64 `[N]` are class ids, `accuracy` is the share of correct ones. `spikes` float64 `[L]` and
+    `synops` float64 `[S]` are sums over all time steps, averaged over the samples, with one column for each spiking or
+    synaptic layer.
     """
 
     predictions: Tensor
@@ -34,7 +35,7 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(module: torch.nn.Module, samples: Samples, *, batch_size: int = 100) -> Evaluation:
-    """Run every sample with seed 0, as the service does by default; of equal scores the lower class id wins."""
+    """Run every sample with seed 0, as the service does by default; with equal scores, the lower class id wins."""
     predictions, right = [], 0
     spikes, synops = torch.zeros(()), torch.zeros(())
     for inputs, labels in ordered_batches(samples, batch_size):
@@ -54,7 +55,7 @@ def evaluate(module: torch.nn.Module, samples: Samples, *, batch_size: int = 100
 def metrics(
     test: Evaluation, layers: tuple[Layer, ...], timesteps: int, validation: Evaluation | None = None
 ) -> Metrics:
-    """The card's metrics: what the test part gave, and the validation part's accuracy where there is one."""
+    """The card's metrics: those of the test part, and the accuracy on the validation part if there is one."""
     spiking = {layer.spikes_index: layer for layer in layers if layer.spikes_index is not None}
     rates = {
         layer.name: float(test.spikes[index]) / (layer.neurons * timesteps) for index, layer in sorted(spiking.items())

@@ -1,7 +1,7 @@
 """Rounding weights to a power-of-two grid, so that sums of whole-number inputs are exact in float32.
 
-With weights that are whole multiples of `2^-k` and `sum(|w|) * max_input + |b|` below `2^24` multiples for each neuron,
-every partial sum fits float32's 24-bit significand. Order, batch, thread count and device then cannot change a bit.
+If weights are whole multiples of `2^-k`, and `sum(|w|) * max_input + |b|` is below `2^24` multiples for each neuron,
+every partial sum fits float32's 24-bit significand. Then order, batch, thread count and device cannot change a bit.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What made a checkpoint: versions of the project and of torch, and the git commit."""
+"""The provenance of a checkpoint: versions of the project and of torch, and the git commit."""
 
 import subprocess
 from contextlib import suppress
@@ -11,7 +11,7 @@ from contract.card import Provenance
 
 
 def provenance() -> Provenance:
-    """The versions of this project and of torch, and the git commit where the project runs from a checkout."""
+    """The versions of this project and of torch, and the git commit if the project runs from a checkout."""
     root = Path(__file__).parents[2]
     commit = None
     if (root / ".git").exists():

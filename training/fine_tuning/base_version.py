@@ -1,4 +1,4 @@
-"""Where a fine-tuning starts: the network of a published version, and what of it may learn."""
+"""The version that a fine-tuning starts from: its network, and which parts of it learn."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ OUTPUT_LAYER = "vote"
 
 @dataclass(frozen=True)
 class BaseVersion:
-    """The version that is fine-tuned: its card, its checkpoint, and its training state."""
+    """The version that is fine-tuned: its card, its checkpoint and its training state."""
 
     card: Card
     checkpoint: Path
@@ -32,7 +32,7 @@ class BaseVersion:
 
     @classmethod
     def find(cls, store: Store, name: str, version: int) -> Self:
-        """The version in the store; `ModelNotFound` or `VersionNotFound` where it cannot be a start any more."""
+        """The version in the store; `ModelNotFound` or `VersionNotFound` if training can no longer start from it."""
         if not (versions := store.versions(name)):
             raise ModelNotFound(f"there is no model {name!r}", param="model")
         if version not in versions:
@@ -40,7 +40,9 @@ class BaseVersion:
         checkpoint = store.checkpoint_path(name, version)
         state = checkpoint.with_name(STATE_FILE)
         if not state.is_file():
-            raise VersionNotFound(f"{name}/{version} has no {STATE_FILE}, from which training goes on", param="model")
+            raise VersionNotFound(
+                f"{name}/{version} has no {STATE_FILE}, from which training would continue", param="model"
+            )
         try:
             return cls(read_card(checkpoint), checkpoint, state)
         except CardError as error:
@@ -50,8 +52,8 @@ class BaseVersion:
 def starting_network(base: BaseVersion, spec: JobSpec) -> tuple[SpikingNetwork, tuple[Layer, ...]]:
     """The base's network in training form and its layers.
 
-    For new `labels` the output layer is a fresh one, as in a training from scratch: weights from the job's seed, and
-    thresholds where those of the base started.
+    With new `labels`, the output layer is a new one, as in training from scratch: weights from the job's seed, and
+    thresholds as they were when the base's first training started.
     """
     card = base.card
     labels = card.labels if spec.labels is None else spec.labels
@@ -72,7 +74,7 @@ def starting_network(base: BaseVersion, spec: JobSpec) -> tuple[SpikingNetwork, 
 
 
 def recipe_of(spec: JobSpec, card: Card) -> Recipe:
-    """The job's recipe: what the job does not say (decay of the rate, augmentation) is as the base's card has it."""
+    """The job's recipe: what the job does not set (decay of the rate, augmentation) comes from the base's card."""
     kept = card.learning.model_dump(include={"learning_rate_decay", "weight_decay", "shift", "event_drop"})
     return Recipe(
         mode=spec.mode,
@@ -85,10 +87,10 @@ def recipe_of(spec: JobSpec, card: Card) -> Recipe:
 
 
 class FineTuningModule(SpikingModule):
-    """A network of which a part stays as it was, batch norm's running statistics included.
+    """A network of which a part does not change, including batch norm's running statistics.
 
-    Mode `tl` moves thresholds only; layers in `freeze` keep everything, thresholds too. A new output layer's weights
-    learn in every mode, since they start at random. Raises `InvalidParameter` where nothing is left to learn.
+    Mode `tl` changes thresholds only; layers in `freeze` change nothing, not even thresholds. The weights of a new
+    output layer learn in every mode, since they start at random. `InvalidParameter` if nothing is left to learn.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class FineTuningModule(SpikingModule):
             layers[name].requires_grad_(False)
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise InvalidParameter("all layers are frozen: nothing is left to learn", param=f"{HYPERPARAMETERS}.freeze")
-        self.still = [
+        self.fixed_norms = [
             layer.norm
             for name, layer in layers.items()
             if isinstance(layer.norm, StepNorm) and (config.mode == "tl" or name in freeze)
@@ -121,9 +123,9 @@ class FineTuningModule(SpikingModule):
         self.train()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training, but for the batch norms whose statistics stay."""
+        """Switch the mode, except for batch norms whose statistics do not change."""
         super().train(mode)
-        for norm in self.still:
+        for norm in self.fixed_norms:
             norm.eval()
         return self
 

@@ -1,4 +1,4 @@
-"""A child process does not outlive its parent. It says so before anything else, while torch is not imported yet."""
+"""A child process that does not outlive its parent. Call this first, before torch is imported."""
 
 import ctypes
 import os
@@ -11,9 +11,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process once its parent is gone; leave at once where that has already happened.
+    """Have the kernel kill this process when its parent ends; exit now if that has already happened.
 
-    The parent is the one that `PARENT_VARIABLE` names, without which it is the present one. Linux only; elsewhere this
+    The parent is the process that `PARENT_VARIABLE` names, or else the current one. On systems other than Linux, this
     does nothing.
     """
     if not sys.platform.startswith("linux"):

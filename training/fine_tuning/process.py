@@ -1,4 +1,4 @@
-"""The child process of a job: it stops when told to, and holds what only one may hold."""
+"""The process of a job: signals, locks, device and CPU use."""
 
 import os
 import signal
@@ -19,46 +19,46 @@ NICENESS = 10
 
 
 class Stop:
-    """SIGTERM and Ctrl-C end the process with 128 + signal: at once, or in the loop between two batches.
+    """SIGTERM and Ctrl-C end the process with 128 + signal: at once, or between two batches of the training loop.
 
-    Nothing is lost either way: what is written is renamed into place once it is whole.
+    Nothing is lost either way: files are renamed into place when they are complete.
     """
 
     def __init__(self) -> None:
-        self._asked: int | None = None
+        self._signal: int | None = None
         self._in_loop = False
 
     def listen(self) -> None:
-        """Take over both signals."""
-        signal.signal(signal.SIGTERM, self._told)
-        signal.signal(signal.SIGINT, self._told)
+        """Handle both signals."""
+        signal.signal(signal.SIGTERM, self._handle)
+        signal.signal(signal.SIGINT, self._handle)
 
     def check(self) -> None:
-        """Leave if it was asked for."""
-        if self._asked is not None:
-            raise SystemExit(128 + self._asked)
+        """Exit if a signal has arrived."""
+        if self._signal is not None:
+            raise SystemExit(128 + self._signal)
 
     @contextmanager
     def between_batches(self) -> Iterator[None]:
-        """Leave only where `check` is called, or at the end of the block."""
+        """Exit only where `check` is called, or at the end of the block."""
         self._in_loop = True
         try:
             yield
-        except SystemExit:  # Lightning's own, which has no status
+        except SystemExit:  # Lightning's own, without the status
             self.check()
             raise
         finally:
             self._in_loop = False
         self.check()
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
-        self._asked = number
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._signal = number
         if not self._in_loop:
             self.check()
 
 
 def training_device(settings: Settings) -> torch.device:
-    """The device that the settings name, with its number."""
+    """The device of the settings, with its number."""
     name = settings.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -66,19 +66,19 @@ def training_device(settings: Settings) -> torch.device:
 
 
 def limit_cpu_use(settings: Settings) -> None:
-    """On a CPU that also answers requests: few threads, and a low priority."""
-    wanted = settings.training_threads
-    torch.set_num_threads(choose_training_threads(available_cores()) if wanted == "auto" else wanted)
-    os.nice(max(0, NICENESS - os.nice(0)))  # its parent may have begun
+    """Leave CPU time to inference: few threads and a low priority."""
+    threads = settings.training_threads
+    torch.set_num_threads(choose_training_threads(available_cores()) if threads == "auto" else threads)
+    os.nice(max(0, NICENESS - os.nice(0)))  # the parent may have lowered it already
 
 
 def choose_training_threads(cores: float) -> int:
-    """Half of the cores, from one to as many as a network can use; the rest answers requests."""
+    """Half of the cores, at least one and at most as many as a network can use; the rest is for inference."""
     return max(1, min(MOST_THREADS, int(cores / 2)))
 
 
 def hold_job(folder: Path) -> AbstractContextManager[object] | None:
-    """The lock of a job's folder, to hold by `with`; None where another process holds it."""
+    """The lock of a job's folder, for a `with` block; None if another process holds it."""
     try:
         return FileLock(folder / LOCK_FILE).acquire(timeout=0)
     except Timeout:
@@ -86,7 +86,7 @@ def hold_job(folder: Path) -> AbstractContextManager[object] | None:
 
 
 def hold_device(data_dir: Path, device: torch.device, waiting: Callable[[], None]) -> AbstractContextManager[object]:
-    """The lock of a device, to hold by `with`; calls `waiting` once where another process has it, and waits."""
+    """The lock of a device, for a `with` block. If another process holds it, call `waiting` once, and wait."""
     folder = data_dir / LOCKS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"device-{device}.lock")

@@ -1,8 +1,8 @@
 """One fine-tuning job, `python -m training fine-tune --job FOLDER`: from its specification to a published version.
 
-The process may be killed at any moment and started again: it goes on from the last whole epoch, publishes once, and
-promotes once. The exit status is 0 once the version is published; `BUSY` where another process runs the job; 128 +
-signal where it was told to stop; 1 for a failure, of which the last event of kind `failed` tells.
+The process may be killed at any moment and started again: it continues from the last completed epoch, publishes once
+and promotes once. The exit status is 0 once the version is published, `BUSY` if another process runs the job, 128 +
+signal if the process was asked to stop, and 1 for a failure, which the last `Failed` event describes.
 """
 
 import os
@@ -48,7 +48,7 @@ FAILED = 1
 
 
 def main(folder: Path, settings: Settings) -> NoReturn:
-    """Run the job in `folder` as a process of its own, and leave with the exit status."""
+    """Run the job in `folder` and end this process with the exit status."""
     stop = Stop()
     stop.listen()
     device = training_device(settings)
@@ -56,15 +56,15 @@ def main(folder: Path, settings: Settings) -> NoReturn:
         limit_cpu_use(settings)
     try:
         status = run_job(folder, settings, device, stop)
-    except SystemExit as told:
-        status = int(told.code or 0)
+    except SystemExit as stopped:
+        status = int(stopped.code or 0)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # nothing is left to do, and taking torch apart would take a second
+    os._exit(status)  # an ordinary exit spends a second on unloading torch
 
 
 def run_job(folder: Path, settings: Settings, device: torch.device, stop: Stop) -> int:
-    """Hold the job and the device, run the job, and tell of a failure; returns the exit status."""
+    """Lock the job and the device, run the job, and report a failure; returns the exit status."""
     spec = JobSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
     held = hold_job(folder)
     if held is None:
@@ -101,7 +101,7 @@ class _Job:
     reporter: JobReporter
 
     def run(self) -> None:
-        """Publish unless that is done, tell of it, promote, and remove the saved states."""
+        """Publish and report unless that is done, promote, and remove the saved states."""
         spec, store = self.spec, Store(*self.settings.model_store)
         version = published_by(store, spec.name, spec.id)
         if version is None:
@@ -114,14 +114,14 @@ class _Job:
         shutil.rmtree(self.folder / RUN_FOLDER, ignore_errors=True)
 
     def _parts(self, card: Card) -> tuple[Samples, Samples]:
-        """Training and validation part, for a model with the input and the labels of `card`."""
+        """The training and the validation part, for a model with the input and the labels of `card`."""
         spec = self.spec
         labels = spec.labels or card.labels
         files = spec.training_file, spec.validation_file
         return load_parts(*files, self.settings.data_dir, card.input, labels, Limits.of(self.settings), seed=spec.seed)
 
     def _train(self, store: Store, base: BaseVersion) -> int:
-        """Train from the last saved state on, measure the exported form on the validation part, publish."""
+        """Train from the last saved state, measure the exported form on the validation part, publish."""
         spec = self.spec
         training, validation = self._parts(base.card)
         baseline = None if spec.labels else evaluate(load_scripted(base.checkpoint), validation).accuracy
@@ -188,7 +188,7 @@ class _Job:
 
 
 def published_by(store: Store, name: str, job: str) -> int | None:
-    """The version of `name` that the job has published, None before."""
+    """The version of `name` that the job has published; None before that."""
     for version in reversed(store.versions(name)):
         try:
             learning = read_card(store.checkpoint_path(name, version)).learning
@@ -214,7 +214,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it came from."""
+    """The error and its causes."""
     each: BaseException | None = error
     while each is not None:
         yield each

@@ -1,4 +1,4 @@
-"""The loop: Lightning's trainer with saved states that a later process goes on from."""
+"""The training loop: Lightning's trainer with saved states from which a later process continues."""
 
 import logging
 import warnings
@@ -29,9 +29,9 @@ def fit(
     progress_bar: bool = False,
     logger: Logger | None = None,
 ) -> int:
-    """Run the loop and leave the chosen epoch's weights in the module; returns that epoch, counted from 1.
+    """Run the loop and load the chosen epoch's weights into the module; returns that epoch, counted from 1.
 
-    One of `callbacks` is a `SavedStates` of `run_dir`; with `resume` the loop goes on from what it last saved there.
+    One of `callbacks` must be a `SavedStates` of `run_dir`. With `resume`, the loop continues from its last state.
     """
     config = module.config
     batches = loader(training, config.batch_size, seed=config.seed, shuffle=True)
@@ -59,7 +59,7 @@ def fit(
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Without its tips: on workers for data that is in memory already, on a folder or a frozen part that is meant."""
+    """Silence Lightning's advice, which does not apply here: data in memory needs no workers, frozen parts are fine."""
     announcements = logging.getLogger("pytorch_lightning")
     level = announcements.level
     announcements.setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The training step: encode, run, compare firing rates with the label, and let weights and thresholds learn."""
+"""The training step: encode, run, compare firing rates with the label, update weights and thresholds."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from training.snn.network import SpikingNetwork
 
 
 def choose_what_learns(network: SpikingNetwork, mode: str) -> None:
-    """Set `requires_grad` by learning mode: `stl` all, `sl` all but the thresholds, `tl` only the thresholds."""
+    """Set `requires_grad` by learning mode: all parameters (`stl`), all but the thresholds (`sl`), only they (`tl`)."""
     for name, parameter in network.named_parameters():
         is_threshold = name.endswith("neurons.threshold")
         parameter.requires_grad_(mode == "stl" or is_threshold == (mode == "tl"))
@@ -24,8 +24,8 @@ def choose_what_learns(network: SpikingNetwork, mode: str) -> None:
 class SpikingModule(lightning.LightningModule):
     """A network in training.
 
-    The loss is the mean squared error between each class's firing rate (its voting neurons, over all time steps) and
-    the one-hot label. All randomness of a step comes from (seed, epoch, step).
+    The loss is the mean squared error between each class's firing rate (of its voting neurons, over all time steps) and
+    the one-hot label. All random numbers of a step are derived from (seed, epoch, step).
     """
 
     def __init__(self, network: SpikingNetwork, encoder: ImageInput | EventInput, config: Recipe) -> None:
@@ -36,7 +36,7 @@ class SpikingModule(lightning.LightningModule):
         choose_what_learns(network, config.mode)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make the step's draws its own."""
+        """Seed the random numbers of this step."""
         torch.manual_seed(step_seed(self.config.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -50,7 +50,7 @@ class SpikingModule(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accuracy and spikes on samples that choose the epoch."""
+        """Accuracy and spikes on a batch of the validation part, which chooses the epoch."""
         samples, labels = batch
         scores, spikes, _ = self.network(self.encode(samples, len(labels), draw=False))
         accuracy = (scores.sum(0).argmax(1) == labels).float().mean()
@@ -58,7 +58,7 @@ class SpikingModule(lightning.LightningModule):
         self.log("val_spikes", spikes.sum() / len(labels), batch_size=len(labels))
 
     def augment(self, samples: Tensor, batch_size: int) -> Tensor:
-        """Shifted samples with lost events, where the configuration asks for it."""
+        """The samples with random shifts and dropped events, as configured."""
         config = self.config
         if isinstance(self.encoder, ImageInput):
             return shift_images(samples, config.shift)
@@ -67,14 +67,14 @@ class SpikingModule(lightning.LightningModule):
         return drop_events(shifted, batch_size, config.event_drop)
 
     def encode(self, samples: Tensor, batch_size: int, *, draw: bool) -> Tensor:
-        """The network's input; with `draw`, a new Poisson draw for every sample, else that of seed 0."""
+        """The network's input; with `draw`, a new Poisson draw for each sample, otherwise the draw of seed 0."""
         if isinstance(self.encoder, EventInput):
             return self.encoder.events(samples, batch_size)
         seeds = torch.zeros(batch_size, dtype=torch.int64, device=samples.device)
         return self.encoder.image(samples, seeds.random_(2**62) if draw else seeds)
 
     def configure_optimizers(self) -> Any:
-        """Adam on what learns, its rate falling by a factor each epoch."""
+        """Adam on the parameters that learn; the learning rate decays by a factor each epoch."""
         learning = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(learning, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
         scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=self.config.learning_rate_decay)

@@ -1,4 +1,4 @@
-"""From a structure string to a network and to the layers of its card."""
+"""From a structure string to a network and to the layers for its card."""
 
 import math
 
@@ -15,9 +15,9 @@ from training.snn.structure import Conv, Dropout, Linear, Pool, Residual, Vote, 
 
 
 class _Builder:
-    """Walks the tokens and knows what the next layer will be fed.
+    """Adds layer after layer and tracks the input of the next one.
 
-    `analog` is set where that is other than 0 and 1, `exact` cleared where it is other than whole numbers.
+    `analog` is set if that input has values other than 0 and 1; `exact` is cleared if they are not whole numbers.
     """
 
     def __init__(self, spec: InputSpec, encoder: ImageEncoder | EventEncoder, neuron: Neuron) -> None:
@@ -73,7 +73,7 @@ class _Builder:
         return SpikingLayer(synapses, norm, neurons, fan_out, analog=self.analog, max_input=self.max_input)
 
     def _record(self, name: str, kind: str, shape: tuple[int, ...], *, synapses: int) -> None:
-        """Note a layer of synapses and neurons; what follows it is fed with spikes."""
+        """Add a layer of synapses and neurons to the card; the next layer gets its spikes."""
         self._append(name, kind, shape, synapses=synapses)
         self.columns += 1
         self.shape, self.analog, self.exact, self.max_input = shape, False, True, 1

@@ -1,4 +1,4 @@
-"""From pixels and events to what the network is fed at each time step. Scripted into the checkpoint."""
+"""From pixels and events to the network's input at each time step. Scripted into the checkpoint."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ MAX_COUNT = 255
 
 
 class ImageInput(nn.Module):
-    """Images at T time steps: Poisson spikes, or the pixel value itself (direct coding)."""
+    """Images over T time steps: Poisson spikes, or the pixel value itself (direct coding)."""
 
     def __init__(self, spec: InputSpec, encoder: ImageEncoder) -> None:
         super().__init__()
@@ -21,23 +21,23 @@ class ImageInput(nn.Module):
         self.max_pixel = MAX_PIXEL
 
     def image(self, images: Tensor, seeds: Tensor) -> Tensor:
-        """Network input float32 `[T, B, C, H, W]` for uint8 `[B, C, H, W]` and one int64 seed an image `[B]`.
+        """Network input float32 `[T, B, C, H, W]` for uint8 `[B, C, H, W]` and one int64 seed per image `[B]`.
 
-        Poisson coding gives 1 with probability pixel / 255, drawn anew at each step from image position, step and seed
-        alone. Direct coding gives the pixel, 0 .. 255, at every step: the scale is in the first layer's weights.
+        Poisson coding gives 1 with probability pixel / 255, drawn at each step from position, step and seed alone.
+        Direct coding gives the pixel, 0 .. 255, at every step: the scale is in the first layer's weights.
         """
         if list(images.shape[1:]) != self.shape:
-            raise ValueError("the images are not of the model's channels, height and width")
+            raise ValueError("the images do not have the model's channels, height and width")
         if self.poisson:
             return self.draw(images, seeds)
         return images.to(torch.float32).unsqueeze(0).repeat([self.timesteps, 1, 1, 1, 1])
 
     def events(self, events: Tensor, batch_size: int) -> Tensor:
-        """An image model has no use for events."""
+        """Rejects events: this is an image model."""
         raise ValueError("this model takes images, not events")
 
     def draw(self, images: Tensor, seeds: Tensor) -> Tensor:
-        """Poisson spikes; each Philox call gives four time steps of every pixel."""
+        """Poisson spikes; each Philox call yields four time steps of every pixel."""
         batch = images.shape[0]
         pixels = images.reshape(batch, -1)
         position = torch.arange(pixels.shape[1], device=images.device).unsqueeze(0)
@@ -53,7 +53,7 @@ class ImageInput(nn.Module):
 
 
 class EventInput(nn.Module):
-    """Event recordings in T time bins; time starts at each recording's first event."""
+    """Event recordings in T time bins; time starts at the recording's first event."""
 
     def __init__(self, spec: InputSpec, encoder: EventEncoder) -> None:
         super().__init__()
@@ -64,14 +64,14 @@ class EventInput(nn.Module):
         self.max_count = MAX_COUNT
 
     def image(self, images: Tensor, seeds: Tensor) -> Tensor:
-        """An event model has no use for images."""
+        """Rejects images: this is an event model."""
         raise ValueError("this model takes events, not images")
 
     def events(self, events: Tensor, batch_size: int) -> Tensor:
         """Network input float32 `[T, B, C, H, W]` for events int64 `[N, 5]`: sample, t (µs), x, y, p (0 or 1).
 
-        Bins of a fixed step take the first T steps, later events fall away; otherwise the recording's span is cut into
-        T equal parts. A model of one channel takes both polarities alike. A count saturates at 255.
+        With bins of a fixed step, events after the first T steps are dropped; otherwise the recording's span is cut
+        into T equal parts. A model with one channel ignores the polarity. A count saturates at 255.
         """
         sample, time, x, y, polarity = events.unbind(1)
         first = torch.full([batch_size], 2**62, dtype=torch.int64, device=events.device)
@@ -96,7 +96,7 @@ class EventInput(nn.Module):
         return counts.reshape([self.timesteps, batch_size] + self.shape)  # noqa: RUF005 (TorchScript)
 
     def equal_parts(self, elapsed: Tensor, sample: Tensor, batch_size: int) -> Tensor:
-        """`floor(elapsed * T / span)`, the last event in the last part, without a product that could overflow."""
+        """`floor(elapsed * T / span)`, with the last event in the last part, without a product that could overflow."""
         span = torch.zeros([batch_size], dtype=torch.int64, device=elapsed.device)
         span = span.scatter_reduce(0, sample, elapsed, "amax")
         whole = span.div(self.timesteps, rounding_mode="floor")
@@ -109,14 +109,14 @@ class EventInput(nn.Module):
 
 
 def build_encoder(spec: InputSpec, encoder: ImageEncoder | EventEncoder) -> ImageInput | EventInput:
-    """The encoder that a card or a training configuration names."""
+    """The encoder that a card or a training configuration describes."""
     if isinstance(encoder, ImageEncoder):
         return ImageInput(spec, encoder)
     return EventInput(spec, encoder)
 
 
 def max_input(encoder: ImageEncoder | EventEncoder) -> int:
-    """The largest value that the encoder feeds the network; all are whole numbers."""
+    """The largest value in the encoder's output, whose values are all whole numbers."""
     if isinstance(encoder, ImageEncoder):
         return 1 if encoder.coding == "poisson" else MAX_PIXEL
     return 1 if encoder.bin_value == "binary" else MAX_COUNT

@@ -1,8 +1,8 @@
-"""The layers of a spiking network. Time comes first; each layer counts what it does.
+"""The layers of a spiking network. Time is the first dimension; each layer counts its spikes and operations.
 
-Every layer takes its input `[T, B, ...]` and its membrane potentials, and gives its output `[T, B, ...]`, the spikes it
-emitted `[T, B, l]` (a column for each layer of neurons inside it), the synaptic operations it performed `[T, B, s]`
-(a column for each layer of synapses), both int64, and the membrane potentials after the last step.
+Every layer takes its input `[T, B, ...]` and its membrane potentials. It returns its output `[T, B, ...]`; its spikes
+int64 `[T, B, l]`, with a column for each layer of neurons inside it; its synaptic operations int64 `[T, B, s]`, with a
+column for each layer of synapses; and the membrane potentials after the last step.
 """
 
 import torch
@@ -16,7 +16,7 @@ Counted = tuple[Tensor, Tensor, Tensor, list[Tensor]]
 def conv_fan_out(height: int, width: int, channels: int, kernel: int) -> Tensor:
     """Outgoing synapses of the neurons at each position, float64 `[H * W]`.
 
-    A neuron at a padded border reaches fewer windows; the transposed convolution of ones counts those that exist.
+    A neuron near a padded border reaches fewer windows; a transposed convolution of ones counts them.
     """
     ones = torch.ones(1, 1, height, width, dtype=torch.float64)
     windows = torch.ones(1, 1, kernel, kernel, dtype=torch.float64)
@@ -24,9 +24,9 @@ def conv_fan_out(height: int, width: int, channels: int, kernel: int) -> Tensor:
 
 
 class StepNorm(nn.Module):
-    """Batch norm over the channels, called at each time step with that step's statistics in training.
+    """Batch norm over the channels; in training, each time step is normalised by its own statistics.
 
-    One set of running statistics and of affine parameters serves all steps, so that it folds into the convolution.
+    All steps share one set of running statistics and affine parameters, so that it can be folded into the convolution.
     """
 
     def __init__(self, channels: int) -> None:
@@ -42,12 +42,12 @@ class StepNorm(nn.Module):
 
 
 class SpikingLayer(nn.Module):
-    """Synapses (a convolution or a linear layer), batch norm where there is one, and LIF neurons.
+    """Synapses (a convolution or a linear layer), optional batch norm, and LIF neurons.
 
     `fan_out` float64 `[P]` is the number of outgoing synapses of an input at each of P positions (see `conv_fan_out`;
-    one position for a linear layer). An `analog` input is counted by its non-zero values: each costs a
-    multiply-accumulate for every synapse, as a spike costs an accumulate. `max_input` is the largest value that the
-    layer is fed before the network's input scale; 1 behind spikes.
+    one position for a linear layer). Of an `analog` input, each non-zero value costs one multiply-accumulate per
+    synapse, as a spike costs one accumulate. `max_input` is the largest input before the network's input scale; 1 for
+    spikes.
     """
 
     fan_out: Tensor
@@ -81,7 +81,7 @@ class SpikingLayer(nn.Module):
         return spikes, count_spikes(spikes), self.count_operations(x), [potential]
 
     def count_operations(self, x: Tensor) -> Tensor:
-        """Synaptic operations, int64 `[T, B, 1]`: an input that is not zero, times its outgoing synapses."""
+        """Synaptic operations, int64 `[T, B, 1]`: the outgoing synapses of all inputs that are not zero."""
         x = x.detach()
         if self.analog:
             x = (x != 0).to(x.dtype)
@@ -98,7 +98,7 @@ class ResidualBlock(nn.Module):
 
     A spike of the residual path vetoes the shortcut's (the IAND join of Fang et al., "Deep residual learning in spiking
     neural networks", NeurIPS 2021), so the next layer's operations stay accumulates. The shortcut is the input itself
-    where shapes allow and the input is spikes, else a 1 x 1 spiking layer.
+    if shapes match and the input is spikes, otherwise a 1 x 1 spiking layer.
     """
 
     def __init__(self, first: SpikingLayer, second: SpikingLayer, shortcut: SpikingLayer | None) -> None:
@@ -109,7 +109,7 @@ class ResidualBlock(nn.Module):
         self.potentials = 2 if shortcut is None else 3
 
     def forward(self, x: Tensor, state: list[Tensor]) -> Counted:
-        """Both paths, joined."""
+        """Run both paths and join them."""
         y, spikes1, synops1, state1 = self.first(x, state[0:1])
         y, spikes2, synops2, state2 = self.second(y, state[1:2])
         if self.shortcut is None:
@@ -137,8 +137,8 @@ class MaxPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to `[N, C, H // size, W // size]`.
 
-        Without gradients, as maxima of strided slices: the same numbers several times faster than torch's pooling. With
-        them, torch's own, which passes the gradient to one of several equal values and does not share it out.
+        Without gradients, this takes maxima of strided slices, several times faster than torch's pooling with the same
+        result. With gradients, it uses torch's pooling, which passes the gradient to one of several equal values.
         """
         if self.training:
             return nn.functional.max_pool2d(x, self.size)
@@ -153,7 +153,7 @@ class MaxPool(nn.Module):
 
 
 class Stateless(nn.Module):
-    """Pooling or dropout: no neurons, no synapses, time folded into the batch."""
+    """Pooling or dropout: no neurons, no synapses; time is folded into the batch."""
 
     def __init__(self, function: nn.Module) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class Stateless(nn.Module):
         return y.unflatten(0, x.shape[:2]), none, none, state
 
     def initial_state(self, batch_size: int) -> list[Tensor]:
-        """Nothing to remember."""
+        """No membrane potentials."""
         rest: list[Tensor] = []
         return rest
 

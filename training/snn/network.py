@@ -1,6 +1,6 @@
 """A spiking network, built from its structure string and scriptable throughout."""
 
-# mypy cannot know that a ModuleDict holds layers, and TorchScript trips over a type comment on an assignment.
+# mypy does not know the types in a ModuleDict, and TorchScript rejects type comments on assignments.
 # mypy: disable-error-code="assignment, operator"
 
 import torch
@@ -10,9 +10,9 @@ from training.snn.layers import ResidualBlock, SpikingLayer
 
 
 class SpikingNetwork(nn.Module):
-    """Stages in a row; the last one votes.
+    """A sequence of stages; the last one votes.
 
-    `input_scale` brings the encoder's whole numbers to 0 .. 1 in training; export folds it into the first weights.
+    In training, `input_scale` scales the encoder's whole numbers to 0 .. 1; export folds it into the first weights.
     """
 
     def __init__(self, stages: dict[str, nn.Module], *, classes: int, voters: int, input_scale: float) -> None:
@@ -25,8 +25,8 @@ class SpikingNetwork(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Votes, spikes and synaptic operations for network input `[T, B, C, H, W]`.
 
-        `scores` float32 `[T, B, K]` counts each class's voting neurons that fired; `spikes` int64 `[T, B, L]` counts
-        each spiking layer's spikes, `synops` int64 `[T, B, S]` each synaptic layer's operations.
+        `scores` float32 `[T, B, K]` are the numbers of each class's voting neurons that fired, `spikes` int64
+        `[T, B, L]` each spiking layer's spikes, `synops` int64 `[T, B, S]` each synaptic layer's operations.
         """
         scores, spikes, synops, _ = self.run(x, self.initial_state(x.shape[1]))
         return scores, spikes, synops
@@ -41,12 +41,12 @@ class SpikingNetwork(nn.Module):
 
     @torch.jit.export
     def step(self, x: Tensor, state: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-        """One time step: `forward` without its first dimension, and the potentials to hand to the next step."""
+        """One time step: `forward` without its first dimension, and the potentials for the next step."""
         scores, spikes, synops, state = self.run(x.unsqueeze(0), state)
         return scores[0], spikes[0], synops[0], state
 
     def run(self, x: Tensor, state: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-        """Any number of time steps from given membrane potentials."""
+        """Any number of time steps, starting from these membrane potentials."""
         if self.input_scale != 1.0:
             x = x * self.input_scale
         spikes: list[Tensor] = []

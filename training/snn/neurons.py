@@ -12,7 +12,7 @@ from training.snn.surrogate import arctan_slope
 def threshold_shape(shape: tuple[int, ...], scope: ThresholdScope) -> tuple[int, ...]:
     """The shape of the thresholds of a layer of neurons of `shape` `(C, H, W)` or `(N,)`.
 
-    One threshold per neuron, per channel (a unit of a linear layer is a channel), or one for the layer.
+    There is one threshold per neuron, per channel (a unit of a linear layer is a channel) or per layer.
     """
     if scope == "neuron":
         return shape
@@ -22,11 +22,11 @@ def threshold_shape(shape: tuple[int, ...], scope: ThresholdScope) -> tuple[int,
 
 
 class _IntegrateAndFire(torch.autograd.Function):
-    """All time steps of a layer at once, with a backward pass of its own.
+    """All time steps of a layer at once, with its own backward pass.
 
-    The same numbers as autograd over the plain loop, in about half of the memory traffic. The gradient goes through
-    the reset too, and reaches the threshold as the opposite of what reaches the membrane potential through the spike:
-    this is what lets weights and thresholds learn together.
+    It computes the same numbers as autograd over the plain loop, with about half of the memory traffic. The gradient
+    also flows through the reset. The threshold gets the negative of the gradient that reaches the membrane potential
+    through the spike, so that weights and thresholds learn together.
     """
 
     @staticmethod
@@ -90,7 +90,7 @@ class LIF(nn.Module):
 
     @torch.jit.unused
     def integrate(self, current: Tensor, potential: Tensor) -> tuple[Tensor, Tensor]:
-        """`forward` outside of scripts, with gradients."""
+        """`forward` with gradients, outside of TorchScript."""
         return _IntegrateAndFire.apply(  # type: ignore[no-any-return, no-untyped-call]
             current, potential, self.threshold, self.tau, self.alpha
         )

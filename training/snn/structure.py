@@ -24,7 +24,7 @@ class Residual:
 
 @dataclass(frozen=True)
 class Pool:
-    """`MP2` or `AP2`: maximum or average over windows of 2 x 2 that do not overlap."""
+    """`MP2` or `AP2`: maximum or average over windows of 2 x 2, without overlap."""
 
     kind: str
     size: int
@@ -32,7 +32,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Dropout:
-    """`DP0.5`: dropout, in training only."""
+    """`DP0.5`: dropout of half of the values, in training only."""
 
     rate: float
 
@@ -46,7 +46,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Vote:
-    """`VOTE10`: fully connected; ten voting LIF neurons for each class. Always last."""
+    """`VOTE10`: fully connected; ten voting LIF neurons per class. Always last."""
 
     voters: int
 
@@ -66,11 +66,11 @@ _NOTATION = re.compile(
 def parse_structure(text: str) -> list[Token]:
     """The tokens of a structure string; `StructureError` names the first part that is wrong.
 
-    `VOTE` alone means `VOTE10`. Kernels are odd, so that the padding `(k - 1) / 2` keeps height and width.
+    `VOTE` alone means `VOTE10`. Kernel sizes are odd, so that the padding `(k - 1) / 2` keeps height and width.
     """
     tokens = [_token(part) for part in text.split("-")]
     if not isinstance(tokens[-1], Vote) or any(isinstance(token, Vote) for token in tokens[:-1]):
-        raise StructureError(f"structure {text!r} must end with VOTE and have it nowhere else")
+        raise StructureError(f"structure {text!r} must end with VOTE and have no other VOTE")
     flat = False
     for token, part in zip(tokens, text.split("-"), strict=True):
         if flat and isinstance(token, Conv | Residual | Pool):
@@ -82,7 +82,7 @@ def parse_structure(text: str) -> list[Token]:
 def _token(part: str) -> Token:
     match = _NOTATION.fullmatch(part)
     if match is None:
-        raise StructureError(f"{part!r} is none of 128C5, 64R3, MP2, AP2, DP0.5, FC2048, VOTE10")
+        raise StructureError(f"{part!r} is not a layer; layers look like 128C5, 64R3, MP2, AP2, DP0.5, FC2048, VOTE10")
     if match["conv"]:
         return Conv(int(match["conv"]), _odd(part, int(match["conv_kernel"])))
     if match["residual"]:
@@ -98,5 +98,5 @@ def _token(part: str) -> Token:
 
 def _odd(part: str, kernel: int) -> int:
     if kernel % 2 == 0:
-        raise StructureError(f"{part!r} has an even kernel; kernels are odd")
+        raise StructureError(f"{part!r} has an even kernel size; it must be odd")
     return kernel

@@ -1,4 +1,4 @@
-"""Small files by which a worker shows that it is alive: one of its own, and one in the folder of the job it runs."""
+"""Files that show that a worker is alive: one of its own, and one in the folder of the job that it runs."""
 
 import asyncio
 import json
@@ -19,22 +19,22 @@ log = logging.getLogger(__name__)
 
 
 def worker_id(settings: Settings) -> str:
-    """The name by which a worker finds its jobs again."""
+    """The name by which a restarted worker finds its jobs."""
     return settings.worker_id or f"{socket.gethostname()}-{settings.device}"
 
 
 def file_name(name: str) -> str:
-    """A worker's or a job's name as part of a path."""
+    """A worker's or job's name as a file name."""
     return quote(name, safe="")
 
 
 def health_file(settings: Settings) -> Path:
-    """Where this worker shows that it is alive."""
+    """This worker's own heartbeat file."""
     return settings.data_dir.absolute() / WORKERS_FOLDER / f"{file_name(worker_id(settings))}.json"
 
 
 def beat(path: Path, worker: str) -> None:
-    """Say that the worker is alive now, in one step. It tells of the present alone, so a full disk stops nothing."""
+    """Write a heartbeat. It describes only the present moment, so a failure, such as a full disk, is only logged."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, durable=False) as file:
@@ -44,14 +44,14 @@ def beat(path: Path, worker: str) -> None:
 
 
 async def keep_beating(path: Path, worker: str) -> None:
-    """Say so again and again, until it is cancelled."""
+    """Write a heartbeat every `HEARTBEAT_SECONDS`, until cancelled."""
     while True:
         beat(path, worker)
         await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 def is_healthy(settings: Settings) -> bool:
-    """Whether this worker has shown itself lately."""
+    """Whether this worker has written a heartbeat recently."""
     try:
         at = float(json.loads(health_file(settings).read_bytes())["at"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -24,19 +24,19 @@ def test_every_token_has_a_place() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'' is none of"),
+        ("", "'' is not a layer"),
         ("8C3", "must end with VOTE"),
         ("VOTE10-FC5", "must end with VOTE"),
         ("VOTE2-VOTE2", "must end with VOTE"),
         ("8C4-VOTE", "even kernel"),
         ("8R2-VOTE", "even kernel"),
-        ("0C3-VOTE", "'0C3' is none of"),
-        ("8c3-VOTE", "'8c3' is none of"),
-        ("DP1.5-VOTE", "'DP1.5' is none of"),
-        ("8C3--VOTE", "'' is none of"),
+        ("0C3-VOTE", "'0C3' is not a layer"),
+        ("8c3-VOTE", "'8c3' is not a layer"),
+        ("DP1.5-VOTE", "'DP1.5' is not a layer"),
+        ("8C3--VOTE", "'' is not a layer"),
         ("FC8-8C3-VOTE", "'8C3' cannot follow a fully connected layer"),
         ("FC8-MP2-VOTE", "'MP2' cannot follow"),
-        ("8C3-VOTE10 ", "'VOTE10 ' is none of"),
+        ("8C3-VOTE10 ", "'VOTE10 ' is not a layer"),
     ],
 )
 def test_a_wrong_structure_says_which_part(text: str, message: str) -> None:
