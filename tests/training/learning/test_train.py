@@ -239,7 +239,7 @@ def test_a_stopped_run_is_neither_lost_nor_continued_as_another(tmp_path: Path) 
     digits, store = load_dataset("digits"), Store(tmp_path / "store")
     with pytest.raises(ConfigError, match="--resume"):
         train(config, digits, store, run, progress=False)
-    with pytest.raises(ConfigError, match="another learning_rate"):
+    with pytest.raises(ConfigError, match="different learning_rate"):
         train(tiny_image_config(epochs=1, learning_rate=1.0), digits, store, run, resume=True, progress=False)
     with pytest.raises(ConfigError, match="no stopped run"):
         train(config, digits, store, tmp_path / "elsewhere", resume=True, progress=False)
