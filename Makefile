@@ -55,7 +55,7 @@ worker: $(VENV)/.training
 	$(BIN)/python -m training worker
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) --cov
 
 test-long: $(VENV)/.development
 	$(BIN)/python -m pytest -m long -s $(PYTEST_ARGS)

@@ -1,5 +1,6 @@
 """`make release` and `make image` in a clone of the project."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -37,7 +38,10 @@ class Clone:
         self.git("commit", "--quiet", "-m", "Prepare")
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["make", *arguments], cwd=self.folder, capture_output=True, text=True, check=False)
+        # Without the variables of an outer `make test`, which would pass on its arguments and announce its folders.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        command = ["make", *arguments]
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
 
     def state(self) -> tuple[str, ...]:
         """Everything that a release changes."""
