@@ -1,4 +1,4 @@
-"""Image files and lists of pixels -> `uint8 [C, H, W]` in the shape that a model takes."""
+"""Image files and lists of pixels -> `uint8 [C, H, W]` in a model's shape."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from pydantic import FailFast, Field, TypeAdapter, ValidationError
 from contract.card import InputSpec
 from contract.errors import ImageTooLarge, InvalidImage
 
-# Pillow's own limit warns about images that ours, checked before anything is decoded, refuses.
+# Our own limit is checked before decoding; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/bmp", "image/webp", "image/tiff", "image/gif")
 
-MAX_SIDE = 65_535  # a resize takes memory by the side as well, whatever the other one
+MAX_SIDE = 65_535  # a resize needs memory in proportion to each side
 
 _MODES = {1: "L", 3: "RGB"}
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -27,7 +27,7 @@ _UNKNOWN_RANGE = ("I", "F")
 _BILINEAR = Image.Resampling.BILINEAR
 
 Pixels = NDArray[np.uint8]
-# The first bad pixel is enough: an error for each of millions would fill the memory.
+# Stop at the first bad pixel: errors for millions of them would fill the memory.
 _Row = Annotated[list[Annotated[int, Field(strict=True, ge=0, le=255)]], FailFast()]
 _Plane = Annotated[list[_Row], FailFast()]
 _PLANE: TypeAdapter[_Plane] = TypeAdapter(_Plane)
@@ -36,10 +36,10 @@ _PLANES: TypeAdapter[list[_Plane]] = TypeAdapter(Annotated[list[_Plane], FailFas
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Pixels in the model's shape, and what had to be done for it.
+    """Pixels in the model's shape, and how they were changed.
 
-    `resized_from` is the given (height, width) where it was not the model's, `converted_from` the given colour mode
-    (Pillow's name of it, such as `RGB`, `L`, `I;16`) where it was not the model's.
+    `resized_from` is the original (height, width), `converted_from` the original colour mode as Pillow names it (such
+    as `RGB`, `L` or `I;16`); None if the original was already as the model takes it.
     """
 
     pixels: Pixels
@@ -51,14 +51,14 @@ _PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 
 def looks_like_image(data: bytes) -> bool:
-    """Whether the first bytes are those of an image format that is read here."""
+    """Whether the first bytes are those of a supported image format."""
     starts = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
     return data.startswith(starts) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
 def pixel_count(data: bytes) -> int:
-    """Width times height by the file's header, without decoding it; 0 for what is no image."""
-    if data.startswith(_PNG_HEAD) and len(data) >= 24:  # for the most frequent format, without Pillow's 40 µs
+    """Width times height from the file's header, without decoding it; 0 if it is not an image."""
+    if data.startswith(_PNG_HEAD) and len(data) >= 24:  # the most frequent format, without the 40 µs of Pillow
         return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
     try:
         image = _open(data)
@@ -70,45 +70,45 @@ def pixel_count(data: bytes) -> int:
 def read_image(data: bytes, spec: InputSpec, *, max_pixels: int) -> Fitted:
     """Decode an image file and fit it to the model's input.
 
-    The orientation that EXIF gives is applied, transparency lies over black, 16 bits become 8 by dividing by 257, CMYK
-    and palettes go through RGB, and the size becomes the model's by a bilinear, antialiased resize that does not keep
-    the aspect. Of several frames the first counts. Raises `InvalidImage`, or `ImageTooLarge` before decoding.
+    The EXIF orientation is applied, transparent pixels are blended with black, 16 bits are divided by 257, CMYK and
+    palettes are converted by way of RGB, and a bilinear, antialiased resize gives the model's size without keeping the
+    aspect ratio. Of several frames the first is used. Raises `InvalidImage`, or `ImageTooLarge` before decoding.
     """
     mode = _MODES.get(spec.channels)
     if mode is None:
-        raise InvalidImage(f"the model takes {spec.channels} channels, which no image file has: send pixels")
+        raise InvalidImage(f"the model takes {spec.channels} channels, but image files have 1 or 3: send pixels")
     image = _open(data)
     _check_size(image.width, image.height, max_pixels)
     if image.mode in _UNKNOWN_RANGE:
-        raise InvalidImage("pixels of 32 bits have no range that could be scaled to 0..255: send 8 or 16 bits")
+        raise InvalidImage("pixels of 32 bits have no fixed range to scale to 0..255: send 8 or 16 bits")
     try:
         image.load()
-        if image.info:  # where EXIF would be
+        if image.info:  # may hold EXIF
             ImageOps.exif_transpose(image, in_place=True)
-        is_as_wanted = image.mode == mode and not image.has_transparency_data
-        planes = _planes(image if is_as_wanted else _opaque(image).convert(mode))
-    except Exception as error:  # Pillow's decoders raise nearly anything on broken files
+        is_unchanged = image.mode == mode and not image.has_transparency_data
+        planes = _planes(image if is_unchanged else _opaque(image).convert(mode))
+    except Exception as error:  # Pillow's decoders raise almost anything on broken files
         raise InvalidImage(f"the {image.format} image is truncated or broken and cannot be decoded") from error
-    return _resized(planes, spec, None if is_as_wanted else image.mode)
+    return _resized(planes, spec, None if is_unchanged else image.mode)
 
 
 def read_pixels(pixels: Any, spec: InputSpec, *, max_pixels: int) -> Fitted:
     """Check nested lists of integers 0..255, `[C][H][W]` or `[H][W]`, and fit them to the model's input.
 
-    One channel and three are converted to each other like an image file's, any other number of channels must be the
-    model's. Raises `InvalidImage` for anything else, `ImageTooLarge`.
+    One channel and three channels are converted into each other as for image files; any other number must be the
+    model's. Raises `InvalidImage` for anything else, and `ImageTooLarge`.
     """
     return fit_pixels(_array(pixels), spec, max_pixels=max_pixels)
 
 
 def fit_pixels(planes: Pixels, spec: InputSpec, *, max_pixels: int) -> Fitted:
-    """Fit uint8 `[C, H, W]` to the model's input, as `read_pixels` does with lists."""
+    """Fit uint8 `[C, H, W]` to the model's input, as `read_pixels` does for lists."""
     channels, height, width = planes.shape
     _check_size(width, height, max_pixels)
     if channels == spec.channels:
         return _resized(planes, spec, None)
     if channels not in _MODES or spec.channels not in _MODES:
-        raise InvalidImage(f"the pixels have {channels} channels, the model takes {spec.channels}")
+        raise InvalidImage(f"the pixels have {channels} channels, but the model takes {spec.channels}")
     image = Image.fromarray(planes[0] if channels == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0)))
     return _resized(_planes(image.convert(_MODES[spec.channels])), spec, image.mode)
 
@@ -124,13 +124,13 @@ def _open(data: bytes) -> Image.Image:
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise ImageTooLarge(f"the image has {width} x {height} pixels, more than the {max_pixels} that are taken")
+        raise ImageTooLarge(f"the image has {width} x {height} pixels; the limit is {max_pixels} pixels")
     if max(width, height) > MAX_SIDE:
-        raise ImageTooLarge(f"the image has {width} x {height} pixels, and no side may have more than {MAX_SIDE}")
+        raise ImageTooLarge(f"the image has {width} x {height} pixels; the limit is {MAX_SIDE} per side")
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """The image with 8 bits a channel and without transparency, in any colour mode."""
+    """The image with 8 bits per channel and without transparency, in any colour mode."""
     if image.mode in _SIXTEEN_BIT:
         return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:
@@ -142,7 +142,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _planes(image: Image.Image) -> Pixels:
-    """An image of 8 bits a channel as `[C, H, W]`."""
+    """An image with 8 bits per channel as `[C, H, W]`."""
     array = np.asarray(image)
     return array[np.newaxis] if array.ndim == 2 else array.transpose(2, 0, 1)
 
@@ -156,12 +156,12 @@ def _array(pixels: Any) -> Pixels:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = "".join(f"[{index}]" for index in problem["loc"])
         raise InvalidImage(
-            f"pixels{where}: {problem['msg']}; pixels are whole numbers from 0 to 255, [C][H][W] or [H][W]"
+            f"pixels{where}: {problem['msg']}; pixels are integers from 0 to 255, [C][H][W] or [H][W]"
         ) from error
     try:
         array = np.array(checked, dtype=np.uint8)
     except ValueError as error:
-        raise InvalidImage("pixels: all rows must have the same length, and all channels the same rows") from error
+        raise InvalidImage("pixels: all rows must have the same length, and all channels the same shape") from error
     if array.size == 0:
         raise InvalidImage("pixels: the image has no pixels")
     return array

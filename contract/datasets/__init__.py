@@ -1,1 +1,1 @@
-"""Data sets from strangers: how an upload is laid out, checked and read."""
+"""Uploaded data sets, which are not trusted: their layout, and how they are checked and read."""

@@ -1,4 +1,4 @@
-"""What an uploaded data set holds, and whether it fits a model."""
+"""The contents of an uploaded data set, and whether it fits a model."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ from contract.events import read_events
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
 from contract.images import looks_like_image, read_image
 
-MAX_ALL_EVENTS = 250_000_000  # 32 bytes each while they are trained on
+MAX_ALL_EVENTS = 250_000_000  # 32 bytes each during training
 MIN_OF_A_CLASS = 2
 
 Kind = Literal["image", "events"]
@@ -34,10 +34,10 @@ _IN_WORDS: dict[Kind, str] = {"image": "images", "events": "event recordings"}
 
 
 class Summary(BaseModel):
-    """What a data set holds: `classes` has the count of each label.
+    """The contents of a data set: `classes` has the number of samples of each label.
 
-    With `class_ids` the labels are the class ids of an `.npz`, in decimals. `extent` is the width and height that the
-    events take up, None for images; `channels` those of the images of an `.npz`, else None.
+    With `class_ids` the labels are class ids from an `.npz`, in decimals. `extent` is the width and height that the
+    events span, None for images; `channels` is that of the images in an `.npz`, else None.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,10 +51,10 @@ class Summary(BaseModel):
 
 
 def inspect(path: Path, filename: str, limits: Limits) -> Summary:
-    """Read and decode everything in the data set at `path`, one member at a time, and say what it holds.
+    """Read and decode the whole data set at `path`, one member at a time, and summarize it.
 
-    `filename` is the name that it was uploaded by. Raises `InvalidDataset` or `ArchiveTooLarge`, naming the member that
-    is wrong.
+    `filename` is the name it was uploaded with. Raises `InvalidDataset` or `ArchiveTooLarge`, naming the member at
+    fault.
     """
     with open_archive(path, limits.max_unpacked_bytes) as archive:
         arrays = arrays_of(archive, filename, limits)
@@ -74,9 +74,9 @@ def inspect(path: Path, filename: str, limits: Limits) -> Summary:
 def check_fits(
     summary: Summary, card: Card, labels: Sequence[str] | None = None, *, param: str = "training_file"
 ) -> None:
-    """`InvalidDataset` where the model of `card` cannot be fine-tuned with the data set.
+    """Raise `InvalidDataset` unless the model of `card` can be fine-tuned with the data set.
 
-    `labels` are those of a new output layer, by default the model's own; a data set need not have all of them.
+    `labels` are those of a new output layer, by default the model's own. The data set may lack some of them.
     """
     try:
         _check_input(summary, card.input)
@@ -90,7 +90,7 @@ def _summary_of_members(archive: Archive, limits: Limits) -> Summary:
     members = labels_of_members(archive)
     classes = _counted(members.values())
     if len(members) > limits.max_samples:
-        raise ArchiveTooLarge(f"the archive has {len(members)} samples, more than the {limits.max_samples} taken")
+        raise ArchiveTooLarge(f"the archive has {len(members)} samples; the limit is {limits.max_samples}")
     kinds: dict[Kind, str] = {}
     width, height, events = 0, 0, 0
     for name in members:
@@ -104,13 +104,13 @@ def _summary_of_members(archive: Archive, limits: Limits) -> Summary:
             events += len(found)
             width, height = max(width, int(found[:, 1].max()) + 1), max(height, int(found[:, 2].max()) + 1)
         if events > MAX_ALL_EVENTS:
-            raise ArchiveTooLarge(f"at {shown(name)} the recordings have more than {MAX_ALL_EVENTS} events together")
+            raise ArchiveTooLarge(f"the recordings up to {shown(name)} have more than {MAX_ALL_EVENTS} events together")
     extent = (width, height) if events else None
     return Summary(kind="events" if events else "image", samples=len(members), classes=classes, extent=extent)
 
 
 def _decoded(data: bytes, name: str, limits: Limits) -> Integers | None:
-    """The events of a recording, None for an image. Where a file could be either, it is what can be read."""
+    """The events of a recording, None for an image. A file that could be either is what it can be read as."""
     if not data:
         raise InvalidDataset("the file is empty")
     by_name = PurePosixPath(name).suffix.lower() in NAMES_WITHOUT_HEADER
@@ -125,24 +125,24 @@ def _decoded(data: bytes, name: str, limits: Limits) -> Integers | None:
     except InvalidImage as error:
         if looks_like_image(data):
             raise
-        raise InvalidDataset("neither an image nor an event recording of a format that is read here") from error
+        raise InvalidDataset("neither an image nor an event recording in a supported format") from error
     return None
 
 
 def _counted(labels: Iterable[str]) -> dict[str, int]:
-    """How often each label is there, checked to be enough to train and to validate on."""
+    """The number of samples of each label, which must suffice for training and validation."""
     classes = dict(sorted(Counter(labels).items()))
     for label, count in classes.items():
         if not label.isprintable() or not 0 < len(label) <= MAX_LABEL:
-            raise InvalidDataset(f"{shown(label)} is no label: labels are 1 to {MAX_LABEL} printable characters")
+            raise InvalidDataset(f"{shown(label)} is not a valid label: it needs 1 to {MAX_LABEL} printable characters")
         if count < MIN_OF_A_CLASS:
             raise InvalidDataset(
-                f"class {shown(label)} has one sample only; at least {MIN_OF_A_CLASS} are needed, so that a part can "
-                "be put aside for validation"
+                f"class {shown(label)} has only one sample; at least {MIN_OF_A_CLASS} are needed, because a part "
+                "is set aside for validation"
             )
     if len(classes) < 2:
         raise InvalidDataset(
-            f"the data set has one class only, {shown(next(iter(classes)))}" if classes else "the data set is empty"
+            f"the data set has only one class, {shown(next(iter(classes)))}" if classes else "the data set is empty"
         )
     return classes
 
@@ -150,11 +150,11 @@ def _counted(labels: Iterable[str]) -> dict[str, int]:
 def _check_input(summary: Summary, spec: InputSpec) -> None:
     if summary.kind != spec.kind:
         raise InvalidDataset(
-            f"the data set holds {_IN_WORDS[summary.kind]}, and the model takes {_IN_WORDS[spec.kind]}"
+            f"the data set holds {_IN_WORDS[summary.kind]}, but the model takes {_IN_WORDS[spec.kind]}"
         )
     if summary.extent is not None and (summary.extent[0] > spec.width or summary.extent[1] > spec.height):
         raise InvalidDataset(
-            f"the recordings take up {summary.extent[0]} x {summary.extent[1]} pixels, more than the model's sensor, "
+            f"the recordings span {summary.extent[0]} x {summary.extent[1]} pixels, more than the model's sensor of "
             f"{spec.width} x {spec.height}"
         )
     if (
@@ -167,4 +167,4 @@ def _check_input(summary: Summary, spec: InputSpec) -> None:
             if summary.channels is None
             else f"those of x ([N, C, H, W]) have {summary.channels}"
         )
-        raise InvalidDataset(f"the model takes images of {spec.channels} channels, and {given}")
+        raise InvalidDataset(f"the model takes images with {spec.channels} channels, but {given}")

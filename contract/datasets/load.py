@@ -1,4 +1,4 @@
-"""The images or recordings of an uploaded data set, as a model takes them."""
+"""Loading the images or recordings of an uploaded data set in the shape that a model takes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,9 +26,9 @@ from contract.images import fit_pixels, read_image
 def load_images(
     path: Path, filename: str, spec: InputSpec, labels: Sequence[str], limits: Limits
 ) -> tuple[Pixels, Integers]:
-    """The images of a data set as a model takes them, uint8 `[N, C, H, W]`, and their class ids int64 `[N]`.
+    """The images of a data set in the model's shape, uint8 `[N, C, H, W]`, and their class ids int64 `[N]`.
 
-    The members of a zip archive come in the order of their names. Raises as `inspect` and `check_fits` do.
+    The members of a zip archive are sorted by name. Raises the errors of `inspect` and `check_fits`.
     """
     with open_archive(path, limits.max_unpacked_bytes) as archive:
         arrays = arrays_of(archive, filename, limits)
@@ -51,14 +51,14 @@ def load_images(
 def load_recordings(
     path: Path, filename: str, spec: InputSpec, labels: Sequence[str], limits: Limits
 ) -> tuple[Integers, Integers, Integers]:
-    """The recordings of a data set as a model takes them, one after another.
+    """The recordings of a data set, one after another.
 
     Returns events int64 `[M, 4]` (t in µs, x, y, p), offsets int64 `[N + 1]` and class ids int64 `[N]`: recording i is
-    `events[offsets[i]:offsets[i + 1]]`, in the order of the members' names. Raises as `inspect` and `check_fits` do.
+    `events[offsets[i]:offsets[i + 1]]`, sorted by the members' names. Raises the errors of `inspect` and `check_fits`.
     """
     with open_archive(path, limits.max_unpacked_bytes) as archive:
         if arrays_of(archive, filename, limits) is not None:
-            raise InvalidDataset("the data set holds images, and event recordings are wanted")
+            raise InvalidDataset("the data set holds images, but the model takes event recordings")
         members = labels_of_members(archive)
         known = class_ids_of(dict.fromkeys(members.values()), labels, are_ids=False)
         recordings = []
@@ -71,5 +71,5 @@ def load_recordings(
     events = np.empty((offsets[-1], 4), np.int64)
     for index, start in enumerate(offsets[:-1]):
         events[start : offsets[index + 1]] = recordings[index]
-        recordings[index] = recordings[index][:0].copy()  # so that not all of them are in memory twice
+        recordings[index] = recordings[index][:0].copy()  # so that no recording stays in memory twice
     return events, offsets, np.array([known[label] for label in members.values()], np.int64)

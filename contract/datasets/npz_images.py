@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from contract.datasets.zip_archive import Archive, shown
 from contract.errors import ArchiveTooLarge, InvalidDataset, InvalidEvents
-from contract.events.npy import array_header
+from contract.events.npy import ArrayHeader, array_header
 
 X, Y = "x.npy", "y.npy"
 MAX_CLASS_ID = 9_999
@@ -19,62 +19,63 @@ _HEADER_BYTES = 1024
 
 
 class Arrays:
-    """Images `x` and their `labels`, one a sample; with `class_ids` these are whole numbers in decimals."""
+    """Images `x` and their `labels`, one per sample; with `class_ids` the labels are integers in decimals."""
 
     def __init__(self, archive: Archive, *, max_samples: int, max_pixels: int) -> None:
         if missing := [name for name in (X, Y) if name not in archive.names]:
-            raise InvalidDataset(f"the .npz must hold the arrays x and y, it lacks {missing[0].removesuffix('.npy')}")
+            raise InvalidDataset(f"the .npz must hold the arrays x and y; {missing[0].removesuffix('.npy')} is missing")
         self._archive = archive
-        self._shape, self._fortran_order = _header_of_x(archive, max_samples, max_pixels)
+        self._shape, _, self._fortran_order, self._start = _header_of_x(archive, max_samples, max_pixels)
         self.labels, self.class_ids = _labels(archive, self._shape[0])
 
     @property
     def channels(self) -> int:
-        """Channels of the images."""
+        """Number of channels of the images."""
         return self._shape[1] if len(self._shape) == 4 else 1
 
     def check(self) -> None:
-        """Read every byte of x, which checks its length and its checksum."""
+        """Read all of x, which checks its length and its checksum."""
         with self._archive.stream(X) as stream:
             for _ in self._archive.pieces(X, stream):
                 pass
 
     def images(self) -> Iterator[NDArray[np.uint8]]:
-        """The images in order, uint8 `[C, H, W]`, of which one at a time is in memory, or all in Fortran order."""
+        """The images in order, uint8 `[C, H, W]`. Only one at a time is in memory, unless x is in Fortran order."""
         shape = (self.channels, *self._shape[-2:])
         if self._fortran_order:
             values = _array(self._archive.read(X, self._archive.size(X))).reshape(self._shape, order="F")
             yield from values.reshape(-1, *shape)
             return
         with self._archive.stream(X) as stream:
-            stream.read(self._archive.size(X) - prod(self._shape))
+            stream.read(self._start)
             for _ in range(self._shape[0]):
                 yield np.frombuffer(stream.read(prod(shape)), np.uint8).reshape(shape)
-            for _ in self._archive.pieces(X, stream):  # there is no more, which the end of the stream tells
+            for _ in self._archive.pieces(X, stream):  # nothing is left; reading the end checks length and checksum
                 pass
 
 
-def _header_of_x(archive: Archive, max_samples: int, max_pixels: int) -> tuple[tuple[int, ...], bool]:
-    shape, dtype, fortran_order = _header(archive, X)
+def _header_of_x(archive: Archive, max_samples: int, max_pixels: int) -> ArrayHeader:
+    header = _header(archive, X)
+    shape, dtype = header.shape, header.dtype
     if dtype != np.uint8 or len(shape) not in (3, 4):
-        raise InvalidDataset(f"x must be uint8 [N, H, W] or [N, C, H, W], it is {dtype} {list(shape)}")
+        raise InvalidDataset(f"x must be uint8 [N, H, W] or [N, C, H, W]; it is {dtype} {list(shape)}")
     if min(shape) == 0:
-        raise InvalidDataset(f"x holds no pixels, its shape is {list(shape)}")
+        raise InvalidDataset(f"x has no pixels; its shape is {list(shape)}")
     if shape[0] > max_samples:
-        raise ArchiveTooLarge(f"x has {shape[0]} images, more than the {max_samples} that are taken")
+        raise ArchiveTooLarge(f"x has {shape[0]} images; the limit is {max_samples}")
     if shape[-1] * shape[-2] > max_pixels:
         raise ArchiveTooLarge(
-            f"the images of x have {shape[-1]} x {shape[-2]} pixels, more than the {max_pixels} that are taken"
+            f"the images of x have {shape[-1]} x {shape[-2]} pixels; the limit is {max_pixels} pixels"
         )
-    return shape, fortran_order
+    return header
 
 
 def _labels(archive: Archive, samples: int) -> tuple[list[str], bool]:
-    shape, dtype, _ = _header(archive, Y)
+    shape, dtype, *_ = _header(archive, Y)
     if dtype.kind not in "iuU":
-        raise InvalidDataset(f"y must be whole numbers, the class ids, or strings, the labels; it is {dtype}")
+        raise InvalidDataset(f"y must be integers (class ids) or strings (labels), not {dtype}")
     if shape != (samples,):
-        raise InvalidDataset(f"y must have one value for each of the {samples} images of x, its shape is {list(shape)}")
+        raise InvalidDataset(f"y must have one value for each of the {samples} images of x; its shape is {list(shape)}")
     y = _array(archive.read(Y, MAX_LABELS_BYTES))
     if dtype.kind != "U":
         bad = (y < 0) | (y > MAX_CLASS_ID)
@@ -84,17 +85,16 @@ def _labels(archive: Archive, samples: int) -> tuple[list[str], bool]:
     return list(map(str, y.tolist())), dtype.kind != "U"
 
 
-def _header(archive: Archive, name: str) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
-    """Shape, type and Fortran order of an array, which its size bears out."""
+def _header(archive: Archive, name: str) -> ArrayHeader:
+    """The header of an array, which agrees with the member's size."""
     with archive.stream(name) as stream:
         head = stream.read(_HEADER_BYTES)
     try:
-        shape, dtype, fortran_order, _ = array_header(head, archive.size(name))
+        return array_header(head, archive.size(name))
     except InvalidEvents as error:
         raise InvalidDataset(f"{shown(name)}: {error.message}") from error
-    return shape, dtype, fortran_order
 
 
 def _array(content: bytes) -> NDArray[Any]:
-    _, dtype, _, start = array_header(content)
-    return np.frombuffer(content, dtype, offset=start)
+    header = array_header(content)
+    return np.frombuffer(content, header.dtype, offset=header.start)

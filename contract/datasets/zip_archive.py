@@ -1,6 +1,6 @@
-"""Zip archives from strangers, read without unpacking them: what is in one is checked before any of it is read.
+"""Untrusted zip archives, read without unpacking them to disk: the directory is checked before any member is read.
 
-Nothing is ever written to disk by a member's name, and an archive inside the archive is a file like any other.
+Nothing is written under a member's name, and an archive inside the archive is a file like any other.
 """
 
 import re
@@ -16,9 +16,9 @@ from contract.errors import ArchiveTooLarge, InvalidDataset, ServiceError
 
 MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 MAX_MEMBERS = 200_000
-MAX_DIRECTORY_BYTES = 16 * 1024 * 1024  # what Python keeps of it is some ten times as much
+MAX_DIRECTORY_BYTES = 16 * 1024 * 1024  # Python needs about ten times as much memory for it
 MAX_RATIO = 200
-SMALL_BYTES = 16 * 1024 * 1024  # what unpacks to no more than this is no bomb, however well it is packed
+SMALL_BYTES = 16 * 1024 * 1024  # up to this unpacked size, any compression ratio is harmless
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
@@ -28,7 +28,7 @@ _PIECE = 256 * 1024
 
 
 class Archive:
-    """An open archive: `names` are its files without directories, hidden files and what macOS adds, sorted."""
+    """An open archive. `names` are its files, sorted, without hidden files and the files that macOS adds."""
 
     def __init__(self, archive: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo]):
         self.names = sorted(name for name in infos if not _is_ignored(name))
@@ -36,21 +36,20 @@ class Archive:
         self._infos = infos
 
     def size(self, name: str) -> int:
-        """Bytes of a member, unpacked."""
+        """Unpacked size of a member in bytes."""
         return self._infos[name].file_size
 
     def read(self, name: str, most: int) -> bytes:
-        """A member as a whole; `ArchiveTooLarge` for more than `most` bytes, `InvalidDataset` for a broken one."""
+        """The content of a member; `ArchiveTooLarge` for more than `most` bytes, `InvalidDataset` if it is broken."""
         if self.size(name) > most:
-            raise ArchiveTooLarge(f"{shown(name)} has {self.size(name)} bytes, more than the {most} that are read")
+            raise ArchiveTooLarge(f"{shown(name)} has {self.size(name)} bytes; the limit is {most}")
         with self.stream(name) as stream:
             return b"".join(self.pieces(name, stream))
 
     def pieces(self, name: str, stream: IO[bytes]) -> Iterator[bytes]:
-        """The rest of an open member piece by piece; `InvalidDataset` where it has fewer bytes than it should.
+        """The rest of an open member piece by piece; `InvalidDataset` if it ends too early.
 
-        There are never more than the directory says, whatever the packed data would give: zipfile stops there, and
-        the checksum is wrong.
+        It never yields more than the directory says: zipfile stops there, and the checksum of longer data is wrong.
         """
         while piece := stream.read(_PIECE):
             yield piece
@@ -59,47 +58,45 @@ class Archive:
 
     @contextmanager
     def stream(self, name: str) -> Iterator[IO[bytes]]:
-        """A member as a stream; what goes wrong with it inside of the `with` is `InvalidDataset`."""
+        """A member as a stream; any error inside the block becomes `InvalidDataset`."""
         with _as_invalid_dataset(f"{shown(name)} is broken"), self._archive.open(self._infos[name]) as stream:
             yield stream
 
 
 @contextmanager
 def open_archive(path: Path, max_unpacked_bytes: int) -> Iterator[Archive]:
-    """Open the zip archive at `path` and check everything that its directory says.
+    """Open the zip archive at `path` and check its whole directory.
 
-    Raises `InvalidDataset` for what is no zip archive or a broken one, for encrypted members, links, names that lead
-    out of the archive or are there twice, and unusual compression; `ArchiveTooLarge` for too many members, too many
-    bytes, and bombs.
+    Raises `InvalidDataset` for a file that is not a complete zip archive, for encrypted members, links, names that lead
+    out of the archive, duplicate names and unusual compression; `ArchiveTooLarge` for too many members or bytes, and
+    for zip bombs.
     """
     with _BoundedReader(FileIO(path)) as file:
         if file.read(4) not in MAGICS:
             raise InvalidDataset("the file is neither a .zip nor an .npz archive")
-        with _as_invalid_dataset("the archive is broken or cut short"):
+        with _as_invalid_dataset("the archive is broken or incomplete"):
             archive = zipfile.ZipFile(file)
         with archive:
             yield Archive(archive, _checked(archive.infolist(), path.stat().st_size, max_unpacked_bytes))
 
 
 def shown(name: str) -> str:
-    """A member's name, quoted, with what cannot be printed escaped, and cut."""
+    """A member's name for messages: quoted, escaped and shortened."""
     return repr(name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}...")
 
 
 class _BoundedReader(BufferedReader):
-    """Refuses to read much at once, which zipfile does to have the whole directory, before it looks at any of it."""
+    """Limits the size of a single read: zipfile reads the whole directory at once, before checking any of it."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_DIRECTORY_BYTES:
-            raise ArchiveTooLarge(
-                f"the archive's directory has {size} bytes, more than the {MAX_DIRECTORY_BYTES} that are read"
-            )
+            raise ArchiveTooLarge(f"the archive's directory has {size} bytes; the limit is {MAX_DIRECTORY_BYTES}")
         return super().read(size)
 
 
 def _checked(infos: list[zipfile.ZipInfo], packed: int, max_unpacked_bytes: int) -> dict[str, zipfile.ZipInfo]:
     if len(infos) > MAX_MEMBERS:
-        raise ArchiveTooLarge(f"the archive has {len(infos)} members, more than the {MAX_MEMBERS} that are taken")
+        raise ArchiveTooLarge(f"the archive has {len(infos)} members; the limit is {MAX_MEMBERS}")
     found: dict[str, zipfile.ZipInfo] = {}
     unpacked = 0
     for info in infos:
@@ -112,9 +109,9 @@ def _checked(infos: list[zipfile.ZipInfo], packed: int, max_unpacked_bytes: int)
         if _is_bomb(info.file_size, info.compress_size):
             raise ArchiveTooLarge(f"{shown(name)} unpacks to more than {MAX_RATIO} times its size")
         if unpacked > max_unpacked_bytes:
-            raise ArchiveTooLarge(f"at {shown(name)} the archive unpacks to more than {max_unpacked_bytes} bytes")
+            raise ArchiveTooLarge(f"the members up to {shown(name)} unpack to more than {max_unpacked_bytes} bytes")
         found[name] = info
-    if _is_bomb(unpacked, packed):  # members may lie over each other
+    if _is_bomb(unpacked, packed):  # members may overlap
         raise ArchiveTooLarge(f"the archive unpacks to more than {MAX_RATIO} times its size")
     return found
 
@@ -123,7 +120,7 @@ def _check_name(name: str) -> None:
     parts = name.removesuffix("/").split("/")
     if "\0" in name or "\\" in name or _DRIVE.match(name) or not {"", ".", ".."}.isdisjoint(parts):
         raise InvalidDataset(
-            f"{shown(name)} is no name for a member: names are relative, with '/', and without '..', drives or NUL"
+            f"{shown(name)} is not a valid member name: names are relative, with '/', and without '..', drives or NUL"
         )
 
 
@@ -133,7 +130,7 @@ def _check_kind(name: str, info: zipfile.ZipInfo) -> None:
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise InvalidDataset(f"{shown(name)} is a link or a special file")
     if info.compress_type not in _METHODS:
-        raise InvalidDataset(f"{shown(name)} is packed in another way than 'stored' and 'deflated'")
+        raise InvalidDataset(f"{shown(name)} is compressed by a method other than 'stored' and 'deflated'")
 
 
 def _is_bomb(unpacked: int, packed: int) -> bool:
@@ -151,5 +148,5 @@ def _as_invalid_dataset(message: str) -> Iterator[None]:
         yield
     except (ServiceError, MemoryError):
         raise
-    except Exception as problem:  # zipfile lets a broken archive fail in many ways
+    except Exception as problem:  # zipfile fails on broken archives in many ways
         raise InvalidDataset(message) from problem

@@ -1,4 +1,4 @@
-"""Event recordings: bytes or lists in, checked events int64 `[N, 4]` (t in µs, x, y, p) out."""
+"""Event recordings: bytes or lists in, checked events out, int64 `[N, 4]` (t in µs, x, y, p)."""
 
 from contract.events.aedat2 import CAMERAS
 from contract.events.checks import check_events, events_from_lists

@@ -1,7 +1,7 @@
 """AEDAT 2.0 of jAER: lines of '#', then big-endian pairs of a 32-bit address and a 32-bit time in µs.
 
-What an address means depends on the camera, which the data does not tell for certain: it must be named. Layouts:
-https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-2.0.html
+The meaning of an address depends on the camera, which the file does not reliably identify, so the caller names it.
+Layouts: https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-2.0.html
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ RECORD_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """How a camera's pixels lie in an address: the shift of each field, and the bits that mark other records."""
+    """The layout of an address: shift and mask of each field, and the bits that mark other records."""
 
     width: int
     height: int
@@ -48,20 +48,20 @@ CAMERAS = {
 def read(data: bytes, max_events: int, camera: str | None) -> NDArray[np.int64]:
     """The polarity events of `camera` (a key of `CAMERAS`), int64 `[N, 4]`, x and y as recorded.
 
-    Frames, inertial samples and external signals are left out. Raises `InvalidEvents`, with param `camera`, where the
-    camera is not named or not known.
+    Frames, inertial samples and external signals are skipped. Raises `InvalidEvents` with param `camera` if the camera
+    is missing or unknown.
     """
     if camera not in CAMERAS:
         raise InvalidEvents(
-            f"an AEDAT 2.0 recording does not tell what its addresses mean: name the camera, one of "
-            f"{', '.join(CAMERAS)}" + (f"; {camera!r} is not known" if camera else ""),
+            f"the layout of AEDAT 2.0 addresses depends on the camera: name the camera, one of "
+            f"{', '.join(CAMERAS)}" + (f"; {camera!r} is not one of them" if camera else ""),
             param="camera",
         )
     layout = CAMERAS[camera]
     start = len(text_header(data, "#", b"#End Of ASCII Header"))
     if (len(data) - start) % RECORD_BYTES:
         raise InvalidEvents(
-            f"an AEDAT 2.0 record is 8 bytes: the {len(data) - start} bytes from byte {start} end "
+            f"an AEDAT 2.0 record has 8 bytes: the {len(data) - start} bytes from byte {start} on end "
             f"inside record {(len(data) - start) // RECORD_BYTES}"
         )
     records = np.frombuffer(data, ">u4", offset=start).reshape(-1, 2)

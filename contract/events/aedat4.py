@@ -1,7 +1,7 @@
 """AEDAT 4.0 of DV: a FlatBuffers header, then packets of FlatBuffers, each compressed on its own.
 
-The few tables that matter are read here with every offset checked, and a packet is unpacked no further than the events
-that are allowed need, so that neither a broken nor a hostile file can do harm. Specification:
+Only the tables that matter are read, with every offset checked, and a packet is unpacked only as far as its permitted
+events need, so that neither a broken nor a hostile file does any harm. Specification:
 https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-4.0.html
 """
 
@@ -20,7 +20,7 @@ MAGIC = b"#!AER-DAT4.0\r\n"
 EVENT = np.dtype(
     {"names": ["t", "x", "y", "p"], "formats": ["<i8", "<i2", "<i2", "u1"], "offsets": [0, 8, 10, 12], "itemsize": 16}
 )
-HEAD = 1024  # bytes of a packet in which its table must lie; the events may go on after it
+HEAD = 1024  # the table of a packet must lie within its first bytes; the events may continue after them
 IDENTIFIER = slice(8, 12)  # after the packet's size and the offset of its table
 ZSTD_WINDOW = 2**25  # bytes
 
@@ -28,9 +28,9 @@ Unpack = Callable[[bytes, int], bytes]
 
 
 def read(data: bytes, max_events: int) -> NDArray[np.int64]:
-    """The events of the one event stream in the recording, int64 `[N, 4]`.
+    """The events of the only event stream in the recording, int64 `[N, 4]`.
 
-    Frames, triggers and inertial samples are passed over. Raises `InvalidEvents` for broken packets and for several
+    Frames, triggers and inertial samples are skipped. Raises `InvalidEvents` for broken packets and for several
     event streams, `TooManyEvents` as soon as the packets so far hold more than `max_events`.
     """
     unpack, at, end = _header(data)
@@ -44,7 +44,7 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
             raise InvalidEvents(f"the recording ends inside the packet header at byte {at}")
         stream, size = struct.unpack_from("<ii", data, at)
         if size < 0 or at + 8 + size > end:
-            raise InvalidEvents(f"the packet at byte {at} says {size} bytes, the recording has {end - at - 8} more")
+            raise InvalidEvents(f"the packet at byte {at} says it has {size} bytes, but {end - at - 8} follow")
         packed = data[at + 8 : at + 8 + size]
         try:
             head = unpack(packed, HEAD)
@@ -64,19 +64,19 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
             raise InvalidEvents(f"the packet at byte {at} cannot be unpacked: {problem}") from problem
         at += 8 + size
     if len(streams) > 1:
-        raise InvalidEvents(f"the recording holds {len(streams)} event streams, it must hold one camera's")
+        raise InvalidEvents(f"the recording holds {len(streams)} event streams; it must be from one camera")
     check_count(count, max_events)
     events = np.concatenate(packets)
     return events_array(events["t"], events["x"], events["y"], events["p"])
 
 
 def _header(data: bytes) -> tuple[Unpack, int, int]:
-    """The function that unpacks the file's packets, and where these begin and end."""
+    """The function that unpacks the file's packets, and the bytes at which the packets begin and end."""
     try:
         (size,) = struct.unpack_from("<I", data, len(MAGIC))
         start = len(MAGIC) + 4
         if start + size > len(data):
-            raise InvalidEvents(f"the AEDAT 4.0 header says {size} bytes, the recording has {len(data) - start}")
+            raise InvalidEvents(f"the AEDAT 4.0 header says it has {size} bytes, but {len(data) - start} follow")
         header = data[start : start + size]
         compression, table = _field(header, 0), _field(header, 1)
         (method,) = struct.unpack_from("<i", header, compression) if compression else (0,)
@@ -86,13 +86,13 @@ def _header(data: bytes) -> tuple[Unpack, int, int]:
     end = position if position >= 0 else len(data)
     if not start + size <= end <= len(data):
         raise InvalidEvents(
-            f"the AEDAT 4.0 header puts the end of the packets at byte {end}, the recording has {len(data)} bytes"
+            f"the AEDAT 4.0 header puts the end of the packets at byte {end}, but the recording has {len(data)} bytes"
         )
     return _unpacker(method), start + size, end
 
 
 def _field(buffer: bytes, number: int) -> int:
-    """Where field `number` of the FlatBuffer's root table lies, 0 where it is absent; `struct.error` outside."""
+    """The offset of field `number` of the FlatBuffer's root table, 0 if absent; `struct.error` outside the buffer."""
     (table,) = struct.unpack_from("<I", buffer)
     (back,) = struct.unpack_from("<i", buffer, table)
     vtable = table - back
@@ -106,7 +106,7 @@ def _field(buffer: bytes, number: int) -> int:
 
 
 def _vector(head: bytes) -> tuple[int, int]:
-    """Where the events of an unpacked packet begin, and their number, from the first bytes of the packet."""
+    """The offset of the events in an unpacked packet and their number, from the first bytes of the packet."""
     buffer = head[4:]
     pointer = _field(buffer, 0)
     if not pointer:
@@ -116,13 +116,13 @@ def _vector(head: bytes) -> tuple[int, int]:
 
 
 def _unpacker(method: int) -> Unpack:
-    """What unpacks the first bytes of a packet, up to a limit: 0 stored, 1 and 2 LZ4, 3 and 4 Zstandard."""
+    """A function that unpacks the first bytes of a packet: 0 is stored, 1 and 2 are LZ4, 3 and 4 Zstandard."""
     if method == 0:
         return lambda packed, limit: packed[:limit]
     if method in (1, 2):
         return lambda packed, limit: bytes(lz4.frame.LZ4FrameDecompressor().decompress(packed, max_length=limit))
     if method not in (3, 4):
-        raise InvalidEvents(f"the AEDAT 4.0 header names compression {method}, known are 0 to 4")
+        raise InvalidEvents(f"the AEDAT 4.0 header names compression {method}; supported are 0 to 4")
     zstd = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
 
     def unpack(packed: bytes, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The rules that every recording obeys, whatever format it came in."""
+"""The rules for recordings of every format."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,30 +14,27 @@ MAX_PACKETS = 100_000
 
 
 def check_count(count: int, max_events: int) -> None:
-    """Refuse a recording by its number of events, before they are unpacked.
+    """Check the number of events before they are unpacked.
 
     Raises `InvalidEvents` for none and `TooManyEvents` for more than `max_events`.
     """
     if count == 0:
         raise InvalidEvents("the recording holds no events")
     if count > max_events:
-        raise TooManyEvents(f"the recording holds more than the {max_events} events that are allowed")
+        raise TooManyEvents(f"the recording exceeds the limit of {max_events} events")
 
 
 def check_packets(packets: int) -> None:
-    """Refuse a recording cut into so many packets that taking them up one by one would take minutes.
-
-    Raises `TooManyEvents`.
-    """
+    """Reject a recording of so many packets that reading them one by one would take minutes: `TooManyEvents`."""
     if packets > MAX_PACKETS:
-        raise TooManyEvents(f"the recording has more than the {MAX_PACKETS} packets that are allowed")
+        raise TooManyEvents(f"the recording exceeds the limit of {MAX_PACKETS} packets")
 
 
 def events_array(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> NDArray[np.int64]:
-    """Join four integer columns of equal length to int64 `[N, 4]` (t in µs, x, y, p) and check them.
+    """Join four integer columns of equal length into int64 `[N, 4]` (t in µs, x, y, p) and check them.
 
-    Raises `InvalidEvents`, naming the first offending event, for no events, a time that is negative, at least 2^62 or
-    before the event ahead of it, a negative coordinate, and a polarity other than 0 and 1.
+    Raises `InvalidEvents` if there are no events, or naming the first event with a time that is negative, at least 2^62
+    or earlier than that of the previous event, a negative coordinate, or a polarity other than 0 and 1.
     """
     columns = [np.asarray(column) for column in (t, x, y, p)]
     if columns[0].size == 0:
@@ -51,17 +48,17 @@ def events_array(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> NDAr
     if falls.any():
         at = int(falls.argmax()) + 1
         raise InvalidEvents(
-            f"event {at}: its time {events[at, 0]} µs is before that of event {at - 1}, "
-            f"{events[at - 1, 0]} µs; times must not fall"
+            f"event {at}: its time {events[at, 0]} µs is earlier than that of event {at - 1}, "
+            f"{events[at - 1, 0]} µs; times must be in ascending order"
         )
     return events
 
 
 def check_events(events: NDArray[np.int64], width: int, height: int, channels: int) -> NDArray[np.int64]:
-    """Check `events` int64 `[N, 4]` against a sensor and return them as a model of `channels` takes them.
+    """Check `events` int64 `[N, 4]` against a model's sensor and return them for a model with so many `channels`.
 
-    A model of one channel does not tell polarities apart: p becomes 0 in all events. Raises `InvalidEvents` naming the
-    first event outside `width` x `height`, or with a polarity that is not one of the `channels`.
+    A model with one channel does not distinguish polarities: p becomes 0 in all events. Raises `InvalidEvents` naming
+    the first event outside `width` x `height` or with a polarity that is not below `channels`.
     """
     outside = (events[:, 1] >= width) | (events[:, 2] >= height) | (events[:, 1:3] < 0).any(axis=1)
     if outside.any():
@@ -80,16 +77,16 @@ def check_events(events: NDArray[np.int64], width: int, height: int, channels: i
 def events_from_lists(
     t: object, x: object, y: object, p: object, *, max_events: int | None = None
 ) -> NDArray[np.int64]:
-    """Make events int64 `[N, 4]` from four lists of plain integers, as JSON holds them.
+    """Make events int64 `[N, 4]` from four lists of plain integers, as JSON has them.
 
-    Raises `InvalidEvents` for anything but lists of one length, for values that are not integers (true, 1.0 and "1"
-    are not), and as `events_array`; `TooManyEvents` for more than `max_events`, where given.
+    Raises `InvalidEvents` for anything but lists of equal length, for values that are not integers (such as true, 1.0
+    and "1"), and as `events_array` does; `TooManyEvents` for more than `max_events`.
     """
     lists = {name: _a_list(values, name) for name, values in zip(COLUMNS, (t, x, y, p), strict=True)}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
         raise InvalidEvents(
-            "t, x, y and p must be of one length, they are "
+            "t, x, y and p must have the same length; the lengths are "
             + ", ".join(f"{name}: {length}" for name, length in lengths.items())
         )
     if max_events is not None:
@@ -106,12 +103,12 @@ def _a_list(values: object, name: str) -> Sequence[Any]:
 def _integers(values: Sequence[Any], name: str) -> NDArray[np.int64]:
     if set(map(type, values)) - {int}:
         at = next(index for index, value in enumerate(values) if type(value) is not int)
-        raise InvalidEvents(f"event {at}: {name} must be an integer, it is {_shown(values[at])}")
+        raise InvalidEvents(f"event {at}: {name} must be an integer, not {_shown(values[at])}")
     try:
         return np.array(values, dtype=np.int64)
     except OverflowError:
         at = next(index for index, value in enumerate(values) if not -(2**63) <= value < 2**63)
-        raise InvalidEvents(f"event {at}: {name} is beyond 64 bits") from None
+        raise InvalidEvents(f"event {at}: {name} does not fit into 64 bits") from None
 
 
 def _shown(value: object) -> str:
@@ -125,4 +122,4 @@ def _check_range(column: NDArray[Any], name: str, limit: int) -> None:
         return
     at = int(((column < 0) | (column >= limit)).argmax())
     allowed = "at least 0 and below 2^62" if limit == TIME_LIMIT else f"0 to {limit - 1}"
-    raise InvalidEvents(f"event {at}: {name} is {column[at]}, it must be {allowed}")
+    raise InvalidEvents(f"event {at}: {name} is {column[at]}; it must be {allowed}")

@@ -1,4 +1,4 @@
-"""Text: a first line that names the columns t, x, y and p in any order, then a line of four integers for each event."""
+"""Text: a first line with the column names t, x, y and p in any order, then one line of four integers per event."""
 
 import io
 import re
@@ -16,14 +16,14 @@ LINES = re.compile(rb"(?:" + VALUE + rb"(?:," + VALUE + rb"){3}\r?(?:\n|\Z))*+")
 
 
 def columns(data: bytes) -> list[str] | None:
-    """The names in the first line, where they are t, x, y and p."""
+    """The names in the first line if they are t, x, y and p, else None."""
     line = data[:HEADER_BYTES].removeprefix(BYTE_ORDER_MARK).partition(b"\n")[0]
     names = [name.strip().strip('"').lower() for name in line.decode("latin-1").split(",")]
     return names if sorted(names) == sorted(COLUMNS) else None
 
 
 def read(data: bytes, max_events: int) -> NDArray[np.int64]:
-    """Events int64 `[N, 4]`; `InvalidEvents` names the line that is not four integers."""
+    """Events int64 `[N, 4]`; `InvalidEvents` names the first line that is not four integers."""
     names = columns(data)
     if names is None:
         raise InvalidEvents("the first line must name the columns: t,x,y,p")
@@ -38,5 +38,5 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
     try:
         table = np.loadtxt(io.BytesIO(body), np.int64, comments=None, delimiter=",", ndmin=2)
     except ValueError as problem:
-        raise InvalidEvents("a number is beyond 64 bits") from problem
+        raise InvalidEvents("a number does not fit into 64 bits") from problem
     return events_array(*(table[:, names.index(name)] for name in COLUMNS))

@@ -18,19 +18,19 @@ RECORD_BYTES = 8
 
 
 def read(data: bytes, max_events: int) -> NDArray[np.int64]:
-    """Events int64 `[N, 4]`; `InvalidEvents` for other versions, event types and sizes, and for a cut-off record."""
+    """Events int64 `[N, 4]`; `InvalidEvents` for other versions, types and sizes of events, or an incomplete one."""
     lines = prophesee.header(data)
     start = len(lines) + 2
     version = re.search(rb"^% *Version +([0-9]+)", lines, re.MULTILINE)
     if version and version[1] != b"2":
-        raise InvalidEvents(f"only version 2 of DAT is read, the header says {version[1].decode()[:10]}")
+        raise InvalidEvents(f"only version 2 of DAT is supported; the header says {version[1].decode()[:10]}")
     if len(data) < start:
-        raise InvalidEvents(f"the recording ends at byte {len(data)}, ahead of the event type and size")
+        raise InvalidEvents(f"the recording ends at byte {len(data)}, before the event type and size")
     kind, size = data[start - 2 : start]
     if kind not in CHANGE_TYPES or size != RECORD_BYTES:
         raise InvalidEvents(
-            f"byte {start - 2} says events of type {kind} and {size} bytes, read are contrast changes "
-            f"(type 0 or 12) of {RECORD_BYTES} bytes"
+            f"byte {start - 2} says events of type {kind} with {size} bytes; supported are contrast changes "
+            f"(type 0 or 12) with {RECORD_BYTES} bytes"
         )
     if (len(data) - start) % RECORD_BYTES:
         raise InvalidEvents(f"the recording ends inside event {(len(data) - start) // RECORD_BYTES}")

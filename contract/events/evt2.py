@@ -15,9 +15,9 @@ RESERVED = ~np.isin(np.arange(16), [0, CD_ON, TIME_HIGH, 10, 14, 15])  # 10 trig
 
 
 def read(data: bytes, max_events: int) -> NDArray[np.int64]:
-    """Events int64 `[N, 4]`. Events ahead of the first TIME_HIGH have no time and are left out.
+    """Events int64 `[N, 4]`. Events before the first TIME_HIGH have no time and are skipped.
 
-    Time is 34 bits, of which TIME_HIGH words carry the upper 28; it is let count on where it wraps.
+    Time has 34 bits, of which TIME_HIGH words carry the upper 28; it continues to count where it wraps.
     """
     words, start = raw_words(data, "<u4")
     kind = (words >> 28).astype(np.uint8)

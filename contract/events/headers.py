@@ -1,4 +1,4 @@
-"""Text headers: lines that start with one mark, ahead of binary data."""
+"""Text headers: lines that start with a mark, before binary data."""
 
 import re
 from functools import cache
@@ -7,7 +7,7 @@ from functools import cache
 def text_header(data: bytes, mark: str, end: bytes) -> bytes:
     """The lines at the start of `data` that begin with `mark` ('#' or '%') and hold no control characters.
 
-    The header ends after the line `end` where there is one, for binary data may begin with the byte of the mark too.
+    If there is a line `end`, the header ends after it, because binary data may also begin with the byte of the mark.
     """
     found = _lines(mark).match(data)
     header = found.group() if found else b""

@@ -1,4 +1,4 @@
-"""What Prophesee's formats share: the header of '%' lines, and words that carry the high bits of time.
+"""Common parts of Prophesee's formats: the header of '%' lines, and words that carry the high bits of time.
 
 Specification: https://docs.prophesee.ai/stable/data/file_formats/index.html
 """
@@ -22,7 +22,7 @@ def header(data: bytes) -> bytes:
 
 
 def encoding(lines: bytes) -> str | None:
-    """The encoding that the header names: `evt2`, `evt3`, another `evt...`, or None where it names none."""
+    """The encoding named in the header: `evt2`, `evt3`, another `evt...`, or None if there is none."""
     found = ENCODING.search(lines)
     if not found:
         return None
@@ -34,7 +34,7 @@ def raw_words(data: bytes, dtype: str) -> tuple[NDArray[Any], int]:
     """The binary words after the header of a RAW file, and the byte at which they start."""
     lines = header(data)
     if re.search(rb"^% *endianness +big", lines, re.MULTILINE):
-        raise InvalidEvents("only little-endian RAW files are read, the header says big")
+        raise InvalidEvents("only little-endian RAW files are supported; the header says big")
     size = np.dtype(dtype).itemsize
     if (len(data) - len(lines)) % size:
         raise InvalidEvents(
@@ -44,19 +44,19 @@ def raw_words(data: bytes, dtype: str) -> tuple[NDArray[Any], int]:
 
 
 def refuse_words(bad: NDArray[np.bool_], start: int, size: int, name: str) -> None:
-    """Name the first word of a kind that the format does not have."""
+    """Raise `InvalidEvents` for the first word of a kind that the format does not have."""
     if bad.any():
         raise InvalidEvents(
-            f"the word at byte {start + int(bad.argmax()) * size} is of a kind that {name} does not have"
+            f"the word at byte {start + int(bad.argmax()) * size} has a type that does not exist in {name}"
         )
 
 
 def first(marks: NDArray[np.bool_]) -> int:
-    """The index of the first mark, or the length of `marks` where there is none."""
+    """The index of the first mark, or the length of `marks` if there is none."""
     return int(marks.argmax()) if marks.any() else len(marks)
 
 
 def unwrap(counter: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
-    """Let a counter of so many bits count on where it falls by more than half its range, as it does on wrapping."""
+    """Continue a counter of so many bits where it wraps, that is, where it falls by more than half its range."""
     wraps = np.cumsum(np.diff(counter, prepend=counter[:1]) < -(1 << (bits - 1)))
     return counter + (wraps << bits)

@@ -1,4 +1,4 @@
-"""Reading a recording: which format it is in, and the reader for it."""
+"""Reading a recording of any format."""
 
 from collections.abc import Callable
 from pathlib import PurePath
@@ -37,42 +37,42 @@ def read_events(
     camera: str | None = None,
     max_events: int,
 ) -> NDArray[np.int64]:
-    """Read one recording to events int64 `[N, 4]`: t in µs, never falling; x; y; p, 0 or 1.
+    """Read one recording into events int64 `[N, 4]`: t in µs in ascending order; x; y; p, 0 or 1.
 
-    The format is told by the header. `format`, one of `FORMATS`, and the ending of `filename` decide only where there
-    is no header; a `format` that the header contradicts is an error. `camera` is needed for AEDAT 2.0 alone.
+    The header decides which format it is. `format`, one of `FORMATS`, and the extension of `filename` decide only if
+    there is no header; a `format` that contradicts the header is an error. Only AEDAT 2.0 needs `camera`.
 
-    Raises `InvalidEvents` for whatever is wrong with the data, `TooManyEvents` above `max_events`, and
+    Raises `InvalidEvents` for anything wrong with the data, `TooManyEvents` for more than `max_events`, and
     `InvalidParameter` for an unknown `format`.
     """
     if format is not None and format not in FORMATS:
-        raise InvalidParameter(f"{format!r} is not a format of event recordings: {', '.join(FORMATS)}", param="format")
+        raise InvalidParameter(f"{format!r} is not a format; the formats are {', '.join(FORMATS)}", param="format")
     if not data:
         raise InvalidEvents("the recording is empty")
     found = format_of(data)
     if format is not None and found is not None and found != format:
-        raise InvalidEvents(f"the header is that of {found}, the format asked for is {format}", param="format")
+        raise InvalidEvents(f"the header is that of {found}, but the format parameter says {format}", param="format")
     chosen = found or format or NAMES_WITHOUT_HEADER.get(PurePath(filename or "").suffix.lower())
     if chosen is None:
         raise InvalidEvents(
-            "the recording has no header that tells its format: name it by 'format', one of " + ", ".join(FORMATS),
+            "the recording has no header that identifies its format: set 'format' to one of " + ", ".join(FORMATS),
             param="format",
         )
     if found is None and chosen in NEEDS_MAGIC:
-        raise InvalidEvents(f"the recording does not begin as {chosen} does")
+        raise InvalidEvents(f"the recording does not start with the header of {chosen}")
     if chosen != "aedat":
         return READERS[chosen](data, max_events)
     return aedat3.read(data, max_events) if data.startswith(AEDAT3) else aedat2.read(data, max_events, camera)
 
 
 def format_of(data: bytes) -> str | None:
-    """The format that the first bytes tell, or None; `InvalidEvents` for a known header of an unknown version."""
+    """The format identified by the first bytes, or None; `InvalidEvents` for a version that is not supported."""
     if data.startswith(aedat4.MAGIC):
         return "aedat4"
     if data.startswith((AEDAT2, AEDAT3)):
         return "aedat"
     if data.startswith(ANY_AEDAT):
-        raise InvalidEvents(f"AEDAT 2.0, 3.1 and 4.0 are read, the header says {data[9:12].decode('latin-1')!r}")
+        raise InvalidEvents(f"AEDAT 2.0, 3.1 and 4.0 are supported; the header says {data[9:12].decode('latin-1')!r}")
     if data.startswith(es.MAGIC):
         return "es"
     if data.startswith(npy.MAGIC):
@@ -90,5 +90,5 @@ def _prophesee(data: bytes) -> str | None:
     if encoding is None:
         return "dat" if prophesee.DAT_HEADER.search(lines) else None
     if encoding not in READERS:
-        raise InvalidEvents(f"EVT 2.0 and EVT 3.0 are read, the header says {encoding}")
+        raise InvalidEvents(f"EVT 2.0 and EVT 3.0 are supported; the header says {encoding}")
     return encoding

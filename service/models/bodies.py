@@ -10,19 +10,19 @@ from service.parsing import Body
 
 
 class DefaultBody(Body):
-    """Which version becomes the default, and which one the caller takes to be it now."""
+    """The version to make the default, and the default that the caller expects to replace."""
 
     version: PositiveInt
     expected: PositiveInt | None = None
 
 
 class VersionBody(BaseModel):
-    """A version of a model; what its card says is null while no card could be read."""
+    """A version of a model; the fields from its card are null if the card cannot be read."""
 
     version: PositiveInt
     state: Literal["available", "loading", "ready", "failed"]
     created_at: float | None = Field(description="Unix seconds.")
-    parent: str | None = Field(description="`name/version` that it was fine-tuned from.")
+    parent: str | None = Field(description="The `name/version` that it was fine-tuned from.")
     task: str | None
     input: InputSpec | None
     labels: list[str] | None
@@ -41,8 +41,8 @@ class ModelBody(BaseModel):
 
     name: str
     object: Literal["model"]
-    id: str = Field(description="The name once more.")
-    created: int = Field(description="Unix seconds of its oldest version, 0 while unknown.")
+    id: str = Field(description="The name again.")
+    created: int = Field(description="Creation of the oldest version in Unix seconds, 0 if unknown.")
     owned_by: str
     default_version: PositiveInt | None
     versions: list[VersionBody]
@@ -62,7 +62,7 @@ class ModelList(BaseModel):
 
 
 class Deleted(BaseModel):
-    """What was deleted."""
+    """The deleted version."""
 
     name: str
     version: PositiveInt

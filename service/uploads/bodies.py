@@ -8,14 +8,14 @@ from service.uploads.storage import Upload
 
 
 class DatasetBody(BaseModel):
-    """What an uploaded data set holds."""
+    """The contents of an uploaded data set."""
 
     kind: Literal["image", "events"]
     samples: PositiveInt
     classes: dict[str, PositiveInt] = Field(
-        description="Samples of each label; of each class id where an `.npz` names the classes by number."
+        description="Number of samples of each label, or of each class id if an `.npz` has class ids."
     )
-    sha256: str = Field(description="Of the file's content.")
+    sha256: str = Field(description="SHA-256 of the file's content.")
 
 
 class FileBody(BaseModel):
@@ -32,7 +32,7 @@ class FileBody(BaseModel):
 
     @classmethod
     def of(cls, upload: Upload) -> Self:
-        """The body that tells of an upload."""
+        """The body for an upload."""
         dataset = upload.dataset
         return cls(
             id=upload.id,
@@ -49,7 +49,7 @@ class FileBody(BaseModel):
 
 
 class FileDeleted(BaseModel):
-    """Which file was deleted."""
+    """The deleted file."""
 
     id: str
     object: Literal["file"]

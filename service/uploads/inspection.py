@@ -1,7 +1,7 @@
-"""Checking an upload in a process of its own.
+"""Inspecting an upload in a process of its own.
 
-Decoding what strangers send takes processor time for seconds or minutes, and what breaks a decoder must break nothing
-else. The process reads one file and writes one line of JSON; it runs at the lowest priority, and ends with its service.
+Decoding untrusted data takes seconds or minutes of processor time, and a crash of a decoder must not affect anything
+else. The process reads one file and writes one line of JSON. It runs at low priority and ends with the service.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from contract.errors import ArchiveTooLarge, InvalidDataset, Overloaded, Service
 _ROOT = Path(__file__).parents[2]
 _ERRORS: dict[str, type[ServiceError]] = {error.code: error for error in (InvalidDataset, ArchiveTooLarge)}
 _NICENESS = 10
-_SENT_FROM_OUTSIDE = (-2, -9, -15)
+_EXTERNAL_SIGNALS = (-2, -9, -15)  # Ctrl-C, SIGKILL (out of memory) and SIGTERM are not the data set's fault
 
 
 class _Task(BaseModel):
@@ -44,7 +44,7 @@ class _Outcome(BaseModel):
 
 
 class Inspection:
-    """Bounds the uploads that are under way to `max_uploads`, for each takes disk, and `max_checks` check at a time."""
+    """Limits the uploads in progress, because each takes disk space, and the inspections that run at a time."""
 
     def __init__(self, max_uploads: int = 16, max_checks: int = 2) -> None:
         self._max_uploads = max_uploads
@@ -53,9 +53,9 @@ class Inspection:
 
     @contextmanager
     def upload(self) -> Iterator[None]:
-        """One upload, from its first byte to its answer; at once `Overloaded` when there are too many."""
+        """One upload, from its first byte to its response; `Overloaded` at once if there are too many."""
         if self._uploads >= self._max_uploads:
-            raise Overloaded(f"{self._max_uploads} uploads are under way already; try again later")
+            raise Overloaded(f"{self._max_uploads} uploads are already in progress; try again later")
         self._uploads += 1
         try:
             yield
@@ -63,15 +63,15 @@ class Inspection:
             self._uploads -= 1
 
     async def inspect(self, path: Path, filename: str, limits: Limits) -> Summary:
-        """As `inspect_aside`, when its turn comes."""
+        """Run `inspect_aside` when a slot is free."""
         async with self._checks:
             return await inspect_aside(path, filename, limits)
 
 
 async def inspect_aside(path: Path, filename: str, limits: Limits) -> Summary:
-    """What `datasets.inspect` says of the file at `path`, without holding anything up; it stops when cancelled.
+    """Run `datasets.inspect` on the file at `path` in a process of its own, which ends if the call is cancelled.
 
-    Raises as it does; `InvalidDataset` for a file that breaks its reader.
+    Raises the errors of `inspect`, and `InvalidDataset` for a file that crashes its reader.
     """
     task = _Task(path=path.absolute(), filename=filename, **asdict(limits))
     process = await asyncio.create_subprocess_exec(
@@ -84,8 +84,8 @@ async def inspect_aside(path: Path, filename: str, limits: Limits) -> Summary:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(task.model_dump_json().encode() + b"\n")  # and stays open for as long as we are here
-        said = await process.stdout.read()
+        process.stdin.write(task.model_dump_json().encode() + b"\n")  # the process ends when this pipe closes
+        output = await process.stdout.read()
         status = await process.wait()
     finally:
         if process.returncode is None:
@@ -93,17 +93,17 @@ async def inspect_aside(path: Path, filename: str, limits: Limits) -> Summary:
             await process.wait()
         process.stdin.close()
     if status:
-        if status < 0 and status not in _SENT_FROM_OUTSIDE:
-            raise InvalidDataset(f"the data set breaks the program that reads it (signal {-status})")
-        raise ServiceError("checking the data set failed; the service's log says how")
-    outcome = _Outcome.model_validate_json(said)
+        if status < 0 and status not in _EXTERNAL_SIGNALS:
+            raise InvalidDataset(f"the data set crashes the program that reads it (signal {-status})")
+        raise ServiceError("inspecting the data set failed; the reason is in the service's log")
+    outcome = _Outcome.model_validate_json(output)
     if outcome.summary is None:
         raise _ERRORS[outcome.code](outcome.message)
     return outcome.summary
 
 
 def main() -> None:
-    """Check the file that the first line of the standard input names, and print what came of it."""
+    """Inspect the file that the first line of standard input names, and print the outcome."""
     task = _Task.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_end_with_the_service, daemon=True).start()
     os.nice(_NICENESS)
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def _end_with_the_service() -> NoReturn:
-    sys.stdin.read()  # until nobody holds its other end, however that came about
+    sys.stdin.read()  # until the other end is closed, even if the service was killed
     os._exit(1)
 
 

@@ -1,8 +1,8 @@
-"""Uploaded data sets on disk: each content once, at `files/<sha256>`, and one `uploads/<id>.json` an upload.
+"""Uploaded data sets on disk: each content once, at `files/<sha256>`, and one `uploads/<id>.json` per upload.
 
-A content is there before the first upload that names it and goes after the last one. Both are written under a hidden
-name and renamed, so that a process killed at any point leaves at most files that `sweep` removes. Several processes may
-share the folder: writers take turns under a file lock.
+A content is written before the first upload that names it and removed after the last one. Both are written under a
+hidden name and renamed, so that a process killed at any point leaves only files that `sweep` removes. Several processes
+may share the folder: writers take turns under a file lock.
 """
 
 import errno
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Upload(BaseModel):
-    """One upload; `created_at` in Unix seconds, `bytes` and `sha256` of the file as it came."""
+    """One upload; `created_at` in Unix seconds, `bytes` and `sha256` of the file as it was received."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,7 +48,7 @@ class Upload(BaseModel):
 
 
 class Incoming:
-    """A file on its way in, which is gone after `discard` unless it was added. `path` may be read meanwhile."""
+    """A file that is being received. `discard` removes it unless it was added; `path` can be read until then."""
 
     def __init__(self, folder: Path) -> None:
         self.size = 0
@@ -58,32 +58,32 @@ class Incoming:
             while True:
                 self.path = folder / f"{_INCOMING}{secrets.token_hex(12)}"
                 self._file = self.path.open("xb", buffering=0)
-                fcntl.flock(self._file, fcntl.LOCK_EX)  # what nobody holds is swept
+                fcntl.flock(self._file, fcntl.LOCK_EX)  # `sweep` removes files that nobody has locked
                 if os.fstat(self._file.fileno()).st_nlink:
                     return
                 self._file.close()
 
     @property
     def sha256(self) -> str:
-        """Of what was written."""
+        """The digest of the bytes written so far."""
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> None:
-        """Append; `InsufficientStorage` when the disk is full."""
+        """Append `data`; `InsufficientStorage` if the disk is full."""
         with _as_upload_error():
-            left = memoryview(data)
-            while left:
-                left = left[self._file.write(left) :]
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         self._hash.update(data)
         self.size += len(data)
 
     def sync(self) -> None:
-        """See that it is on the disk."""
+        """Wait until it is on the disk."""
         with _as_upload_error():
             os.fsync(self._file.fileno())
 
     def discard(self) -> None:
-        """Remove it, where it has not been added."""
+        """Remove it, unless it was added."""
         self.path.unlink(missing_ok=True)
         self._file.close()
 
@@ -98,11 +98,11 @@ class Uploads:
         self._known: dict[str, Upload] = {}
 
     def receive(self) -> Incoming:
-        """Begin to take up a file. It takes no time, and may be called on the event loop."""
+        """Start to receive a file. This is quick enough to be called on the event loop."""
         return Incoming(self._files)
 
     def add(self, incoming: Incoming, filename: str, dataset: Summary) -> Upload:
-        """Keep what has come in. When it cannot be kept nothing is left behind; `InsufficientStorage`."""
+        """Keep a received file; if that fails, nothing is left behind. Raises `InsufficientStorage`."""
         upload = Upload(
             id=f"file-{secrets.token_hex(12)}",
             created_at=time.time(),
@@ -123,12 +123,12 @@ class Uploads:
         return upload
 
     def all(self) -> list[Upload]:
-        """All uploads, the newest first."""
+        """All uploads, newest first."""
         found = [self._read(identity) for identity in self._ids()]
         return sorted((x for x in found if x is not None), key=lambda x: (x.created_at, x.id), reverse=True)
 
     def get(self, identity: str) -> Upload:
-        """One upload, or `FileNotFound`."""
+        """One upload; `FileNotFound`."""
         if identity in self._ids():
             upload = self._read(identity)
             if upload is not None:
@@ -136,11 +136,11 @@ class Uploads:
         raise FileNotFound(f"there is no file {identity!r}", param="file_id")
 
     def content_path(self, upload: Upload) -> Path:
-        """Where the content is."""
+        """The file with the upload's content."""
         return self._files / upload.sha256
 
     def delete(self, identity: str) -> None:
-        """Forget an upload, and remove the content if no other upload has the same; `FileNotFound`."""
+        """Remove an upload, and its content unless another upload has the same; `FileNotFound`."""
         upload = self.get(identity)
         with self._writing():
             try:
@@ -152,16 +152,16 @@ class Uploads:
             self._drop_unused(upload.sha256)
 
     def sweep(self) -> None:
-        """Remove what killed processes left behind: half files, and contents that no upload names.
+        """Remove what killed processes left behind: unfinished files, and contents that no upload names.
 
-        Where that cannot be done the log says so, and nothing else needs it.
+        A failure is only logged, because nothing depends on it.
         """
         if not self._files.is_dir():
             return
         try:
             self._sweep()
         except ServiceError as error:
-            log.warning("what killed processes left of uploads is not removed: %s", error.message)
+            log.warning("leftovers of uploads were not removed: %s", error.message)
 
     def _sweep(self) -> None:
         with self._writing():
@@ -169,11 +169,11 @@ class Uploads:
                 _remove_unheld(path)
             uploads = [self._read(identity) for identity in self._ids()]
             used = {upload.sha256 for upload in uploads if upload is not None}
-            if None in uploads:  # of which nobody knows what it names
+            if None in uploads:  # a damaged one may name any content
                 return
             for path in self._files.iterdir():
                 if not path.name.startswith(".") and path.name not in used:
-                    log.warning("content %s belongs to no upload and is removed", path.name)
+                    log.warning("removing content %s, which belongs to no upload", path.name)
                     path.unlink(missing_ok=True)
 
     def _ids(self) -> set[str]:
@@ -183,7 +183,7 @@ class Uploads:
             return set()
 
     def _read(self, identity: str) -> Upload | None:
-        """An upload, which never changes once it is there; None for one that is gone or damaged."""
+        """An upload, which never changes once it exists; None if it is gone or damaged."""
         if identity not in self._known:
             try:
                 text = (self._uploads / f"{identity}.json").read_bytes()

@@ -47,16 +47,16 @@ def test_an_image_under_the_name_of_a_recording_is_an_image(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("members", "says"),
     [
-        ({"readme.txt": b"x"}, "'readme.txt' does not lie in a class folder"),
-        ({"cat/deep/er/a.png": image()}, "'cat/deep/er/a.png' does not lie in a class folder"),
+        ({"readme.txt": b"x"}, "'readme.txt' is not in a class folder"),
+        ({"cat/deep/er/a.png": image()}, "'cat/deep/er/a.png' is not in a class folder"),
         ({"cat/notes.txt": b"hello"}, "'cat/notes.txt': neither an image nor an event recording"),
         ({"cat/empty.png": b""}, "'cat/empty.png': the file is empty"),
         ({"cat/half.png": image()[:-40]}, "'cat/half.png': the PNG image is truncated or broken"),
         ({"cat/film.csv": b"t,x,y,p\n1,2,3,1\n"}, "'cat/0.png' is an image and 'cat/film.csv' a recording"),
-        ({"cat/half.bin": RECORDING[:-1]}, "'cat/half.bin': an nmnist recording is 5 bytes an event"),
-        ({"cow/a.png": image()}, "class 'cow' has one sample only; at least 2 are needed"),
-        ({"x" * 101 + "/a.png": image(), "x" * 101 + "/b.png": image()}, "is no label"),
-        ({"a\x07/a.png": image(), "a\x07/b.png": image()}, r"'a\x07' is no label"),
+        ({"cat/half.bin": RECORDING[:-1]}, "'cat/half.bin': an nmnist recording has 5 bytes per event"),
+        ({"cow/a.png": image()}, "class 'cow' has only one sample; at least 2 are needed"),
+        ({"x" * 101 + "/a.png": image(), "x" * 101 + "/b.png": image()}, "is not a valid label"),
+        ({"a\x07/a.png": image(), "a\x07/b.png": image()}, r"'a\x07' is not a valid label"),
     ],
 )
 def test_members_that_cannot_be_trained_on(tmp_path: Path, members: dict[str, bytes], says: str) -> None:
@@ -66,7 +66,7 @@ def test_members_that_cannot_be_trained_on(tmp_path: Path, members: dict[str, by
 def test_one_class_only(tmp_path: Path) -> None:
     for around in ("", "pets/"):
         members = {f"{around}cat/{index}.png": image(index) for index in range(3)}
-        assert "one class only, 'cat'" in refused(packed(tmp_path / "cats.zip", members))
+        assert "only one class, 'cat'" in refused(packed(tmp_path / "cats.zip", members))
 
 
 def test_images_and_recordings_of_too_much(tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_images_and_recordings_of_too_much(tmp_path: Path) -> None:
     assert "'cat/large.png': the image has 100 x 101 pixels" in refused(
         packed(tmp_path / "a.zip", IMAGES | large), ArchiveTooLarge
     )
-    assert "'left/long.bin': the recording holds more" in refused(
+    assert "'left/long.bin': the recording exceeds the limit" in refused(
         packed(tmp_path / "b.zip", RECORDINGS | long), ArchiveTooLarge
     )
-    assert "6 samples, more than the 5" in refused(packed(tmp_path / "c.zip", IMAGES), ArchiveTooLarge, max_samples=5)
+    assert "6 samples; the limit is 5" in refused(packed(tmp_path / "c.zip", IMAGES), ArchiveTooLarge, max_samples=5)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_class_ids_end_with_the_labels(image_card: Card) -> None:
 def test_the_kind_the_sensor_and_the_channels_must_be_the_models(image_card: Card, event_card: Card) -> None:
     large = Summary(kind="events", samples=4, classes=dict.fromkeys(event_card.labels, 2), extent=(8, 9))
 
-    assert "holds images, and the model takes event recordings" in misfit(images_of("1", "2"), event_card)
-    assert "holds event recordings, and the model takes images" in misfit(large, image_card)
-    assert "take up 8 x 9 pixels, more than the model's sensor, 8 x 8" in misfit(large, event_card)
+    assert "holds images, but the model takes event recordings" in misfit(images_of("1", "2"), event_card)
+    assert "holds event recordings, but the model takes images" in misfit(large, image_card)
+    assert "span 8 x 9 pixels, more than the model's sensor of 8 x 8" in misfit(large, event_card)
     assert "those of x ([N, C, H, W]) have 28" in misfit(images_of("1", "2", channels=28), image_card)

@@ -42,25 +42,25 @@ Y = np.array([0, 1, 0, 1])
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
-        ({"x": X}, "it lacks y"),
-        ({"y": Y}, "it lacks x"),
-        ({"x": X.astype(np.float32), "y": Y}, "x must be uint8 [N, H, W] or [N, C, H, W], it is float32 [4, 8, 8]"),
+        ({"x": X}, "y is missing"),
+        ({"y": Y}, "x is missing"),
+        ({"x": X.astype(np.float32), "y": Y}, "x must be uint8 [N, H, W] or [N, C, H, W]; it is float32 [4, 8, 8]"),
         ({"x": X[0], "y": Y}, "x must be uint8"),
         ({"x": X[None, None], "y": Y}, "x must be uint8"),
-        ({"x": X[:, :0], "y": Y}, "x holds no pixels"),
-        ({"x": X[:0], "y": Y[:0]}, "x holds no pixels"),
-        ({"x": X, "y": Y[:3]}, "y must have one value for each of the 4 images of x, its shape is [3]"),
+        ({"x": X[:, :0], "y": Y}, "x has no pixels"),
+        ({"x": X[:0], "y": Y[:0]}, "x has no pixels"),
+        ({"x": X, "y": Y[:3]}, "y must have one value for each of the 4 images of x; its shape is [3]"),
         ({"x": X, "y": Y[None]}, "y must have one value"),
-        ({"x": X, "y": Y.astype(float)}, "y must be whole numbers"),
-        ({"x": X, "y": Y.astype(bool)}, "y must be whole numbers"),
-        ({"x": X, "y": Y.astype("S1")}, "y must be whole numbers"),
+        ({"x": X, "y": Y.astype(float)}, "y must be integers"),
+        ({"x": X, "y": Y.astype(bool)}, "y must be integers"),
+        ({"x": X, "y": Y.astype("S1")}, "y must be integers"),
         ({"x": X, "y": -Y}, "y[1] is -1; class ids are 0 to 9999"),
         ({"x": X, "y": Y * 10_000}, "y[1] is 10000"),
         ({"x": X, "y": Y.astype(np.uint64) * (2**64 - 1)}, "y[1] is 18446744073709551615"),
-        ({"x": X, "y": np.array(["a", "", "a", ""])}, "'' is no label"),
-        ({"x": X, "y": np.array(["a", "\ud800", "a", "\ud800"])}, r"'\ud800' is no label"),
-        ({"x": X, "y": Y * 0}, "one class only, '0'"),
-        ({"x": X, "y": np.array([0, 1, 0, 0])}, "class '1' has one sample only"),
+        ({"x": X, "y": np.array(["a", "", "a", ""])}, "'' is not a valid label"),
+        ({"x": X, "y": np.array(["a", "\ud800", "a", "\ud800"])}, r"'\ud800' is not a valid label"),
+        ({"x": X, "y": Y * 0}, "only one class, '0'"),
+        ({"x": X, "y": np.array([0, 1, 0, 0])}, "class '1' has only one sample"),
     ],
 )
 def test_arrays_that_cannot_be_trained_on(tmp_path: Path, arrays: dict[str, NDArray[Any]], says: str) -> None:
@@ -79,13 +79,13 @@ def test_nothing_is_unpickled(tmp_path: Path, name: str) -> None:
     objects = np.array([Trap()] * 4, object)
     path = saved(tmp_path / "set.npz", **{"x": X, "y": Y, name: objects})
 
-    assert f"'{name}.npy': a .npy file of Python objects is not read" in refused(path)
+    assert f"'{name}.npy': a .npy file of Python objects is not supported" in refused(path)
 
 
 def test_arrays_of_too_much(tmp_path: Path) -> None:
     path = saved(tmp_path / "set.npz", x=X, y=Y)
 
-    assert "x has 4 images, more than the 3" in refused(path, ArchiveTooLarge, max_samples=3)
+    assert "x has 4 images; the limit is 3" in refused(path, ArchiveTooLarge, max_samples=3)
     assert "8 x 8 pixels" in refused(path, ArchiveTooLarge, max_image_pixels=63)
 
 

@@ -25,7 +25,7 @@ def test_an_archive_cut_short_anywhere(tmp_path: Path) -> None:
     path = tmp_path / "pets.zip"
     for cut in range(4, len(whole), 97):
         path.write_bytes(whole[:cut])
-        assert "broken or cut short" in refused(path)
+        assert "broken or incomplete" in refused(path)
 
 
 def test_an_empty_archive(tmp_path: Path) -> None:
@@ -47,14 +47,14 @@ def test_a_flipped_bit_in_any_member_names_it(tmp_path: Path) -> None:
     ["../x.png", "cat/../../x.png", "/etc/x.png", "cat//x.png", "C:/x.png", "c:x.png", "cat\\x.png", "./cat/x.png"],
 )
 def test_names_that_lead_out_of_the_archive(tmp_path: Path, name: str) -> None:
-    assert f"{name!r} is no name" in refused(packed(tmp_path / "bad.zip", IMAGES | {name: image()}))
+    assert f"{name!r} is not a valid member name" in refused(packed(tmp_path / "bad.zip", IMAGES | {name: image()}))
 
 
 def test_a_name_with_nul(tmp_path: Path) -> None:
     path = packed(tmp_path / "bad.zip", IMAGES | {"cat/x.png?.exe": image()})
     path.write_bytes(path.read_bytes().replace(b"x.png?.exe", b"x.png\0.exe"))
 
-    assert r"'cat/x.png\x00.exe' is no name" in refused(path)
+    assert r"'cat/x.png\x00.exe' is not a valid member name" in refused(path)
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK])
@@ -86,7 +86,7 @@ def test_encrypted_members(tmp_path: Path, flag: int) -> None:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_compressions(tmp_path: Path, method: int) -> None:
-    assert "'cat/0.png' is packed in another way" in refused(packed(tmp_path / "bad.zip", IMAGES, method))
+    assert "'cat/0.png' is compressed by a method other than" in refused(packed(tmp_path / "bad.zip", IMAGES, method))
 
 
 def test_two_members_of_one_name(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_bomb_of_members_that_lie_over_each_other(tmp_path: Path) -> None:
 def test_an_archive_that_unpacks_to_too_much(tmp_path: Path) -> None:
     path = packed(tmp_path / "large.zip", IMAGES)
 
-    assert "'dog/2.png' the archive unpacks to more than" in refused(
+    assert "up to 'dog/2.png' unpack to more than" in refused(
         path, ArchiveTooLarge, max_unpacked_bytes=sum(map(len, IMAGES.values())) - 1
     )
 
@@ -138,13 +138,13 @@ def test_a_member_that_is_too_large(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).bytes(1_000_000)
     path = packed(tmp_path / "large.zip", IMAGES | {"cat/large.png": noise * 68})
 
-    assert "'cat/large.png' has 68000000 bytes, more than" in refused(path, ArchiveTooLarge)
+    assert "'cat/large.png' has 68000000 bytes; the limit is" in refused(path, ArchiveTooLarge)
 
 
 def test_too_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zip_archive, "MAX_MEMBERS", 5)
 
-    assert "6 members, more than the 5" in refused(packed(tmp_path / "many.zip", IMAGES), ArchiveTooLarge)
+    assert "6 members; the limit is 5" in refused(packed(tmp_path / "many.zip", IMAGES), ArchiveTooLarge)
 
 
 def test_a_directory_that_would_fill_the_memory_is_not_read(tmp_path: Path) -> None:

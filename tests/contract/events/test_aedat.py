@@ -88,14 +88,14 @@ def test_aedat3_packets_of_room_for_more_events_than_they_hold_are_read() -> Non
     ("data", "message"),
     [
         (AEDAT3_HEADER, "no events"),
-        (b"#!AER-DAT3.1\r\n#Format: RAW\r\n", "no line '#!END-HEADER'"),
+        (b"#!AER-DAT3.1\r\n#Format: RAW\r\n", "lacks the line '#!END-HEADER'"),
         (AEDAT3_HEADER.replace(b"RAW", b"Serial-TS"), "compressed"),
         (AEDAT3_HEADER + bytes(27), r"inside the packet header at byte 61"),
         (AEDAT3_HEADER + bytes(28), r"the packet header at byte 61 is not"),
         (AEDAT3_HEADER + aedat3_packet(SOME)[:-1], r"inside the packet at byte 61"),
         (AEDAT3_HEADER + aedat3_packet(SOME) + aedat3_packet(SOME, source=2), "2 sources"),
-        (AEDAT3_HEADER + aedat3_packet(SOME) + aedat3_packet(SOME), "event 2: its time 5 µs is before"),
-        (AEDAT3_HEADER + struct.pack("<hhiiiiii", 1, 1, 16, 4, 0, 1, 1, 1) + bytes(16), "a polarity event is 8 bytes"),
+        (AEDAT3_HEADER + aedat3_packet(SOME) + aedat3_packet(SOME), "event 2: its time 5 µs is earlier than"),
+        (AEDAT3_HEADER + struct.pack("<hhiiiiii", 1, 1, 16, 4, 0, 1, 1, 1) + bytes(16), "a polarity event has 8 bytes"),
     ],
 )
 def test_a_broken_aedat3_recording_is_refused(data: bytes, message: str) -> None:
@@ -133,12 +133,12 @@ def test_aedat4_stops_at_the_table_that_ends_the_file() -> None:
     ("data", "message"),
     [
         (aedat4_header(0), "no events"),
-        (aedat4_header(0)[:30], "the recording has"),
+        (aedat4_header(0)[:30], "says it has 45 bytes, but 12 follow"),
         (b"#!AER-DAT4.0\r\n", "broken or cut off"),
         (aedat4_header(9), "compression 9"),
         (aedat4_header(0, 10_000), "end of the packets at byte 10000"),
         (aedat4_header(0) + b"\0\0\0", "inside the packet header at byte"),
-        (aedat4_header(0) + aedat4_packet(aedat4_events(SOME))[:-1], "says 64 bytes, the recording has 63 more"),
+        (aedat4_header(0) + aedat4_packet(aedat4_events(SOME))[:-1], "says it has 64 bytes, but 63 follow"),
         (aedat4_header(1) + aedat4_packet(aedat4_events(SOME)), "cannot be unpacked"),
         (aedat4_header(3) + aedat4_packet(aedat4_events(SOME)), "cannot be unpacked"),
         (aedat4_header(1) + aedat4_packet(pack_lz4(aedat4_events(SOME))[:20]), "cannot be unpacked"),

@@ -34,11 +34,11 @@ def test_times_up_to_the_limit_are_read_exactly() -> None:
         (b"t,x,y,p\n1,2,3,1\n\n4,5,6,0\n", "line 3 is not four integers: ''"),
         (b"t,x,y,p\n1,2,3,nan\n", "line 2 is not four integers"),
         (b"t,x,y,p\n-1,2,3,1\n", "event 0: t is -1"),
-        (b"t,x,y,p\n9999999999999999999,2,3,1\n", "beyond 64 bits"),
+        (b"t,x,y,p\n9999999999999999999,2,3,1\n", "does not fit into 64 bits"),
         (b"t,x,y,p\n99999999999999999999,2,3,1\n", "line 2 is not four integers"),
         (f"t,x,y,p\n{2**62},2,3,1\n".encode(), "below 2\\^62"),
-        (b"t,x,y,p\n1,2,3,2\n", "event 0: p is 2, it must be 0 to 1"),
-        (b"t,x,y,p\n5,2,3,1\n4,2,3,1\n", "event 1: its time 4 µs is before"),
+        (b"t,x,y,p\n1,2,3,2\n", "event 0: p is 2; it must be 0 to 1"),
+        (b"t,x,y,p\n5,2,3,1\n4,2,3,1\n", "event 1: its time 4 µs is earlier than"),
     ],
 )
 def test_a_broken_csv_recording_is_refused(data: bytes, message: str) -> None:

@@ -53,7 +53,7 @@ def test_reading_at_once_equals_the_state_machine_of_the_specification(seed: int
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"Event Stream\2\0\0\1", "header is 20 bytes, the recording has 16"),
+        (b"Event Stream\2\0\0\1", "header has 20 bytes, but the recording has 16"),
         (es(b""), "no events"),
         (es(b"\xff\xfe\xff"), "no events"),
         (es(bytes(5) + bytes(4)), "ends inside event 1"),

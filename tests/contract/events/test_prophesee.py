@@ -20,7 +20,7 @@ def test_dat_without_a_telling_header_needs_its_name_or_format() -> None:
     data = b"% Height 4\n\x00\x08" + struct.pack("<II", 7, 3)
     assert read_events(data, filename="cars.dat", max_events=1).tolist() == [[7, 3, 0, 0]]
     assert read_events(data, "dat", max_events=1).tolist() == [[7, 3, 0, 0]]
-    with pytest.raises(InvalidEvents, match="no header that tells") as refused:
+    with pytest.raises(InvalidEvents, match="no header that identifies") as refused:
         read_events(data, filename="cars.raw", max_events=1)
     assert refused.value.param == "format"
 
@@ -28,13 +28,13 @@ def test_dat_without_a_telling_header_needs_its_name_or_format() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (DAT_HEADER, "ahead of the event type and size"),
+        (DAT_HEADER, "before the event type and size"),
         (DAT_HEADER + b"\x0c\x08", "no events"),
-        (DAT_HEADER + b"\x0e\x08" + bytes(8), "events of type 14 and 8 bytes"),
-        (DAT_HEADER + b"\x0c\x10" + bytes(16), "events of type 12 and 16 bytes"),
+        (DAT_HEADER + b"\x0e\x08" + bytes(8), "events of type 14 with 8 bytes"),
+        (DAT_HEADER + b"\x0c\x10" + bytes(16), "events of type 12 with 16 bytes"),
         (DAT_HEADER + b"\x0c\x08" + bytes(9), "ends inside event 1"),
         (DAT_HEADER.replace(b"Version 2", b"Version 1") + b"\x00\x08" + bytes(8), "only version 2"),
-        (DAT_HEADER + b"\x0c\x08" + struct.pack("<IIII", 2, 0, 1, 0), "event 1: its time 1 µs is before"),
+        (DAT_HEADER + b"\x0c\x08" + struct.pack("<IIII", 2, 0, 1, 0), "event 1: its time 1 µs is earlier than"),
         (DAT_HEADER + b"\x0c\x08" + struct.pack("<II", 2, 3 << 28), "event 0: p is 3"),
     ],
 )
@@ -116,11 +116,11 @@ def test_evt3_counts_the_pixels_of_vectors() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (evt2(8 << 28, 2 << 28), "word at byte 14 is of a kind that EVT 2.0 does not have"),
-        (evt3(0x8000, 0x0000, 0x9000), "word at byte 14 is of a kind that EVT 3.0 does not have"),
+        (evt2(8 << 28, 2 << 28), "word at byte 14 has a type that does not exist in EVT 2.0"),
+        (evt3(0x8000, 0x0000, 0x9000), "word at byte 14 has a type that does not exist in EVT 3.0"),
         (evt2(8 << 28) + b"\0\0", "ends inside the 4-byte word at byte 14"),
         (evt3(0x8000) + b"\0", "ends inside the 2-byte word at byte 12"),
-        (evt3(0x8002, 0x0000, 0x2000, 0x8001, 0x2000), "event 1: its time 4096 µs is before"),
+        (evt3(0x8002, 0x0000, 0x2000, 0x8001, 0x2000), "event 1: its time 4096 µs is earlier than"),
         (b"% evt 2.1\n" + bytes(8), "says evt21"),
         (b"% format EVT4\n" + bytes(8), "says evt4"),
         (b"% evt 3.0\n% endianness big\n" + bytes(8), "only little-endian"),

@@ -29,14 +29,14 @@ def test_the_header_wins_over_the_file_name() -> None:
 )
 def test_a_format_that_the_header_contradicts_is_refused(data: bytes, found: str) -> None:
     for format in set(FORMATS) - {found}:
-        with pytest.raises(InvalidEvents, match=f"the header is that of {found}, .* is {format}") as refused:
+        with pytest.raises(InvalidEvents, match=f"the header is that of {found}, .* says {format}") as refused:
             read_events(data, format, max_events=1)
         assert refused.value.param == "format"
 
 
 @pytest.mark.parametrize("format", ["aedat", "aedat4", "npy", "npz", "es"])
 def test_a_format_with_a_header_is_not_read_without_one(format: str) -> None:
-    with pytest.raises(InvalidEvents, match=f"does not begin as {format} does"):
+    with pytest.raises(InvalidEvents, match=f"does not start with the header of {format}"):
         read_events(b"\1\2\3\4\5", format, max_events=1)
 
 
@@ -47,9 +47,9 @@ def test_an_unknown_format_lists_the_known_ones() -> None:
 
 
 def test_bytes_without_header_name_or_format_are_refused() -> None:
-    with pytest.raises(InvalidEvents, match="no header that tells its format"):
+    with pytest.raises(InvalidEvents, match="no header that identifies its format"):
         read_events(bytes(10), max_events=1)
-    with pytest.raises(InvalidEvents, match="no header that tells its format"):
+    with pytest.raises(InvalidEvents, match="no header that identifies its format"):
         read_events(bytes(10), filename="recording.mat", max_events=1)
 
 
@@ -60,5 +60,5 @@ def test_an_empty_recording_is_refused() -> None:
 
 @pytest.mark.parametrize("line", [b"#!AER-DAT1.0\r\n", b"#!AER-DAT3.0\r\n", b"#!AER-DAT"])
 def test_other_versions_of_aedat_are_refused_by_name(line: bytes) -> None:
-    with pytest.raises(InvalidEvents, match=r"AEDAT 2.0, 3.1 and 4.0 are read"):
+    with pytest.raises(InvalidEvents, match=r"AEDAT 2.0, 3.1 and 4.0 are supported"):
         read_events(line, max_events=1)

@@ -80,7 +80,7 @@ def test_the_header_of_aedat2_alone_holds_no_events() -> None:
 
 
 def test_a_format_that_is_not_known_is_refused() -> None:
-    with pytest.raises(InvalidEvents, match="no header that tells its format"):
+    with pytest.raises(InvalidEvents, match="no header that identifies its format"):
         sample("sample_stmnist.mat")
 
 

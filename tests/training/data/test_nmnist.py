@@ -33,7 +33,7 @@ OVERFLOW = event(0, 0, 240, 0)
         (OVERFLOW, "no events"),
         (event(1, 34, 0, 0), "outside the model's sensor: x must be 0 to 33 and y 0 to 33"),
         (event(1, 0, 34, 0), "outside the model's sensor: x must be 0 to 33 and y 0 to 33"),
-        (event(2, 0, 0, 0) + event(1, 0, 0, 0), "times must not fall"),
+        (event(2, 0, 0, 0) + event(1, 0, 0, 0), "times must be in ascending order"),
     ],
 )
 def test_bytes_that_are_no_recording_are_refused(tmp_path: Path, data: bytes, complaint: str) -> None:
