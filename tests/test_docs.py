@@ -18,7 +18,7 @@ from contract.settings_help import described
 from service.app import create_app
 from service.http.failures import HTTP_STATUS
 from service.http.openapi import build_openapi
-from tests.service.process import started, wait_for
+from tests.service.process import environment, started, wait_for
 from training.learning.config import TrainingConfig, preset_names
 
 ROOT = Path(__file__).parents[1]
@@ -50,9 +50,9 @@ def curls_with_answers() -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The service as `make serve` starts it, on a free port."""
+    """The service as `make serve` starts it, on a free port, without what was trained in this checkout."""
     log = tmp_path_factory.mktemp("service") / "log"
-    with started(log) as (service, address):
+    with started(log, MODEL_STORE=f"{log.parent}/models{os.pathsep}model_store") as (service, address):
         wait_for(service, log, "ready; loaded")
         yield address
         service.terminate()
@@ -101,7 +101,7 @@ def test_the_python_example_runs() -> None:
 def test_the_picture_is_what_the_example_draws(tmp_path: Path) -> None:
     drawn = tmp_path / "drawn.svg"
     command = [sys.executable, "examples/draw.py", "examples/recording.bin", str(drawn)]
-    subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+    subprocess.run(command, cwd=ROOT, env=environment() | {"PYTHONPATH": str(ROOT)}, check=True)
     assert drawn.read_bytes() == (ROOT / "docs" / "prediction.svg").read_bytes()
 
 
@@ -120,8 +120,15 @@ def test_the_first_training_commands_run(tmp_path: Path) -> None:
     for command in commands:
         arguments = command.split()[1:]
         if "train" in arguments:
-            arguments += ["--epochs", "1", "--store", str(tmp_path / "store"), "--run-dir", str(tmp_path / "run")]
-        done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+            arguments += ["--epochs", "1", "--run-dir", str(tmp_path / "run")]
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment(MODEL_STORE=f"{tmp_path}/models{os.pathsep}model_store"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         assert "test accuracy" in done.stdout
 

@@ -1,12 +1,11 @@
-import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.service.process import ROOT, environment
+
 PREDICTED = re.compile(r"(.+): (\w+), (\d+) spikes, (\d+\.\d) nJ \(cmos-45nm\)")
 
 
@@ -16,8 +15,8 @@ PREDICTED = re.compile(r"(.+): (\w+), (\d+) spikes, (\d+\.\d) nJ \(cmos-45nm\)")
 )
 def test_files_are_classified_without_a_server(model: str, file: str, options: list[str]) -> None:
     command = [sys.executable, "examples/predict.py", model, file, file, *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=120)
+    bundled = environment(MODEL_STORE="model_store") | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, cwd=ROOT, env=bundled, check=True, capture_output=True, text=True, timeout=120)
     first, second = ran.stdout.splitlines()
     assert first == second
     found = PREDICTED.fullmatch(first)
