@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -39,11 +38,6 @@ class Version:
     def label(self) -> str:
         """`name/number`."""
         return str(self.ref)
-
-    @property
-    def created_at(self) -> datetime | None:
-        """When it was trained; None if its card cannot be read."""
-        return self.card.created_at if self.card else None
 
 
 class Loaded(NamedTuple):

@@ -109,7 +109,6 @@ async def load_version(
 
     After the request's timeout the response is `not_ready`, and loading continues.
     """
-    await runtime.registry.find(name, version)
     try:
         async with asyncio.timeout(ticket_of(request).remaining):
             return answer(_version(await runtime.registry.load(name, version)))
@@ -126,7 +125,6 @@ async def load_version(
 )
 async def unload_version(runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
     """Free the memory of a loaded version, which is loaded again on its next request. Not for the default."""
-    await runtime.registry.find(name, version)
     return answer(_version(await runtime.registry.unload(name, version)))
 
 
@@ -142,7 +140,6 @@ async def delete_version(runtime: RuntimeOf, name: Name, version: VersionNumber)
 
     Not for the default, nor for a version in a folder of the store that the service only reads.
     """
-    await runtime.registry.find(name, version)
     await runtime.registry.delete(name, version)
     return answer(Deleted(name=name, version=version, object="model.version", deleted=True))
 
