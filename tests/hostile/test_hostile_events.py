@@ -60,7 +60,7 @@ def npz(**members: bytes | NDArray[Any]) -> bytes:
         ({"t": [None], "x": [0], "y": [0], "p": [0]}, "integer"),
         ({"t": [[1]], "x": [0], "y": [0], "p": [0]}, "integer"),
         ({"t": [], "x": [], "y": [], "p": []}, "no events"),
-        ({"t": [1, 2], "x": [0], "y": [0], "p": [0]}, "one length"),
+        ({"t": [1, 2], "x": [0], "y": [0], "p": [0]}, "the same length"),
         ({"t": 1, "x": 0, "y": 0, "p": 0}, "list"),
         ({"t": "1", "x": "0", "y": "0", "p": "0"}, "list"),
         ({"t": [-1], "x": [0], "y": [0], "p": [0]}, "2^62"),
@@ -78,7 +78,7 @@ async def test_lists_that_break_the_rules_are_refused(client: Client, columns: d
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ([(5, 0, 0, 0), (4, 0, 0, 0)], "fall"),
+        ([(5, 0, 0, 0), (4, 0, 0, 0)], "ascending"),
         ([(0, 8, 0, 0)], "sensor"),
         ([(0, 0, 2**40, 0)], "sensor"),
         ([(0, 0, 0, 7)], "p is 7"),
