@@ -163,7 +163,7 @@ def test_the_example_shows_both_accuracies(world: World, server: Server) -> None
 def test_the_example_says_that_there_is_no_service() -> None:
     done = example("--url", "http://127.0.0.1:1")
     assert done.returncode == 1
-    assert done.stderr == "nothing answers at http://127.0.0.1:1; start the service first: make serve\n"
+    assert done.stderr == "no service at http://127.0.0.1:1; start it first: make serve\n"
 
 
 def test_the_clients_errors_are_told_at_once(world: World, client: openai.OpenAI) -> None:

@@ -183,7 +183,7 @@ def attempts(folder: Path) -> list[int]:
     return [event.data.attempt for event in events(folder) if isinstance(event.data, ByAttempt)]
 
 
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
+def until(condition: Callable[[], object], seconds: float = 300) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -24,7 +24,7 @@ from service.fine_tuning.queue import JobQueue
 from tests.service.jobs_at_work import job_spec, sqlite_jobs, working
 
 
-async def until(jobs: JobQueue, identity: str, status: Status, seconds: float = 20) -> Job:
+async def until(jobs: JobQueue, identity: str, status: Status, seconds: float = 120) -> Job:
     deadline = time.monotonic() + seconds
     while (job := await jobs.get(identity)).status != status:
         assert time.monotonic() < deadline, f"{job.status}, not {status}"
