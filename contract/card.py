@@ -1,4 +1,4 @@
-"""The model card: what a checkpoint says of itself, and half of the contract between training and service.
+"""The model card: a checkpoint's description of itself, and half of the contract between training and service.
 
 Training writes it into the TorchScript archive as `card.json`; the service refuses an archive without a valid one.
 """
@@ -39,7 +39,7 @@ Recorded = Annotated[T | None, Field(exclude_if=lambda value: value is None)]  #
 
 
 class CardError(ValueError):
-    """A checkpoint whose card cannot be read; the message says why, without a path."""
+    """The card of a checkpoint cannot be read; the message gives the reason, without a path."""
 
 
 class _Part(BaseModel):
@@ -47,7 +47,7 @@ class _Part(BaseModel):
 
 
 class InputSpec(_Part):
-    """What one sample looks like: an image or an event recording of `channels` x `height` x `width`."""
+    """The shape of a sample: an image or an event recording of `channels` x `height` x `width`."""
 
     kind: Literal["image", "events"]
     channels: PositiveInt
@@ -72,7 +72,7 @@ class EventEncoder(_Part):
     """How events become time bins.
 
     `step` bins have a fixed length of `step_us`; `span` bins are equal parts of the recording. A `binary` bin holds
-    0 or 1 a pixel and polarity, a `count` bin the number of events.
+    0 or 1 per pixel and polarity, a `count` bin the number of events.
     """
 
     kind: Literal["events"] = "events"
@@ -84,7 +84,7 @@ class EventEncoder(_Part):
     @model_validator(mode="after")
     def _step_has_a_length(self) -> Self:
         if (self.binning == "step") != (self.step_us is not None):
-            raise ValueError("step_us goes with binning 'step', and only with it")
+            raise ValueError("step_us is required with binning 'step', and not allowed otherwise")
         return self
 
 
@@ -92,7 +92,7 @@ Encoder = Annotated[ImageEncoder | EventEncoder, Field(discriminator="kind")]
 
 
 class Surrogate(_Part):
-    """The derivative used in place of the step's: `alpha/2 / (1 + (pi/2 * alpha * x)^2)`."""
+    """The derivative that replaces that of the step function: `alpha/2 / (1 + (pi/2 * alpha * x)^2)`."""
 
     kind: Literal["arctan"] = "arctan"
     alpha: float = Field(default=2.0, gt=0)
@@ -111,10 +111,10 @@ class Neuron(_Part):
 class Layer(_Part):
     """One layer of the inference form.
 
-    `synops_index` is the layer's column in the network's `synops`, `spikes_index` in its `spikes`; None where a layer
-    has no synapses or no neurons (pooling). `operation` tells what one synaptic operation is: an accumulate (`ac`, the
-    input is spikes) or a multiply-accumulate (`mac`). `exact` says whether the layer's input currents are the same bits
-    in every batch, thread count and device.
+    `synops_index` is the layer's column in the network's `synops`, `spikes_index` in its `spikes`; None if the layer
+    has no synapses or no neurons (pooling). `operation` is the kind of its synaptic operations: an accumulate (`ac`,
+    the input is spikes) or a multiply-accumulate (`mac`). `exact` says whether the layer's input currents have the same
+    bits for every batch, thread count and device.
     """
 
     name: str
@@ -171,10 +171,10 @@ class Learning(_Part):
 
 
 class Metrics(_Part):
-    """What the inference form scores: accuracy on the test part, and means over its samples.
+    """Measurements of the inference form: accuracy on the test part, and means over its samples.
 
-    `firing_rate` is spikes per neuron and time step for each spiking layer, by name; `synops_per_sample` is summed over
-    layers, `accumulates` and `multiply_accumulates` are its two kinds.
+    `firing_rate` is the number of spikes per neuron and time step of each spiking layer, by name. `synops_per_sample`
+    is the sum over all layers; `accumulates` and `multiply_accumulates` are its two kinds.
     """
 
     accuracy: Fraction
@@ -191,7 +191,7 @@ class Metrics(_Part):
 
 
 class Provenance(_Part):
-    """What made the checkpoint."""
+    """The software that made the checkpoint."""
 
     project_version: str
     torch_version: str
@@ -221,31 +221,31 @@ class Card(_Part):
     @classmethod
     def _known_format(cls, version: int) -> int:
         if version != FORMAT_VERSION:
-            raise ValueError(f"format_version {version} is not known here; this release reads {FORMAT_VERSION}")
+            raise ValueError(f"format_version {version} is not supported; this release reads {FORMAT_VERSION}")
         return version
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
         if self.encoder.kind != self.input.kind:
-            raise ValueError(f"an encoder of {self.encoder.kind} cannot read an input of {self.input.kind}")
+            raise ValueError(f"an encoder for {self.encoder.kind} does not fit an input of kind {self.input.kind}")
         if self.timesteps * prod(self.input.shape) > MAX_INPUT_VALUES:
             raise ValueError(f"timesteps x channels x height x width must be at most {MAX_INPUT_VALUES}")
         for column in ("synops_index", "spikes_index"):
             found = [index for layer in self.layers if (index := getattr(layer, column)) is not None]
             if sorted(found) != list(range(len(found))):
-                raise ValueError(f"{column} must number the layers 0, 1, 2, ... once each, found {found}")
+                raise ValueError(f"{column} must number the layers 0, 1, 2, ... without gaps or repeats; found {found}")
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError("labels must differ from each other")
+            raise ValueError("labels must be unique")
         return self
 
     @property
     def timesteps(self) -> int:
-        """T, the time steps of one inference."""
+        """T, the number of time steps of one inference."""
         return self.encoder.timesteps
 
     @property
     def neurons(self) -> int:
-        """All spiking neurons of the network."""
+        """The number of spiking neurons of the network."""
         return sum(layer.neurons for layer in self.layers)
 
     @property
@@ -268,7 +268,7 @@ def read_card(checkpoint: Path) -> Card:
             return card_of(archive)
     except CardError:
         raise
-    except Exception as error:  # zipfile lets a broken archive fail in many ways
+    except Exception as error:  # zipfile fails on broken archives in many ways
         raise CardError("the checkpoint is not a complete TorchScript archive") from error
 
 
@@ -276,9 +276,9 @@ def card_of(archive: zipfile.ZipFile) -> Card:
     """The card inside an open archive; raises `CardError`."""
     members = [info for info in archive.infolist() if info.filename.split("/")[1:] == ["extra", CARD_FILE]]
     if len(members) != 1:
-        raise CardError(f"the checkpoint holds no {CARD_FILE}")
+        raise CardError(f"the checkpoint does not hold exactly one {CARD_FILE}")
     if members[0].file_size > MAX_CARD_BYTES:
-        raise CardError(f"{CARD_FILE} has {members[0].file_size} bytes; at most {MAX_CARD_BYTES} are read")
+        raise CardError(f"{CARD_FILE} has {members[0].file_size} bytes; the limit is {MAX_CARD_BYTES}")
     try:
         text = archive.read(members[0])
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:

@@ -150,7 +150,7 @@ def test_a_flipped_bit_in_any_member_is_refused(archive: Path) -> None:
 
 def test_an_archive_without_a_card_is_refused(archive: Path) -> None:
     rewritten(archive, lambda name, data: None if name.endswith(CARD_FILE) else data)
-    assert "holds no card.json" in refusal(archive)
+    assert "does not hold exactly one card.json" in refusal(archive)
 
 
 def test_a_card_of_an_unknown_format_is_refused(archive: Path) -> None:
