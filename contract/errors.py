@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -260,3 +261,18 @@ class DeadlineExceeded(ServiceError):
     """The request was not answered in time."""
 
     code = "deadline_exceeded"
+
+
+def error_of(failure: Failure) -> ServiceError:
+    """The error of a failure in another process, of the class that has its code; `ServiceError` for an unknown code."""
+    return _by_code().get(failure.code, ServiceError)(failure.message, param=failure.param)
+
+
+@cache
+def _by_code() -> dict[str, type[ServiceError]]:
+    found: dict[str, type[ServiceError]] = {}
+    waiting = [ServiceError]
+    for kind in waiting:
+        found.setdefault(kind.code, kind)
+        waiting += kind.__subclasses__()
+    return found | {InvalidParameter.code: InvalidParameter}

@@ -1,0 +1,66 @@
+"""One process of the sandbox: it takes a task, answers it, and takes the next, until its service has gone."""
+
+import ctypes
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from typing_extensions import Buffer
+
+from contract.errors import ServiceError
+from service.sandbox.message import receive, send
+
+Task = Callable[[Any, memoryview], tuple[Any, Sequence[Buffer]]]
+
+OUT_OF_MEMORY = "out_of_memory"
+_NICENESS = 5
+_PR_SET_PDEATHSIG = 1
+
+log = logging.getLogger(__name__)
+
+
+def serve(connection: socket.socket, tasks: Mapping[str, Task], memory_bytes: int) -> None:
+    """Run the tasks that arrive at `connection`, one after the other.
+
+    Beyond what it uses at its start the process may allocate `memory_bytes`, and an answer may have as many. A task
+    that needs more fails alone. The process leaves when the other end of `connection` is closed, and is killed with the
+    process that forked it.
+    """
+    _become_harmless(memory_bytes)
+    while (message := receive(connection)) is not None:
+        head, body = message
+        try:
+            answer, parts = tasks[head["task"]](head["head"], body)
+            send(connection, {"answer": answer}, parts)
+        except ServiceError as error:
+            send(connection, {"code": error.code, "message": error.message, "param": error.param})
+        except MemoryError:
+            send(connection, {"code": OUT_OF_MEMORY})
+        except Exception:
+            log.exception("task %s failed", head["task"])
+            send(connection, {"code": ServiceError.code, "message": "the service failed on this input", "param": None})
+        del message, head, body
+
+
+def _become_harmless(memory_bytes: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(_NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the service, which leaves in order
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (memory_bytes, memory_bytes))
+        limit = _address_space() + memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _address_space() -> int:
+    """Bytes of address space in use."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
