@@ -87,6 +87,8 @@ def read_image(data: bytes, spec: InputSpec, *, max_pixels: int) -> Fitted:
             ImageOps.exif_transpose(image, in_place=True)
         is_unchanged = image.mode == mode and not image.has_transparency_data
         planes = _planes(image if is_unchanged else _opaque(image).convert(mode))
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's decoders raise almost anything on broken files
         raise InvalidImage(f"the {image.format} image is truncated or broken and cannot be decoded") from error
     return _resized(planes, spec, None if is_unchanged else image.mode)
@@ -116,6 +118,8 @@ def fit_pixels(planes: Pixels, spec: InputSpec, *, max_pixels: int) -> Fitted:
 def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(BytesIO(data), formats=FORMATS)
+    except MemoryError:
+        raise
     except Exception as error:  # as above
         raise InvalidImage(
             f"not an image in one of the formats {', '.join(FORMATS)}, or its header is broken"

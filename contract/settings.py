@@ -100,6 +100,14 @@ class Settings(BaseSettings):
     )
     max_events: PositiveInt = Field(5_000_000, description="Maximum number of events in a recording.")
 
+    decode_processes: PositiveInt = Field(
+        2, description="Processes that decode large inputs and check uploads; a timeout kills what they do."
+    )
+    decode_memory_bytes: PositiveInt = Field(
+        512 * 1024 * 1024,
+        description="Memory that each of these processes may allocate; larger inputs get 413.",
+    )
+
     request_timeout_ms: PositiveInt = Field(30_000, description="Timeout of a request without X-Request-Timeout-Ms.")
     max_request_timeout_ms: PositiveInt = Field(
         300_000, description="Upper limit for X-Request-Timeout-Ms; larger values are lowered to it."

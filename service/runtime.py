@@ -12,9 +12,12 @@ from service.engine.device import choose_device
 from service.engine.interface import Engine
 from service.engine.torchserve import TorchServe
 from service.fine_tuning.queue import JobQueue
+from service.inference.decoding import TASK as DECODE
+from service.inference.decoding import decode_body
 from service.inference.predictor import Predictor
 from service.inference.readiness import Readiness
 from service.models.registry import Registry
+from service.sandbox.pool import Sandbox
 from service.telemetry.energy_meter import energy_meter
 from service.telemetry.metrics import Metrics
 from service.uploads.inspection import Inspection
@@ -35,6 +38,8 @@ class Runtime:
     """Where networks run: CUDA or the CPU; the CPU if TorchServe runs them."""
     registry: Registry
     """The models of the store, and the versions in memory."""
+    sandbox: Sandbox
+    """The processes that decode large inputs."""
     predictor: Predictor
     """From inputs to predictions: admission, the queue, the device's thread."""
     readiness: Readiness
@@ -53,6 +58,7 @@ class Runtime:
     async def start(self) -> None:
         """Remove what a killed process left of its uploads, and begin to load models and to run batches."""
         await asyncio.to_thread(self.uploads.sweep)
+        await self.sandbox.start()
         await self.predictor.start()
         await self.registry.start()
 
@@ -61,6 +67,7 @@ class Runtime:
 
         Every request has been answered by now, so at most one batch is left.
         """
+        await self.sandbox.stop()
         is_done = await self.predictor.stop(min(LAST_BATCH_SECONDS, self.settings.shutdown_grace_seconds))
         await self.registry.stop()
         await self.jobs.close()
@@ -86,7 +93,10 @@ def build_runtime(settings: Settings) -> Runtime:
     )
     metrics = Metrics()
     meter = None if torchserve else energy_meter(device)
-    predictor = Predictor(registry, settings, meter=meter, metrics=metrics)
+    sandbox = Sandbox(
+        {DECODE: decode_body}, processes=settings.decode_processes, memory_bytes=settings.decode_memory_bytes
+    )
+    predictor = Predictor(registry, settings, meter=meter, metrics=metrics, sandbox=sandbox)
     metrics.watch(
         queue_depth=lambda: predictor.batcher.depth,
         queue_bytes=lambda: predictor.admission.bytes,
@@ -98,6 +108,7 @@ def build_runtime(settings: Settings) -> Runtime:
         store=store,
         device=device,
         registry=registry,
+        sandbox=sandbox,
         predictor=predictor,
         readiness=Readiness(registry, predictor.batcher, seconds=settings.ready_seconds),
         metrics=metrics,

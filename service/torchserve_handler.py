@@ -22,7 +22,7 @@ from service.engine.torchscript import TorchScriptEngine
 from service.engine.torchserve_wire import CARD_HEADER, card_digest, pack_activities, unpack_samples
 from service.engine.torchserve_wire import MEDIA_TYPE as BATCH_TYPE
 from service.http.failures import error_response
-from service.inference.inputs import MEDIA_TYPES, MULTIPART, read_inputs
+from service.inference.inputs import MEDIA_TYPES, MULTIPART, Body
 from service.inference.options import PredictOptions
 from service.inference.predictor import Predictor
 from service.models.single import SingleVersion
@@ -106,10 +106,7 @@ class TorchServeHandler:
         return pack_activities(result.activities)
 
     async def _predict(self, kind: str, data: bytes, options: PredictOptions, model: str) -> bytes:
-        async def read() -> Sequence[Any]:
-            return await read_inputs(kind, data, max_inputs=self._settings.max_inputs)
-
-        return to_json(await self._predictor.predict(model, read, options), inf_nan_mode="null")
+        return to_json(await self._predictor.predict(model, Body(kind, data), options), inf_nan_mode="null")
 
 
 def _read_options(request: Mapping[str, Any], headers: Mapping[str, Any]) -> PredictOptions:

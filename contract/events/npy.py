@@ -56,6 +56,8 @@ def array_header(data: bytes, size: int | None = None) -> ArrayHeader:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         shape, fortran_order, dtype = readers[np.lib.format.read_magic(stream)](stream)
+    except MemoryError:
+        raise
     except Exception as problem:  # NumPy fails on broken headers in many ways
         raise InvalidEvents("the header of the .npy file is broken or of an unknown version") from problem
     if dtype.hasobject:

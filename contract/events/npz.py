@@ -32,7 +32,7 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
                 raise InvalidEvents(f"t, x, y and p must have the same length; the lengths are {lengths}")
             check_count(lengths["t"], max_events)
             return events_array(*(_values(archive, members[name]) for name in COLUMNS))
-    except ServiceError:
+    except (ServiceError, MemoryError):
         raise
     except Exception as problem:  # zipfile fails on broken archives in many ways
         raise InvalidEvents("the .npz archive is broken") from problem

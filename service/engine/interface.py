@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from contract.card import Card
+
+if TYPE_CHECKING:  # samples are decoded in processes that do not load torch
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class State:
     """
 
     steps: int
-    potentials: tuple[torch.Tensor, ...]
+    potentials: "tuple[torch.Tensor, ...]"
 
     @property
     def memory_bytes(self) -> int:
@@ -72,7 +74,7 @@ class Engine(Protocol):
         """The card of the network."""
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> "torch.device":
         """The device of the tensors that this process holds."""
 
     @property

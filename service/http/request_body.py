@@ -1,14 +1,13 @@
-"""Request bodies: media types, whole bodies, JSON and forms."""
+"""Request bodies: media types, whole bodies, and JSON."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from contract.errors import BadRequest, InvalidParameter, UnsupportedMediaType
-from service.inference.inputs import JSON, MEDIA_TYPES, MULTIPART, check_count
-from service.parsing import B, parse_json, unknown_name, validate_body
+from contract.errors import UnsupportedMediaType
+from service.inference.inputs import JSON, MEDIA_TYPES, MULTIPART
+from service.parsing import B, parse_json, validate_body
+from service.sandbox.message import Spool
 
 
 def media_type(request: Request) -> str:
@@ -37,6 +36,25 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
+async def spool_body(request: Request, above: int) -> bytes | Spool:
+    """The whole body; in a `Spool` if it has more than `above` bytes, so that another process can have it as it is."""
+    body, spool = bytearray(), None
+    try:
+        async for piece in request.stream():
+            if spool is None and len(body) + len(piece) > above:
+                spool = Spool()
+                spool.write(body)
+            if spool is None:
+                body += piece
+            else:
+                spool.write(piece)
+    except BaseException:
+        if spool is not None:
+            spool.close()
+        raise
+    return bytes(body) if spool is None else spool
+
+
 async def read_json(request: Request, body: type[B]) -> B:
     """The request's JSON as `body`; `UnsupportedMediaType`, `InvalidJson`, `TooLarge` or `InvalidParameter`."""
     return validate_body(await read_json_value(request), body)
@@ -47,35 +65,3 @@ async def read_json_value(request: Request) -> Any:
     if media_type(request) != JSON:
         raise UnsupportedMediaType(f"the Content-Type must be {JSON}")
     return parse_json(await read_body(request))
-
-
-class FilePart(NamedTuple):
-    """A file in a form: its content, and the name its sender gave it."""
-
-    data: bytes
-    filename: str | None
-
-
-async def read_files(request: Request, max_files: int) -> list[FilePart]:
-    """The files of a form, all in parts named `file`; `TooManyInputs`, `BadRequest` or `InvalidParameter`."""
-    try:
-        form = await request.form(max_files=max_files, max_fields=1)
-    except HTTPException as error:
-        if str(error.detail).startswith("Too many files"):
-            check_count(max_files + 1, max_files)
-        raise BadRequest(f"the multipart body cannot be read: {error.detail}") from error
-    try:
-        parts = [await _file(name, part) for name, part in form.multi_items()]
-    finally:
-        await form.close()
-    if not parts:
-        raise BadRequest("the form has no part named 'file'")
-    return parts
-
-
-async def _file(name: str, part: UploadFile | str) -> FilePart:
-    if name != "file":
-        raise unknown_name(name, ["file"], "a part of this form")
-    if not isinstance(part, UploadFile):
-        raise InvalidParameter("the part 'file' must be a file, with a filename", param="file")
-    return FilePart(await part.read(), part.filename)

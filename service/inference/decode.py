@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.card import EventEncoder
+from contract.card import Encoder, EventEncoder, InputSpec
 from contract.errors import InvalidEvents, InvalidImage, ServiceError, WrongInputKind
 from contract.events import check_events, events_from_lists, read_events
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
-from contract.images import Fitted, looks_like_image, pixel_count, read_image, read_pixels
+from contract.images import Fitted, looks_like_image, read_image, read_pixels
 from service.engine.interface import EventSample, ImageSample, Sample
 from service.inference.bodies import (
     EventsInput,
@@ -24,10 +24,7 @@ from service.inference.bodies import (
     PixelsInput,
     RecordingInput,
 )
-from service.inference.options import ResolvedOptions
-
-QUICK_BYTES = 16 * 1024
-QUICK_PIXELS = 256 * 256
+from service.inference.condense import condense
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,27 @@ class File:
 
 RawInput = File | Input
 
+CONDENSED_ABOVE = 50_000  # events; fewer take less time to encode than to condense
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOptions:
+    """What the inputs of one request are decoded for, and the limits of the service.
+
+    `model` is the model's name in the store, `input` and `encoder` are its card's. `seed`, `format` and `camera` are
+    those of the inputs that do not bring their own.
+    """
+
+    model: str
+    input: InputSpec
+    encoder: Encoder
+    seed: int
+    format: str | None
+    camera: str | None
+    max_image_pixels: int
+    max_events: int
+    max_inputs: int
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
@@ -50,7 +68,7 @@ class Decoded:
     preprocessing: ImagePreprocessing | EventsPreprocessing | None
 
 
-def decode_all(inputs: Sequence[RawInput], options: ResolvedOptions) -> list[Decoded]:
+def decode_all(inputs: Sequence[RawInput], options: DecodeOptions) -> list[Decoded]:
     """Decode every input, or raise the first `ServiceError` with the input as its `param` (`inputs[2]`)."""
     decoded = []
     for index, each in enumerate(inputs):
@@ -62,14 +80,14 @@ def decode_all(inputs: Sequence[RawInput], options: ResolvedOptions) -> list[Dec
     return decoded
 
 
-def decode(raw: RawInput, options: ResolvedOptions) -> Decoded:
+def decode(raw: RawInput, options: DecodeOptions) -> Decoded:
     """Decode one input for the model in `options`.
 
     Raises `InvalidImage`, `InvalidEvents`, `WrongInputKind` (an image for an event model, or the reverse),
     `ImageTooLarge` or `TooManyEvents`.
     """
     _check_kind(raw, options)
-    spec, max_pixels, max_events = options.card.input, options.max_image_pixels, options.max_events
+    spec, max_pixels, max_events = options.input, options.max_image_pixels, options.max_events
     match raw:
         case File():
             return _decode_file(raw, options)
@@ -87,40 +105,29 @@ def decode(raw: RawInput, options: ResolvedOptions) -> Decoded:
             return _recording(read_events(data, format, camera=camera, max_events=max_events), options)
 
 
-def is_quick(raw: RawInput) -> bool:
-    """Whether decoding takes less time than handing the input to a thread (about 0.1 ms)."""
-    match raw:
-        case File():
-            return len(raw.data) <= QUICK_BYTES and pixel_count(raw.data) <= QUICK_PIXELS
-        case ImageInput():
-            return False
-        case _:
-            return True
-
-
-def _check_kind(raw: RawInput, options: ResolvedOptions) -> None:
+def _check_kind(raw: RawInput, options: DecodeOptions) -> None:
     """`WrongInputKind` if the caller declared the other kind: by its JSON, its media type, or an event format."""
     if isinstance(raw, File):
         is_image, is_recording = raw.kind == "image", raw.kind is None and options.format is not None
     else:
         is_image = isinstance(raw, ImageInput | PixelsInput)
         is_recording = not is_image
-    if is_recording if options.card.input.kind == "image" else is_image:
+    if is_recording if options.input.kind == "image" else is_image:
         raise _wrong_kind(options)
 
 
-def _wrong_kind(options: ResolvedOptions) -> WrongInputKind:
-    if options.card.input.kind == "image":
+def _wrong_kind(options: DecodeOptions) -> WrongInputKind:
+    if options.input.kind == "image":
         return WrongInputKind(f"model {options.model!r} takes images, and this is an event recording")
     return WrongInputKind(f"model {options.model!r} takes event recordings, and this is an image")
 
 
-def _decode_file(file: File, options: ResolvedOptions) -> Decoded:
+def _decode_file(file: File, options: DecodeOptions) -> Decoded:
     """Read a file as the model's kind of input; if that fails, see whether it is the other kind."""
-    if options.card.input.kind == "image":
+    if options.input.kind == "image":
         if not looks_like_image(file.data) and _looks_like_recording(file):
             raise _wrong_kind(options)
-        return _image(read_image(file.data, options.card.input, max_pixels=options.max_image_pixels), None, options)
+        return _image(read_image(file.data, options.input, max_pixels=options.max_image_pixels), None, options)
     try:
         events = read_events(
             file.data, options.format, filename=file.name, camera=options.camera, max_events=options.max_events
@@ -151,7 +158,7 @@ def _from_base64(text: str, failure: type[InvalidImage] | type[InvalidEvents]) -
     return data
 
 
-def _image(fitted: Fitted, seed: int | None, options: ResolvedOptions) -> Decoded:
+def _image(fitted: Fitted, seed: int | None, options: DecodeOptions) -> Decoded:
     preprocessing: ImagePreprocessing = {}
     if fitted.resized_from is not None:
         preprocessing["resized_from"] = fitted.resized_from
@@ -160,11 +167,14 @@ def _image(fitted: Fitted, seed: int | None, options: ResolvedOptions) -> Decode
     return Decoded(ImageSample(fitted.pixels, options.seed if seed is None else seed), preprocessing or None)
 
 
-def _recording(events: NDArray[np.int64], options: ResolvedOptions) -> Decoded:
-    spec, encoder = options.card.input, options.card.encoder
+def _recording(events: NDArray[np.int64], options: DecodeOptions) -> Decoded:
+    spec, encoder = options.input, options.encoder
     events = check_events(events, spec.width, spec.height, spec.channels)
     times = events[:, 0] - events[0, 0]
     used = len(events)
     if isinstance(encoder, EventEncoder) and encoder.step_us is not None:
         used = int(np.count_nonzero(times // encoder.step_us < encoder.timesteps))
-    return Decoded(EventSample(events), {"events": len(events), "events_used": used, "span_us": int(times[-1])})
+    preprocessing: EventsPreprocessing = {"events": len(events), "events_used": used, "span_us": int(times[-1])}
+    if isinstance(encoder, EventEncoder) and len(events) > CONDENSED_ABOVE:
+        events = condense(events, encoder, spec)
+    return Decoded(EventSample(events), preprocessing)

@@ -1,12 +1,14 @@
 """A body of a known media type -> its inputs."""
 
-import asyncio
+from dataclasses import dataclass
 
 from contract import images
-from contract.errors import BadRequest, TooManyInputs
+from contract.errors import BadRequest, TooManyInputs, UnsupportedMediaType
 from service.inference.bodies import PredictBody
-from service.inference.decode import QUICK_BYTES, File, RawInput
+from service.inference.decode import File, RawInput
+from service.inference.forms import read_files
 from service.parsing import parse_json, validate_body
+from service.sandbox.message import Spool
 
 OCTETS = "application/octet-stream"
 JSON = "application/json"
@@ -14,27 +16,34 @@ MULTIPART = "multipart/form-data"
 MEDIA_TYPES = (*images.MEDIA_TYPES, OCTETS, MULTIPART, JSON)
 
 
-async def read_inputs(media_type: str, data: bytes, *, max_inputs: int) -> list[RawInput]:
-    """The inputs of a body that is not multipart.
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body as it was sent: its Content-Type, with parameters, and its bytes; long ones lie in a `Spool`."""
 
-    Large JSON is parsed in a thread, so that it does not hold up other requests. Raises `TooManyInputs` before it looks
-    at any input, `InvalidJson`, `InvalidParameter`, or `BadRequest` for an empty body.
+    content_type: str
+    data: bytes | Spool
+
+
+def read_inputs(content_type: str, data: bytes, *, max_inputs: int) -> list[RawInput]:
+    """The inputs of a body.
+
+    Raises `TooManyInputs` before it looks at any input, `InvalidJson`, `InvalidParameter`, `UnsupportedMediaType`, or
+    `BadRequest` for an empty body and a broken form.
     """
-    if media_type != JSON or len(data) <= QUICK_BYTES:
-        return _read(media_type, data, max_inputs)
-    return await asyncio.to_thread(_read, media_type, data, max_inputs)
-
-
-def _read(media_type: str, data: bytes, max_inputs: int) -> list[RawInput]:
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == MULTIPART:
+        return list(read_files(content_type, data, max_inputs))
     if not data:
         raise BadRequest("the body is empty")
-    if media_type != JSON:
+    if media_type == JSON:
+        value = parse_json(data)
+        inputs = value.get("inputs") if isinstance(value, dict) else None
+        if isinstance(inputs, list):
+            check_count(len(inputs), max_inputs)
+        return list(validate_body(value, PredictBody).inputs)
+    if media_type in MEDIA_TYPES:
         return [File(data, "image" if media_type in images.MEDIA_TYPES else None)]
-    value = parse_json(data)
-    inputs = value.get("inputs") if isinstance(value, dict) else None
-    if isinstance(inputs, list):
-        check_count(len(inputs), max_inputs)
-    return list(validate_body(value, PredictBody).inputs)
+    raise UnsupportedMediaType(f"the Content-Type must be one of {', '.join(MEDIA_TYPES)}")
 
 
 def check_count(count: int, max_inputs: int) -> None:

@@ -11,6 +11,7 @@ from contract.energy import Profile
 from contract.errors import InvalidParameter
 from contract.settings import Settings
 from service.inference.bodies import Detail
+from service.inference.decode import DecodeOptions
 from service.parsing import unknown_name
 
 DEFAULT_TOP_K = 5
@@ -33,8 +34,7 @@ class PredictOptions(BaseModel):
 class ResolvedOptions:
     """The options of one request, validated against one model, with the service's defaults and limits.
 
-    `model` is the model's name in the store; its card may have another name. `format` and `camera` are those of the
-    recordings that do not bring their own.
+    `model` is the model's name in the store; its card may have another name.
     """
 
     model: str
@@ -42,11 +42,7 @@ class ResolvedOptions:
     detail: Detail
     top_k: int
     profile: Profile
-    seed: int
-    format: str | None
-    camera: str | None
-    max_image_pixels: int
-    max_events: int
+    decoding: DecodeOptions
 
 
 def resolve(
@@ -63,11 +59,17 @@ def resolve(
         detail=options.detail,
         top_k=_top_k(options.top_k, model, card),
         profile=profiles[profile],
-        seed=options.seed,
-        format=options.format,
-        camera=options.camera,
-        max_image_pixels=settings.max_image_pixels,
-        max_events=settings.max_events,
+        decoding=DecodeOptions(
+            model=model,
+            input=card.input,
+            encoder=card.encoder,
+            seed=options.seed,
+            format=options.format,
+            camera=options.camera,
+            max_image_pixels=settings.max_image_pixels,
+            max_events=settings.max_events,
+            max_inputs=settings.max_inputs,
+        ),
     )
 
 

@@ -1,6 +1,5 @@
 """`Predictor`: the one pipeline from inputs to predictions, for every transport and for Python without a server."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,17 +17,18 @@ from service.engine.device import choose_device
 from service.inference.admission import Admission, Ticket
 from service.inference.batcher import Batcher
 from service.inference.bodies import PredictAnswer, Prediction
-from service.inference.decode import Decoded, File, RawInput, decode_all, is_quick
+from service.inference.decoding import Inputs, decode_inputs
 from service.inference.device_thread import DeviceThread, Run
-from service.inference.options import PredictOptions, ResolvedOptions, resolve
+from service.inference.options import PredictOptions, resolve
 from service.inference.prediction import build_prediction
 from service.models.registry import Registry
 from service.models.version import Loaded
+from service.sandbox.pool import Sandbox
 from service.telemetry.energy_meter import EnergyMeter, energy_meter
 from service.telemetry.logs import new_id
 from service.telemetry.metrics import Metrics
 
-Inputs = Sequence[RawInput | bytes] | Callable[[], Awaitable[Sequence[RawInput]]]
+Source = Inputs | Callable[[], Awaitable[Inputs]]
 
 _DEFAULTS = PredictOptions()
 
@@ -48,11 +48,18 @@ class Predictor:
         async with Predictor.open("model_store") as predictor:
             response = await predictor.predict("digits-stl", [png])
 
-    `meter` measures the device's energy; `metrics` counts what happens here.
+    `meter` measures the device's energy; `metrics` counts what happens here; large inputs are decoded in `sandbox`, or
+    in a thread without one.
     """
 
     def __init__(
-        self, models: Models, settings: Settings, *, meter: EnergyMeter | None = None, metrics: Metrics | None = None
+        self,
+        models: Models,
+        settings: Settings,
+        *,
+        meter: EnergyMeter | None = None,
+        metrics: Metrics | None = None,
+        sandbox: Sandbox | None = None,
     ) -> None:
         self.threads = choose_threads(available_cores()) if settings.threads == "auto" else settings.threads
         self.profiles = profiles_with(settings.energy_profiles)
@@ -72,6 +79,7 @@ class Predictor:
         self._models = models
         self._settings = settings
         self._metrics = metrics
+        self._sandbox = sandbox
 
     @classmethod
     @asynccontextmanager
@@ -114,7 +122,7 @@ class Predictor:
     async def predict(
         self,
         model: str,
-        inputs: Inputs,
+        inputs: Source,
         options: PredictOptions = _DEFAULTS,
         *,
         version: int | None = None,
@@ -128,7 +136,7 @@ class Predictor:
         started = perf_counter()
         loaded = await self._models.get(model, version, timeout=ticket.remaining if ticket else None)
         resolved = resolve(options, model, loaded.engine.card, self._settings, self.profiles)
-        decoded = await _decode(await _read(inputs), resolved)
+        decoded = await decode_inputs(await inputs() if callable(inputs) else inputs, resolved.decoding, self._sandbox)
         result = await self.batcher.submit(loaded, [each.sample for each in decoded], ticket)
         predictions = [
             build_prediction(index, *each, resolved)
@@ -149,19 +157,6 @@ class Predictor:
                 "batch_size": result.batch_size,
             },
         }
-
-
-async def _read(inputs: Inputs) -> Sequence[RawInput]:
-    if callable(inputs):
-        return await inputs()
-    return [File(each) if isinstance(each, bytes) else each for each in inputs]
-
-
-async def _decode(inputs: Sequence[RawInput], options: ResolvedOptions) -> list[Decoded]:
-    """Decode a single small input here, anything else in a thread, so that it does not hold up other requests."""
-    if len(inputs) == 1 and is_quick(inputs[0]):
-        return decode_all(inputs, options)
-    return await asyncio.to_thread(decode_all, inputs, options)
 
 
 def _report(metrics: Metrics, model: str, run: Run) -> None:

@@ -1,6 +1,5 @@
 """`POST /v1/models/{name}/predict`."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -12,12 +11,12 @@ from contract import errors, images
 from service.http.direct_route import DirectRoute
 from service.http.openapi import body_schema
 from service.http.parameters import Name, TimeoutHeader, VersionQuery, runtime_of, ticket_of
-from service.http.request_body import media_type, read_body, read_files
+from service.http.request_body import media_type, spool_body
 from service.http.responses import failures
 from service.inference.bodies import PredictAnswer, PredictBody
-from service.inference.decode import File, RawInput
-from service.inference.inputs import MULTIPART, read_inputs
+from service.inference.inputs import Body
 from service.inference.options import PredictOptions
+from service.inference.quick import QUICK_BODY
 
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
@@ -85,15 +84,9 @@ async def predict(
     """
     runtime = runtime_of(request)
 
-    async def read() -> Sequence[RawInput]:
-        return await _inputs(request, runtime.settings.max_inputs)
+    async def read() -> Body:
+        media_type(request)
+        return Body(request.headers["content-type"], await spool_body(request, QUICK_BODY))
 
     answer = await runtime.predictor.predict(name, read, query, version=query.version, ticket=ticket_of(request))
     return Response(to_json(answer, inf_nan_mode="null"), media_type="application/json")
-
-
-async def _inputs(request: Request, max_inputs: int) -> Sequence[RawInput]:
-    kind = media_type(request)
-    if kind == MULTIPART:
-        return [File(part.data, name=part.filename) for part in await read_files(request, max_inputs)]
-    return await read_inputs(kind, await read_body(request), max_inputs=max_inputs)

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from typing_extensions import Buffer
@@ -18,7 +19,6 @@ from service.sandbox.message import receive, send
 
 Task = Callable[[Any, memoryview], tuple[Any, Sequence[Buffer]]]
 
-OUT_OF_MEMORY = "out_of_memory"
 _NICENESS = 5
 _PR_SET_PDEATHSIG = 1
 
@@ -39,12 +39,12 @@ def serve(connection: socket.socket, tasks: Mapping[str, Task], memory_bytes: in
             answer, parts = tasks[head["task"]](head["head"], body)
             send(connection, {"answer": answer}, parts)
         except ServiceError as error:
-            send(connection, {"code": error.code, "message": error.message, "param": error.param})
+            send(connection, {"failure": asdict(error.failure)})
         except MemoryError:
-            send(connection, {"code": OUT_OF_MEMORY})
+            send(connection, {"failure": None})
         except Exception:
             log.exception("task %s failed", head["task"])
-            send(connection, {"code": ServiceError.code, "message": "the service failed on this input", "param": None})
+            send(connection, {"failure": asdict(ServiceError("the service failed on this input").failure)})
         del message, head, body
 
 

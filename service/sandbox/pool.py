@@ -7,6 +7,7 @@ else. The processes are forked from a small server that has imported what they n
 import asyncio
 import logging
 import multiprocessing
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,8 +16,8 @@ from typing import Any
 
 from typing_extensions import Buffer
 
-from contract.errors import error_of
-from service.sandbox.child import OUT_OF_MEMORY, Task, serve
+from contract.errors import Failure, error_of
+from service.sandbox.child import Task, serve
 from service.sandbox.message import Spool, receive, send
 
 _RETRY_SECONDS = 1.0
@@ -29,10 +30,11 @@ class TooMuchMemory(Exception):
 
 
 class Crashed(Exception):
-    """The task ended its process; `signal` did, where it was one."""
+    """The task's process ended, by `signal` if it was one."""
 
     def __init__(self, status: int | None) -> None:
         self.signal = -status if status is not None and status < 0 else None
+        self.is_from_outside = self.signal in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
         super().__init__(f"the process ended with status {status}")
 
 
@@ -83,9 +85,9 @@ class Sandbox:
         outcome, content = answer
         if "answer" in outcome:
             return outcome["answer"], content
-        if outcome["code"] == OUT_OF_MEMORY:
+        if outcome["failure"] is None:
             raise TooMuchMemory
-        raise error_of(outcome["code"], outcome["message"], outcome["param"])
+        raise error_of(Failure(**outcome["failure"]))
 
     def _replace(self, child: "_Child") -> None:
         child.kill()

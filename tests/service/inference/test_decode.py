@@ -11,8 +11,8 @@ from contract.card import Card, read_card
 from contract.errors import ImageTooLarge, InvalidEvents, InvalidImage, ServiceError, TooManyEvents, WrongInputKind
 from service.engine.interface import EventSample, ImageSample
 from service.inference.bodies import EventColumns, EventsInput, ImageInput, PixelsInput, RecordingInput
-from service.inference.decode import Decoded, File, RawInput, decode, decode_all, is_quick
-from tests.service.models_in_memory import options_for
+from service.inference.decode import Decoded, File, RawInput, decode, decode_all
+from tests.service.models_in_memory import decode_options_for as options_for
 
 PLANE = np.arange(64, dtype=np.uint8).reshape(8, 8)
 CSV = b"t,x,y,p\n100,1,2,1\n1100,3,4,0\n5099,5,6,1\n5100,7,7,1\n"
@@ -193,11 +193,3 @@ def test_the_first_bad_input_is_named(image_card: Card) -> None:
     assert refused.value.param == "inputs[2]"
     assert isinstance(refused.value, InvalidImage)
     assert len(decode_all([good, good], options_for(image_card))) == 2
-
-
-def test_a_small_file_of_a_large_image_is_not_decoded_where_others_wait() -> None:
-    assert is_quick(File(png()))
-    large = png(np.zeros((2000, 2000), np.uint8))
-    assert len(large) < 16 * 1024
-    assert not is_quick(File(large))
-    assert not is_quick(File(bytes(100_000)))

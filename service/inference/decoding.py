@@ -1,0 +1,110 @@
+"""Decoding a request's inputs: small ones on the event loop, all others in a process that can be killed.
+
+`decode_body` runs in a process of the sandbox, so this module and what it imports must not load torch.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+from typing_extensions import Buffer
+
+from contract.errors import InvalidEvents, InvalidImage, TooLarge, Unavailable
+from service.engine.interface import EventSample, ImageSample, Sample
+from service.inference.decode import Decoded, DecodeOptions, File, RawInput, decode_all
+from service.inference.inputs import JSON, MULTIPART, Body, read_inputs
+from service.inference.quick import QUICK_BODY, QUICK_BYTES, are_quick
+from service.sandbox.message import Spool
+from service.sandbox.pool import Crashed, Sandbox, TooMuchMemory
+
+TASK = "decode"
+
+_OPTIONS: TypeAdapter[DecodeOptions] = TypeAdapter(DecodeOptions)
+
+Inputs = Body | Sequence[RawInput | bytes]
+
+
+async def decode_inputs(inputs: Inputs, options: DecodeOptions, sandbox: Sandbox | None) -> list[Decoded]:
+    """Decode the inputs of one request, as `decode_all` does.
+
+    Without a sandbox, what is not small is decoded in a thread, which cannot be stopped. Raises also `TooLarge` for
+    inputs that need more memory than a process of the sandbox has, and what `read_inputs` raises.
+    """
+    if not isinstance(inputs, Body):
+        files = [File(each) if isinstance(each, bytes) else each for each in inputs]
+        if are_quick(files, options):
+            return decode_all(files, options)
+        return await asyncio.to_thread(decode_all, files, options)
+    data = inputs.data
+    if isinstance(data, bytes) and _is_read_quickly(inputs.content_type, data):
+        files = read_inputs(inputs.content_type, data, max_inputs=options.max_inputs)
+        if are_quick(files, options):
+            return decode_all(files, options)
+    if sandbox is None:
+        if isinstance(data, Spool):
+            raise TypeError("a body in a spool needs a sandbox")
+        return await asyncio.to_thread(_decode, inputs.content_type, data, options)
+    try:
+        return await _decode_apart(inputs.content_type, data, options, sandbox)
+    finally:
+        if isinstance(data, Spool):
+            data.close()
+
+
+def decode_body(head: Any, body: memoryview) -> tuple[Any, Sequence[Buffer]]:
+    """The task of the sandbox: a body -> its samples and, in the head, what belongs to each."""
+    options = _OPTIONS.validate_python(head["options"])
+    decoded = _decode(head["content_type"], bytes(body), options)
+    samples = [_packed(each.sample) for each in decoded]
+    details = [[*sample[0], each.preprocessing] for sample, each in zip(samples, decoded, strict=True)]
+    return details, [sample[1].data for sample in samples]
+
+
+def _decode(content_type: str, data: bytes, options: DecodeOptions) -> list[Decoded]:
+    return decode_all(read_inputs(content_type, data, max_inputs=options.max_inputs), options)
+
+
+def _is_read_quickly(content_type: str, data: bytes) -> bool:
+    is_parsed = content_type.startswith((JSON, MULTIPART))
+    return len(data) <= (QUICK_BYTES if is_parsed else QUICK_BODY)
+
+
+async def _decode_apart(
+    content_type: str, data: bytes | Spool, options: DecodeOptions, sandbox: Sandbox
+) -> list[Decoded]:
+    head = {"content_type": content_type, "options": _OPTIONS.dump_python(options, mode="json")}
+    try:
+        details, content = await sandbox.run(TASK, head, data if isinstance(data, Spool) else [data])
+    except TooMuchMemory as error:
+        message = "decoding the inputs takes more memory than the service allows; send fewer or smaller ones"
+        raise TooLarge(message) from error
+    except Crashed as error:
+        if error.is_from_outside:
+            raise Unavailable("decoding was interrupted; try again") from error
+        failure = InvalidImage if options.input.kind == "image" else InvalidEvents
+        raise failure("the inputs break the decoder") from error
+    decoded, start = [], 0
+    for kind, number, preprocessing in details:
+        sample, start = _unpacked(kind, number, content, start, options)
+        decoded.append(Decoded(sample, preprocessing))
+    return decoded
+
+
+def _packed(sample: Sample) -> tuple[tuple[str, int], np.ndarray[Any, Any]]:
+    """Kind, seed or number of events, and the array."""
+    match sample:
+        case ImageSample(pixels=pixels, seed=seed):
+            return ("image", seed), np.ascontiguousarray(pixels)
+        case EventSample(events=events):
+            return ("events", len(events)), np.ascontiguousarray(events)
+
+
+def _unpacked(kind: str, number: int, content: memoryview, start: int, options: DecodeOptions) -> tuple[Sample, int]:
+    if kind == "image":
+        shape = options.input.shape
+        pixels: Any = np.frombuffer(content, np.uint8, int(np.prod(shape)), start).reshape(shape)
+        return ImageSample(pixels, number), start + pixels.nbytes
+    events: Any = np.frombuffer(content[start : start + 32 * number], np.int64).reshape(number, 4)
+    return EventSample(events), start + events.nbytes

@@ -1,0 +1,175 @@
+"""Decoding in the sandbox gives what decoding here gives, and cannot be kept up or used up by an input."""
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contract.card import Card, read_card
+from contract.errors import BadRequest, InvalidImage, ServiceError, TooLarge, TooManyInputs
+from service.engine.interface import EventSample, ImageSample
+from service.inference.decode import Decoded, DecodeOptions, File
+from service.inference.decoding import TASK, decode_body, decode_inputs
+from service.inference.inputs import Body
+from service.sandbox.message import Spool
+from service.sandbox.pool import Sandbox
+from tests.service.models_in_memory import decode_options_for
+
+ROOT = Path(__file__).parents[3]
+MIB = 2**20
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    made = Sandbox({TASK: decode_body}, processes=1, memory_bytes=128 * MIB)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture(scope="module")
+def image_options(tiny_store_root: Path) -> DecodeOptions:
+    return decode_options_for(read_card(tiny_store_root / "tiny-image" / "1" / "model.pt"))
+
+
+@pytest.fixture(scope="module")
+def event_card(tiny_store_root: Path) -> Card:
+    return read_card(tiny_store_root / "tiny-events" / "1" / "model.pt")
+
+
+def noise(side: int) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(np.random.default_rng(side).integers(0, 256, (side, side), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def packed(events: int) -> bytes:
+    column = np.zeros(events, np.int8)
+    buffer = BytesIO()
+    np.savez_compressed(buffer, t=column, x=column, y=column, p=column)
+    return buffer.getvalue()
+
+
+def form(*files: bytes) -> Body:
+    parts = [b'--X\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n%b\r\n' % file for file in files]
+    return Body("multipart/form-data; boundary=X", b"".join(parts) + b"--X--\r\n")
+
+
+def spooled(data: bytes) -> Spool:
+    spool = Spool()
+    spool.write(data)
+    return spool
+
+
+def alike(left: Decoded, right: Decoded) -> bool:
+    """As JSON, which has no tuples."""
+    return json.dumps(left.preprocessing) == json.dumps(right.preprocessing)
+
+
+def same(left: Decoded, right: Decoded) -> bool:
+    match left.sample, right.sample:
+        case ImageSample(pixels=a, seed=m), ImageSample(pixels=b, seed=n):
+            return np.array_equal(a, b) and m == n and alike(left, right)
+        case EventSample(events=a), EventSample(events=b):
+            return np.array_equal(a, b) and alike(left, right)
+    return False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda files: form(*files),
+        lambda files: Body(
+            "application/json; charset=utf-8",
+            json.dumps({"inputs": [{"image": base64.b64encode(x).decode(), "seed": 7} for x in files]}).encode(),
+        ),
+    ],
+)
+async def test_a_large_body_is_decoded_apart_as_it_would_be_here(
+    body: Callable[[list[bytes]], Body], sandbox: Sandbox, image_options: DecodeOptions
+) -> None:
+    files = [noise(200), noise(8), noise(100)]
+    apart = await decode_inputs(body(files), image_options, sandbox)
+    here = await decode_inputs(body(files), image_options, None)
+
+    assert len(apart) == 3
+    assert all(map(same, apart, here))
+
+
+async def test_a_spool_is_decoded_and_closed(sandbox: Sandbox, image_options: DecodeOptions) -> None:
+    file = noise(300)
+    spool = spooled(file)
+    [decoded] = await decode_inputs(Body("image/png", spool), image_options, sandbox)
+    [here] = await decode_inputs([file], image_options, None)
+
+    assert same(decoded, here)
+    with pytest.raises(ValueError, match="closed"):
+        spool.fileno()
+
+
+async def test_a_recording_is_decoded_apart_as_it_would_be_here(sandbox: Sandbox, event_card: Card) -> None:
+    options = decode_options_for(event_card, format="nmnist")
+    recording = b"".join(
+        bytes([i % 8, i // 8 % 8, (i % 2) << 7 | i >> 16, i >> 8 & 255, i & 255]) for i in range(40_000)
+    )
+    [apart] = await decode_inputs(Body("application/octet-stream", recording), options, sandbox)
+    [here] = await decode_inputs([File(recording)], options, None)
+
+    assert isinstance(apart.sample, EventSample)
+    assert apart.preprocessing is not None
+    assert same(apart, here)
+
+
+async def test_what_is_wrong_with_an_input_names_it(sandbox: Sandbox, image_options: DecodeOptions) -> None:
+    with pytest.raises(InvalidImage) as caught:
+        await decode_inputs(form(noise(200), b"not an image", noise(200)), image_options, sandbox)
+    assert caught.value.param == "inputs[1]"
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (form(*[noise(8)] * 300), TooManyInputs),
+        (Body("multipart/form-data; boundary=X", b"--X\r\n" + bytes(20_000)), BadRequest),
+    ],
+)
+async def test_what_is_wrong_with_a_body_is_found_apart_too(
+    body: Body, error: type[ServiceError], sandbox: Sandbox, image_options: DecodeOptions
+) -> None:
+    with pytest.raises(error):
+        await decode_inputs(body, image_options, sandbox)
+
+
+async def test_a_small_file_that_unpacks_to_more_than_the_memory_is_refused(sandbox: Sandbox, event_card: Card) -> None:
+    buffer = BytesIO()
+    np.savez_compressed(buffer, **dict.fromkeys("txyp", np.zeros(4_900_000, np.int8)))
+    with pytest.raises(TooLarge):
+        await decode_inputs(
+            Body("application/octet-stream", buffer.getvalue()), decode_options_for(event_card), sandbox
+        )
+
+
+async def test_a_decode_is_given_up_at_its_deadline_and_the_next_one_runs(
+    sandbox: Sandbox, image_options: DecodeOptions
+) -> None:
+    large = BytesIO()
+    Image.fromarray(np.zeros((3000, 3000), np.uint8)).save(large, "PNG")
+    slow = form(*[large.getvalue()] * 100)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await decode_inputs(slow, image_options, sandbox)
+    async with asyncio.timeout(10):
+        assert await decode_inputs(form(noise(200)), image_options, sandbox)
+
+
+def test_the_processes_of_the_sandbox_do_not_load_torch() -> None:
+    check = "import sys, service.inference.decoding; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode == 0
