@@ -288,4 +288,5 @@ def card_of(archive: zipfile.ZipFile) -> Card:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise CardError(f"{CARD_FILE} is not valid: {where + ': ' if where else ''}{first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise CardError(f"{CARD_FILE} is not valid: {where + ': ' if where else ''}{message}") from error

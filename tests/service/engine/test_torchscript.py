@@ -155,7 +155,7 @@ def test_an_archive_without_a_card_is_refused(archive: Path) -> None:
 
 def test_a_card_of_an_unknown_format_is_refused(archive: Path) -> None:
     with_card(archive, format_version=FORMAT_VERSION + 1)
-    assert "format_version 2 is not known" in refusal(archive)
+    assert "format_version 2 is not supported" in refusal(archive)
 
 
 def test_a_card_that_is_not_one_is_refused(archive: Path) -> None:
