@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     max_events: PositiveInt = Field(5_000_000, description="Maximum number of events in a recording.")
 
     decode_processes: PositiveInt = Field(
-        2, description="Processes that decode large inputs and check uploads; a timeout kills what they do."
+        2, description="Processes that decode large inputs; a request that runs out of time has its process killed."
     )
     decode_memory_bytes: PositiveInt = Field(
         512 * 1024 * 1024,
