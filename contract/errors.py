@@ -52,6 +52,18 @@ class Unauthorized(ServiceError):
     code = "unauthorized"
 
 
+class ForeignHost(ServiceError):
+    """The request names a host that is not this service."""
+
+    code = "foreign_host"
+
+
+class ForeignOrigin(ServiceError):
+    """The request was made by a page of another site."""
+
+    code = "foreign_origin"
+
+
 class NotFound(ServiceError):
     """There is no such route."""
 
@@ -86,6 +98,12 @@ class MethodNotAllowed(ServiceError):
     """The route does not support this method."""
 
     code = "method_not_allowed"
+
+
+class UnsupportedTransferCoding(ServiceError):
+    """The body has a transfer coding other than `chunked`."""
+
+    code = "unsupported_transfer_coding"
 
 
 class UnsupportedMediaType(ServiceError):
@@ -234,6 +252,12 @@ class ModelFailedToLoad(Unavailable):
     """The checkpoint is broken; the message says how."""
 
     code = "model_failed_to_load"
+
+
+class TooManyConnections(Unavailable):
+    """Too many connections are open."""
+
+    code = "too_many_connections"
 
 
 class JobsUnavailable(Unavailable):

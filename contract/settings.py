@@ -51,6 +51,16 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every IPv4 interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names that requests may name, separated by commas; '*' is any. Unset, a service on loopback "
+        "without API keys allows localhost, loopback addresses and SNN_HOST, and any other service every name.",
+    )
+    max_connections: PositiveInt = Field(
+        4096,
+        description="Maximum number of open connections, of which one client address gets three quarters; the next "
+        "one gets 503. Lower where the process may have fewer files open.",
+    )
 
     model_store: Annotated[tuple[Path, ...], NoDecode] = Field(
         (Path("models"), Path("model_store")),
@@ -91,6 +101,14 @@ class Settings(BaseSettings):
     max_queue_bytes: PositiveInt = Field(
         256 * 1024 * 1024,
         description="Maximum size of all request bodies and waiting inputs together; beyond it requests get 429.",
+    )
+    max_queue_seconds: PositiveFloat = Field(
+        0.5,
+        description="Maximum time that the waiting requests are expected to take; beyond it the next one gets 429.",
+    )
+    min_body_bytes_per_second: PositiveInt = Field(
+        8192,
+        description="Minimum speed of a client that sends a body or reads an answer; it may pause for 10 seconds.",
     )
     max_inputs: PositiveInt = Field(256, description="Maximum number of inputs in a request.")
     max_body_bytes: PositiveInt = Field(32 * 1024 * 1024, description="Maximum size of a request body.")
@@ -167,7 +185,7 @@ class Settings(BaseSettings):
             return tuple(filter(None, value.split(os.pathsep)))
         return (value,) if isinstance(value, Path) else value
 
-    @field_validator("preload", mode="before")
+    @field_validator("preload", "allowed_hosts", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -269,13 +287,19 @@ class Settings(BaseSettings):
             return url.replace("@", f":{quote(password, safe='')}@", 1)
         return f"sqlite:///{self.data_dir.absolute() / 'jobs.sqlite'}"
 
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that requests may name, in lower case; '*' is any."""
+        if not self.allowed_hosts and (self.keys() or not self.is_loopback):
+            return ("*",)
+        return ("localhost", self.host.lower(), *map(str.lower, self.allowed_hosts))
+
     @property
     def is_loopback(self) -> bool:
         """Whether only this computer can reach the address."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
-            return self.host == "localhost"
+            return self.host.lower() == "localhost"
 
 
 class InvalidSettings(Exception):

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import math
 import os
 import signal
 import sys
@@ -16,6 +15,8 @@ from contract.settings_help import describe
 from service.app import create_app
 from service.engine.allocator import keep_freed_memory
 from service.engine.device import choose_device
+from service.http.connections import Limits
+from service.http.descriptors import places_for_connections
 from service.http.openapi import build_openapi, render
 from service.http.protocol import BoundedProtocol
 from service.http.server import Server
@@ -62,11 +63,12 @@ def serve(settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_seconds),
+        proxy_headers=False,
     )
     server = Server(
         config,
         lambda: app.state.runtime,
+        limits=_limits(settings),
         drain_seconds=settings.drain_seconds,
         grace_seconds=settings.shutdown_grace_seconds,
     )
@@ -79,6 +81,13 @@ def serve(settings: Settings) -> int:
         logging.shutdown()
         os._exit(1)  # a normal exit would wait for the device thread
     return 0 if server.started else 1
+
+
+def _limits(settings: Settings) -> Limits:
+    connections = places_for_connections(settings.max_connections)
+    if connections < settings.max_connections:
+        log.warning("at most %d connections: the process may not have more files open (ulimit -n)", connections)
+    return Limits(connections=connections, bytes_per_second=settings.min_body_bytes_per_second)
 
 
 def _log_access(settings: Settings) -> None:

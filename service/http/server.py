@@ -1,65 +1,115 @@
-"""The HTTP server, and how it leaves: first it says so, then the port closes, then what was accepted is answered."""
+"""The HTTP server and its graceful shutdown: report not ready, close the port, finish accepted requests."""
 
 import asyncio
 import gc
 import logging
+import math
+import os
 import signal
+import threading
 from collections.abc import Callable
 from socket import socket
 from types import FrameType
 
 import uvicorn
 
-from service.runtime import Runtime
+from service.http.connections import Limits
+from service.http.listening import ListeningServer
+from service.http.overload import OverloadGate
+from service.runtime import LAST_BATCH_SECONDS, Runtime
+
+# After the grace, clients have this long to read their 503 before their connections are closed.
+LAST_ANSWERS_SECONDS = 1.0
+BEATS_PER_REPORT = 10
+# Hundreds of requests and thousands of connections are alive under load, and each search for garbage visits them: with
+# Python's own thresholds that takes a tenth of the time.
+GC_THRESHOLDS = (20_000, 20, 20)
+# What is not over this long after everything should be is abandoned.
+_MARGIN_SECONDS = 3.0
 
 log = logging.getLogger(__name__)
 
 
-class Server(uvicorn.Server):
-    """uvicorn with an orderly end.
+class Server(ListeningServer):
+    """uvicorn with a graceful shutdown that ends.
 
     On SIGTERM, `/health/ready` turns 503 and answers ask their clients to close the connection, while everything is
-    still served. `drain_seconds` later the port closes. What is not answered `grace_seconds` after the signal gets 503.
-    A second signal, and SIGINT, close the port at once.
+    still served. `drain_seconds` later the port closes. What is not answered `grace_seconds` after the signal gets 503,
+    and `LAST_ANSWERS_SECONDS` later all connections are closed. A second signal, and SIGINT, close the port at once.
     """
 
     def __init__(
-        self, config: uvicorn.Config, runtime: Callable[[], Runtime], *, drain_seconds: float, grace_seconds: float
+        self,
+        config: uvicorn.Config,
+        runtime: Callable[[], Runtime],
+        *,
+        limits: Limits,
+        drain_seconds: float,
+        grace_seconds: float,
     ) -> None:
-        super().__init__(config)
+        self._gate = OverloadGate(runtime)
+        super().__init__(config, limits, self._gate)
         self._runtime = runtime
         self._drain_seconds = drain_seconds
         self._grace_seconds = grace_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ends: float | None = None
 
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Start the application, then listen."""
-        await super().startup(sockets)
+    def prepare(self) -> None:
+        """Keep what exists by now out of garbage collection, which would otherwise pause every request for 70 ms."""
         self._loop = asyncio.get_running_loop()
-        # What is imported and built by now stays. Searched for garbage, it would hold every request up for 70 ms.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+
+    def beat(self, lag: float) -> None:
+        """Look after the connections, and report what was refused once a second."""
+        super().beat(lag)
+        self._gate.beat(lag)
+        if self._beat_count % BEATS_PER_REPORT == 0:
+            self._gate.report()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to leave; called by the signal."""
+        """Begin the shutdown; called by the signal."""
         if self._loop is None or self._ends is not None or sig != signal.SIGTERM:
             super().handle_exit(sig, frame)
             return
         self._ends = self._loop.time() + self._grace_seconds
+        longest = self._grace_seconds + LAST_ANSWERS_SECONDS + LAST_BATCH_SECONDS + _MARGIN_SECONDS
+        last_resort = threading.Timer(longest, _exit)
+        last_resort.daemon = True
+        last_resort.start()
         self._loop.call_soon_threadsafe(self._drain, sig)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Close the port, wait for what is being answered, and stop the application."""
+        """Close the port, wait for the requests that are being answered, and stop the application."""
         loop = asyncio.get_running_loop()
         runtime = self._runtime()
         runtime.readiness.shutting_down = True
         log.info("the port closes; %d request(s) are being answered", len(self.server_state.tasks))
-        cut = loop.call_at(self._ends or loop.time() + self._grace_seconds, runtime.predictor.admission.close)
+        ends = self._ends or loop.time() + self._grace_seconds
+        timers = [
+            loop.call_at(ends, runtime.predictor.admission.close),
+            loop.call_at(ends + LAST_ANSWERS_SECONDS, self._close_connections),
+        ]
+        # uvicorn's own bound, which cancels what has still not ended
+        self.config.timeout_graceful_shutdown = math.ceil(ends + LAST_ANSWERS_SECONDS - loop.time()) + 1
         await super().shutdown(sockets)
-        cut.cancel()
+        for timer in timers:
+            timer.cancel()
 
     def _drain(self, sig: int) -> None:
-        log.info("told to leave: the port closes in %g s", self._drain_seconds)
+        log.info("asked to stop: the port closes in %g s", self._drain_seconds)
         self._runtime().readiness.shutting_down = True
         asyncio.get_running_loop().call_later(self._drain_seconds, super().handle_exit, sig, None)
+
+    def _close_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+def _exit() -> None:
+    """End the process although something still runs in it."""
+    log.critical("something did not end in time; exiting without it")
+    logging.shutdown()
+    os._exit(0)

@@ -13,7 +13,7 @@ from typing import Literal
 from contract.errors import DeadlineExceeded, Overloaded, RequestTimeout, ServiceError, ShuttingDown, Unavailable
 
 Stage = Literal["load", "body", "decode", "queue", "device"]
-Reason = Literal["deadline", "client_left", "shutting_down"]
+Reason = Literal["deadline", "slow_body", "client_left", "shutting_down"]
 
 # A request whose body is still arriving takes no place: otherwise a hundred slow clients would shut out all others.
 _WAITING: tuple[Stage, ...] = ("load", "decode", "queue")
@@ -87,6 +87,8 @@ class Ticket:
                 return ClientLeft()
             case "shutting_down":
                 return ShuttingDown("the service is shutting down")
+            case "slow_body":
+                return RequestTimeout("the body of the request arrives too slowly")
             case _ if self.stage == "load":
                 return Unavailable("the model is still loading; try again", param="name")
             case _ if self.stage == "body":
@@ -148,6 +150,10 @@ class Admission:
         self._closed = True
         for ticket in list(self._open):
             ticket.end("shutting_down")
+
+    def is_full(self, coming: int = 0) -> bool:
+        """Whether no further request may wait, while `coming` others are on their way here."""
+        return self.requests + coming >= self._max_requests
 
     def check_room(self) -> None:
         """`Overloaded` if no further request may wait."""

@@ -101,6 +101,10 @@ class Metrics:
         self._of(self._requests, route, method, model, str(status)).inc()
         self._of(self._latency, route, method, model).observe(seconds)
 
+    def refused(self, route: str, method: str, count: int) -> None:
+        """Count requests that were refused at their head, when no more was known of them."""
+        self._of(self._requests, route, method, "", "429").inc(count)
+
     def run(self, model: str, *, rows: int, seconds: float, joules: float | None) -> None:
         """Count one run of a network: its inputs, its time on the device and its measured energy, None if unknown."""
         self._of(self._rows, model).observe(rows)

@@ -99,4 +99,6 @@ def code_of(answer: tuple[int, dict[str, Any]]) -> tuple[int, str]:
 
 def head(path: str = IMAGE, *lines: str, method: str = "POST", kind: str = "application/json") -> bytes:
     """The head of a request that has a body."""
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: test", f"Content-Type: {kind}", *lines, "", ""]).encode()
+    return "\r\n".join(
+        [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Type: {kind}", *lines, "", ""]
+    ).encode()

@@ -1,15 +1,19 @@
 """Heads of requests, and what else is no body: late, endless, or no HTTP at all."""
 
 import json
+import shutil
+import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from service.http.protocol import HEAD_BYTES, HEAD_SECONDS
+from service.http.connections import Limits
 from tests.hostile.refusals import GOOD, IMAGE
 from tests.hostile.server import Server, answer_on, answers_on, code_of, head
 
+HEAD_SECONDS, HEAD_BYTES = Limits().head_seconds, Limits().head_bytes
 CHUNKED = "Transfer-Encoding: chunked"
 BODY = json.dumps(GOOD).encode()
 WHOLE = head(IMAGE, f"Content-Length: {len(BODY)}") + BODY
@@ -21,7 +25,7 @@ def test_connections_that_never_send_a_whole_head_are_closed_and_one_that_is_use
         "one line": (b"GET /health/live HT", b""),
         "drips": (b"GET /health/live HTTP/1.1\r\nX: ", b"x"),
         "blank lines": (b"", b"\r\n"),
-        "after an answer": (b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET ", b"/"),
+        "after an answer": (b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET ", b"/"),
         "after a refusal": (head(IMAGE, "Content-Length: 100000000"), b"x"),
     }
     connections = {name: server.connect() for name in (*beginnings, "used")}
@@ -34,7 +38,7 @@ def test_connections_that_never_send_a_whole_head_are_closed_and_one_that_is_use
         while open_still:
             assert time.monotonic() < started + HEAD_SECONDS + 30, open_still
             time.sleep(0.5)
-            connections["used"].sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            connections["used"].sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert answer_on(connections["used"])[0] == 200
             for name, connection in list(open_still.items()):
                 try:
@@ -98,6 +102,8 @@ def test_a_long_head_is_taken(server: Server, size: int) -> None:
         b"GET / HTTP/1.1\r\nX y: z\r\n\r\n",
         b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
         head(IMAGE, "Content-Length: -1"),
         head(IMAGE, "Content-Length: x"),
         head(IMAGE, f"Content-Length: {2**70}"),
@@ -140,8 +146,28 @@ def test_many_requests_at_once_on_one_connection_are_answered_in_order(server: S
 def test_an_upgrade_is_not_taken(server: Server, upgrade: str) -> None:
     lines = ("Connection: Upgrade", f"Upgrade: {upgrade}", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
     with server.connect() as connection:
-        connection.sendall("\r\n".join(["GET /v1/models HTTP/1.1", "Host: x", *lines, "", ""]).encode())
+        connection.sendall("\r\n".join(["GET /v1/models HTTP/1.1", "Host: localhost", *lines, "", ""]).encode())
         status, body = answer_on(connection)
     assert status == 200
     assert body["object"] == "list"
+    server.check_still_answers()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("version", ["--http1.0", "--http1.1", "--http2"])
+@pytest.mark.parametrize("size", [0, 2_000_000])
+def test_curl_is_answered_whatever_version_it_asks_for(server: Server, tmp_path: Path, version: str, size: int) -> None:
+    (tmp_path / "body").write_bytes(BODY + b" " * size)
+    url = f"http://127.0.0.1:{server.port}{IMAGE}"
+    command = ["curl", "-sS", version, "-H", "Content-Type: application/json", "--data-binary", f"@{tmp_path}/body"]
+    done = subprocess.run([*command, url, "--next", *command[1:], url], capture_output=True, check=True, timeout=60)
+    first, last = (json.loads(line) for line in done.stdout.replace(b"}{", b"}\n{").splitlines())
+    assert first["predictions"] == last["predictions"]
+
+
+def test_a_body_packed_on_the_way_is_not_read(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(head(IMAGE, "Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n")
+        assert code_of(answer_on(connection)) == (501, "unsupported_transfer_coding")
+        assert connection.recv(1) == b""
     server.check_still_answers()

@@ -94,7 +94,7 @@ async def test_a_name_that_is_no_models_is_not_found(client: Client, name: str) 
 )
 async def test_a_path_that_leads_elsewhere_is_not_found(server: Server, path: str) -> None:
     """On a plain socket, for clients tidy paths up."""
-    request = f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\nContent-Length: 1\r\n\r\nx"
+    request = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 1\r\n\r\nx"
     status, code = code_of(server.send([request.encode()]))
     assert (status, code) in ((404, "not_found"), (404, "model_not_found"), (405, "method_not_allowed"))
     server.check_still_answers()

@@ -29,7 +29,7 @@ async def serving(store: Path, **settings: Any) -> AsyncIterator[Client]:
     async with app.router.lifespan_context(app):
         runtime: Runtime = app.state.runtime
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with Client(transport=transport, base_url="http://test") as client:
+        async with Client(transport=transport, base_url="http://localhost") as client:
             client.runtime = runtime
             with anyio.fail_after(60):
                 while not runtime.registry.ready:

@@ -21,8 +21,8 @@ from service.runtime import Runtime
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 
-_PREDICT = "/v1/models/{name}/predict"
-_RUNS_A_NETWORK = re.compile(_PREDICT.replace("{name}", "[^/]+"))
+PREDICT = "/v1/models/{name}/predict"
+_RUNS_A_NETWORK = re.compile(PREDICT.replace("{name}", "[^/]+"))
 
 
 class AdmissionMiddleware:
@@ -49,7 +49,7 @@ class AdmissionMiddleware:
         stall = _seconds(headers, runtime.settings) if is_upload(scope) else None
         state = scope.setdefault("state", {})
         if counted:  # a request refused here does not reach the router, which sets the route of all others
-            state["route"] = _PREDICT
+            state["route"] = PREDICT
         try:
             async with runtime.predictor.admission.request(
                 seconds=_seconds(headers, runtime.settings) if stall is None else float("inf"),

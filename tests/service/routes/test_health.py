@@ -21,7 +21,7 @@ async def test_not_ready_without_a_model_store_and_still_live(tmp_path: Path) ->
     app = create_app(Settings(model_store=tmp_path / "missing", device="cpu"))
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
     ):
         ready = await client.get("/health/ready")
         assert ready.status_code == 503
@@ -35,7 +35,7 @@ async def test_a_model_that_is_loaded_at_start_holds_readiness_back(store_root: 
     app = create_app(Settings(model_store=store_root, device="cpu", preload=("tiny-image", "not-there")))
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
     ):
         ready = await client.get("/health/ready")
         assert ready.status_code == 503
