@@ -21,6 +21,7 @@ from service.http.middleware.admission import AdmissionMiddleware
 from service.http.middleware.authentication import Authentication
 from service.http.middleware.body_limit import BodyLimit
 from service.http.middleware.context import RequestContext
+from service.http.middleware.origin import OriginCheck
 from service.http.openapi import build_openapi
 from service.http.parameters import refuse_unknown_query
 from service.routes import files, fine_tuning, health, history, metrics, models, predict
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the application. Its lifespan starts the runtime, which is then at `app.state.runtime`."""
+    hosts = settings.hosts()
     app = FastAPI(
         title="stl-snn",
         version=_version(),
@@ -47,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         middleware=[
             Middleware(RequestContext),
+            *([] if "*" in hosts else [Middleware(OriginCheck, hosts=hosts)]),
             Middleware(Authentication, keys=settings.keys()),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes),
             Middleware(AdmissionMiddleware),

@@ -34,7 +34,7 @@ async def test_a_fault_of_the_service_shows_nothing_of_its_inside(tmp_path: Path
 
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
     ):
         answer = await client.get("/fault", headers={"X-Request-ID": "faulty"})
     check(answer, 500, "internal_error", None)
