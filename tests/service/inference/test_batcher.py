@@ -181,7 +181,7 @@ async def test_a_failing_sample_fails_its_own_request_and_no_other(
     )
     async with running(waiting):
         for failing in (tasks[0], tasks[3]):
-            with pytest.raises(torch.jit.Error, match="not of the model's channels"):
+            with pytest.raises(torch.jit.Error, match="do not have the model's channels"):
                 await failing
         assert_same((await tasks[1]).activities, alone(images, [image(1)]))
         assert_same((await tasks[2]).activities, alone(events, [recording(0)]))
