@@ -92,7 +92,7 @@ def test_everything_frozen(jobs: Jobs) -> None:
 def test_training_that_diverges_publishes_nothing_and_keeps_no_state_of_it(jobs: Jobs) -> None:
     folder = jobs.create(learning_rate=1e37, n_epochs=3)
     found = failure(jobs, folder)
-    assert found.code == "diverged"
+    assert (found.code, found.param) == ("diverged", "method.supervised.hyperparameters.learning_rate_multiplier")
     assert "not finite" in found.message
     assert not (folder / RUN_FOLDER / LAST).exists()
 

@@ -90,6 +90,16 @@ def test_the_card_tells_what_the_exported_form_scores(tiny_store_root: Path) -> 
     assert card.metrics.validation_samples == 50
 
 
+def test_the_card_says_how_the_network_was_trained(tiny_store_root: Path) -> None:
+    learning = read_card(Store(tiny_store_root).checkpoint_path("tiny-image", 1)).learning
+    config = tiny_image_config().model_dump()
+    shared = learning.model_dump(include=config.keys() - {"dataset"})
+    assert shared == {name: config[name] for name in shared}
+    assert shared.keys() >= {"mode", "seed", "threshold", "threshold_std", "batch_size", "shift", "train_samples"}
+    assert (learning.dataset, learning.lr, learning.optimizer) == ("digits", config["learning_rate"], "adam")
+    assert learning.measured_on is None
+
+
 def test_event_recordings_train(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     published = train(tiny_event_config(), tiny_events_dataset(), store, tmp_path / "run", progress=False)
