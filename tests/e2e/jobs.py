@@ -100,15 +100,15 @@ class World:
         return self.data / JOBS_FOLDER / identity
 
     def events(self, identity: str) -> list[Event]:
-        """What was told of the job."""
+        """The events of the job."""
         return [event for _, event in read_events(self.folder(identity))]
 
     def epochs(self, identity: str) -> list[int]:
-        """The epochs of which metrics were told."""
+        """The epochs that were reported."""
         return [done.epoch for done in reported(self.folder(identity), EpochDone)]
 
     def attempts(self, identity: str) -> list[int]:
-        """The attempts that told something, in this order."""
+        """The attempts that reported events, in the order of the events."""
         return attempts(self.folder(identity))
 
     def reported(self, identity: str, kind: type[Data]) -> list[Event]:
@@ -167,7 +167,7 @@ async def _client(url: str, folder: Path) -> JobQueue:
 
 
 def leave(worker: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:
-    """Tell a worker to leave; returns its exit status."""
+    """Ask a worker to stop; returns its exit status."""
     worker.send_signal(number)
     return worker.wait(40)
 

@@ -1,4 +1,4 @@
-"""Jobs for tests: specifications, a database of one's own on SQLite or Postgres, a worker that does as it is told."""
+"""Jobs for tests: specifications, a fresh database on SQLite or Postgres, and a worker that pretends to work."""
 
 import asyncio
 import os
