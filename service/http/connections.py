@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Protocol
 
@@ -89,6 +90,7 @@ class Connections(ServerState):
             del self._by_client[client]
 
 
+@lru_cache(maxsize=1024)
 def client_of(address: str) -> str:
     """Return the client that an IP address stands for: of IPv6 the /64 network, which one host may have to itself."""
     try:

@@ -16,12 +16,16 @@ PURPOSE = "fine-tune"
 
 _FORM = "multipart/form-data"
 _FIELDS = ("file", "purpose")
+_SUBSTANCE = 64 * 1024
 _PIECE = 1024 * 1024
 _LONGEST_NAME = 200
 
 
-async def read_upload(request: Request, write: Callable[[bytes], None]) -> str:
-    """Pass the content of the part `file` to `write`, in a thread, and return the file's name.
+async def read_upload(request: Request, begin: Callable[[], Callable[[bytes], None]]) -> str:
+    """Pass the content of the part `file` to what `begin` returns, in a thread, and return the file's name.
+
+    `begin` is called, on the event loop, once some of the content has arrived: a client that sends next to nothing
+    takes no place.
 
     `UnsupportedMediaType`; `BadRequest` if the body is not a form; `InvalidParameter`, without waiting for the rest of
     the body, if a part is unknown, invalid or duplicated, and at the end if one is missing.
@@ -44,9 +48,12 @@ async def read_upload(request: Request, write: Callable[[bytes], None]) -> str:
                 "on_end": form.ends,
             },
         )
+        write = None
         async for piece in request.stream():
             parser.write(piece)
-            if len(form.file) >= _PIECE:
+            if write is None and len(form.file) >= _SUBSTANCE:
+                write = begin()
+            if write is not None and len(form.file) >= _PIECE:
                 await asyncio.to_thread(write, form.take())
     except FormParserError as error:
         raise BadRequest(f"the multipart body cannot be read: {error}") from error
@@ -55,7 +62,7 @@ async def read_upload(request: Request, write: Callable[[bytes], None]) -> str:
     for name in _FIELDS:
         if name not in form.seen:
             raise InvalidParameter(f"the form has no part {name!r}", param=name)
-    await asyncio.to_thread(write, form.take())
+    await asyncio.to_thread(write or begin(), form.take())
     return form.filename
 
 

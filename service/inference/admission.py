@@ -5,6 +5,7 @@ ends a request early (its deadline, a client that disconnects, a shutdown) goes 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -14,6 +15,12 @@ from contract.errors import DeadlineExceeded, Overloaded, RequestTimeout, Servic
 
 Stage = Literal["load", "body", "decode", "queue", "device"]
 Reason = Literal["deadline", "slow_body", "client_left", "shutting_down"]
+
+# Bodies that are still arriving hold at most this share of the bytes, and those of one client at most this share of it:
+# clients who keep back the last byte leave room for everybody else. Small bodies arrive in one piece and are left out.
+BODIES_SHARE = 0.5
+CLIENT_SHARE = 0.75
+SMALL_BODY = 64 * 1024
 
 # A request whose body is still arriving takes no place: otherwise a hundred slow clients would shut out all others.
 _WAITING: tuple[Stage, ...] = ("load", "decode", "queue")
@@ -29,15 +36,18 @@ class Ticket:
     `stage` is `load` (its model may have to load first), `body` (being read), `decode`, `queue` or `device`.
     """
 
-    def __init__(self, admission: "Admission", deadline: float, *, counted: bool) -> None:
+    def __init__(self, admission: "Admission", deadline: float, *, places: bool, memory: bool, client: str) -> None:
         self.deadline = deadline
+        self.client = client
         self.stage: Stage = "load"
         self.held = 0
         self.ended: Reason | None = None
         self.is_answering = False
         self._admission = admission
-        self._counted = counted
+        self._places = places
+        self._memory = memory
         self._waits = False
+        self._arriving = 0
         self._timeout = asyncio.timeout_at(None if deadline == float("inf") else deadline)
 
     @property
@@ -47,7 +57,9 @@ class Ticket:
 
     def enter(self, stage: Stage) -> None:
         """Enter `stage`; `Overloaded` if requests wait in it and all places are taken."""
-        waits = self._counted and stage in _WAITING
+        if stage != "body":
+            self._arrive(0)
+        waits = self._places and stage in _WAITING
         if waits and not self._waits:
             self._admission.check_room()
         self._admission.requests += waits - self._waits
@@ -56,12 +68,23 @@ class Ticket:
 
     def hold(self, size: int) -> None:
         """Hold `size` bytes from now on; `Overloaded` if the other requests do not leave enough."""
-        if not self._counted:
+        if not self._memory:
             return
         if size > self.held:
             self._admission.check_bytes(size - self.held, own=self.held)
+        if self.stage == "body" and size > SMALL_BODY:
+            self._admission.check_arriving(size - self._arriving, client=self.client, own=self._arriving)
+            self._arrive(size)
         self._admission.bytes += size - self.held
         self.held = size
+
+    def _arrive(self, size: int) -> None:
+        if size != self._arriving:
+            arriving = self._admission.arriving
+            arriving[self.client] += size - self._arriving
+            self._arriving = size
+            if not arriving[self.client]:
+                del arriving[self.client]
 
     def allow(self, seconds: float | None) -> None:
         """Set the deadline to `seconds` from now, or to none. A request that was ended stays ended."""
@@ -98,18 +121,28 @@ class Ticket:
 
 
 class Admission:
-    """The bounds of all requests together: `max_requests` may wait, and hold `max_bytes`.
+    """The bounds of all requests together: `max_requests` may wait, for `max_seconds`, and hold `max_bytes`.
 
     The bytes are those of bodies while they are read and decoded, and of samples while they wait; a single request may
     hold more if there is no other. `on_drop` is called with the stage and the reason of each request that ends early.
     """
 
     def __init__(
-        self, *, max_requests: int, max_bytes: int, on_drop: Callable[[Stage, Reason], None] | None = None
+        self,
+        *,
+        max_requests: int,
+        max_bytes: int,
+        max_seconds: float = float("inf"),
+        on_drop: Callable[[Stage, Reason], None] | None = None,
     ) -> None:
         self.requests = 0
         self.bytes = 0
+        self.arriving: Counter[str] = Counter()
+        """Bytes of bodies that are still arriving, by client."""
+        self.wait_seconds = 0.0
+        """Time until a further request would run, as the queue estimates it."""
         self._max_requests = max_requests
+        self._max_seconds = max_seconds
         self._max_bytes = max_bytes
         self._on_drop = on_drop
         self._open: set[Ticket] = set()
@@ -117,19 +150,29 @@ class Admission:
 
     @asynccontextmanager
     async def request(
-        self, *, seconds: float = float("inf"), announced: int = 0, counted: bool = True
+        self,
+        *,
+        seconds: float = float("inf"),
+        announced: int = 0,
+        places: bool = True,
+        memory: bool = True,
+        client: str = "",
     ) -> AsyncIterator[Ticket]:
         """Admit one request for `seconds`; `announced` is the length of its body in bytes, 0 if it is unknown.
 
         Raises `Overloaded` at once if there is no room, `ShuttingDown` after `close`. A request that ends early raises
         `Unavailable` if its deadline passes while its model loads, `RequestTimeout` while its body is read, otherwise
-        `DeadlineExceeded`; or `ClientLeft` or `ShuttingDown`. If not `counted`, it has a deadline but no bounds.
+        `DeadlineExceeded`; or `ClientLeft` or `ShuttingDown`. Without `places` it does not count as a request that
+        waits, and without `memory` its bytes do not count.
         """
         if self._closed:
             raise ShuttingDown("the service is shutting down")
-        if counted:
+        if memory:
             self.check_bytes(announced)
-        ticket = Ticket(self, asyncio.get_running_loop().time() + seconds, counted=counted)
+            if announced > SMALL_BODY:
+                self.check_arriving(announced, client=client)
+        deadline = asyncio.get_running_loop().time() + seconds
+        ticket = Ticket(self, deadline, places=places, memory=memory, client=client)
         self._open.add(ticket)
         try:
             async with ticket._timeout:
@@ -153,17 +196,26 @@ class Admission:
 
     def is_full(self, coming: int = 0) -> bool:
         """Whether no further request may wait, while `coming` others are on their way here."""
-        return self.requests + coming >= self._max_requests
+        return self.requests + coming >= self._max_requests or self.wait_seconds > self._max_seconds
 
     def check_room(self) -> None:
         """`Overloaded` if no further request may wait."""
         if self.requests >= self._max_requests:
             raise Overloaded(f"{self._max_requests} requests are already waiting; try again later")
+        if self.wait_seconds > self._max_seconds:
+            raise Overloaded(f"the waiting requests take more than {self._max_seconds:g} s; try again later")
 
     def check_bytes(self, more: int, *, own: int = 0) -> None:
         """`Overloaded` if `more` bytes are too many for a request that holds `own`, unless it is the only one."""
         if self.bytes > own and self.bytes + more > self._max_bytes:
             raise Overloaded("the waiting requests hold all the memory they may; try again later")
+
+    def check_arriving(self, more: int, *, client: str, own: int = 0) -> None:
+        """`Overloaded` if `more` bytes of a body that is arriving are too many beside the others, or its client's."""
+        most = self._max_bytes * BODIES_SHARE
+        for held, bound in ((self.arriving.total(), most), (self.arriving[client], most * CLIENT_SHARE)):
+            if held > own and held + more > bound:
+                raise Overloaded("the bodies that are arriving hold all the memory they may; try again later")
 
     def dropped(self, ticket: Ticket, reason: Reason) -> None:
         """Report that a request was ended at its present stage."""

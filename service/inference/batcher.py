@@ -7,19 +7,23 @@ becomes free runs as one batch, so batches grow with the load; nothing waits for
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import prod
 from time import monotonic, perf_counter
+from weakref import WeakKeyDictionary
 
 from contract.errors import ShuttingDown
-from service.engine.interface import Engine, ImageSample, Sample
+from service.engine.interface import Engine, ImageSample, Sample, blank_sample
 from service.inference.admission import Admission, Ticket
 from service.inference.device_thread import DeviceThread, Run
 from service.inference.pending import PendingRequest, Result, runs_of
 from service.models.version import Loaded
 
 log = logging.getLogger(__name__)
+
+_WEIGHT = 0.3  # of the latest batch in how long batches take, where it took longer than those before
 
 _Batch = list[tuple[PendingRequest, Sequence[Sample]]]
 
@@ -50,6 +54,8 @@ class Batcher:
         self._max_batch_cost = max_batch_cost
         self._on_run = on_run
         self._queue: list[PendingRequest] = []
+        self._rows: Counter[Engine] = Counter()
+        self._seconds: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()
         self._arrival = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -101,12 +107,19 @@ class Batcher:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         request = PendingRequest(model, samples, ticket, future, perf_counter())
         self._queue.append(request)
+        self._count(model.engine, len(samples))
         self._arrival.set()
         try:
             return await future
         finally:
             if request in self._queue:  # the caller has left
                 self._queue.remove(request)
+                self._count(model.engine, -request.waiting)
+
+    async def run_blank(self, model: Loaded) -> Result:
+        """Run a blank sample like any other, only without its place and memory, for which there may be no room."""
+        async with self._admission.request(places=False, memory=False) as ticket:
+            return await self.submit(model, [blank_sample(model.engine.card)], ticket)
 
     async def _work(self) -> None:
         while True:
@@ -163,10 +176,29 @@ class Batcher:
                 self._queue.remove(request)
                 request.ticket.hold(0)
                 request.ticket.enter("device")
+        self._rows.clear()
+        for request in self._queue:
+            self._rows[request.model.engine] += request.waiting
+        self._count(engine, 0)
         return batch
+
+    def _count(self, engine: Engine, rows: int) -> None:
+        """Count rows that wait, and estimate when a further request would run: after the batches that are full."""
+        self._rows[engine] += rows
+        if not self._rows[engine]:
+            del self._rows[engine]
+        self._admission.wait_seconds = sum(
+            count // self._most_rows(each) * self._seconds.get(each, 0.0) for each, count in self._rows.items()
+        )
+
+    def _measure(self, engine: Engine, seconds: float) -> None:
+        """Note how long a batch took. The first one of a network takes much longer than the others."""
+        before = self._seconds.get(engine, seconds)
+        self._seconds[engine] = min(seconds, before + (seconds - before) * _WEIGHT)
 
     async def _run(self, batch: _Batch) -> None:
         model = batch[0][0].model
+        started = perf_counter()
         try:
             outcomes = await self._device.run(model, [sample for _, samples in batch for sample in samples])
         except asyncio.CancelledError:
@@ -177,6 +209,7 @@ class Batcher:
             for request, _ in batch:
                 request.fail(error)
             return
+        self._measure(model.engine, perf_counter() - started)
         rest = iter(outcomes)
         for request, samples in batch:
             request.settle([next(rest) for _ in samples])

@@ -66,6 +66,7 @@ class Predictor:
         self.admission = Admission(
             max_requests=settings.max_queue_size,
             max_bytes=settings.max_queue_bytes,
+            max_seconds=settings.max_queue_seconds,
             on_drop=metrics.dropped if metrics else None,
         )
         self.batcher = Batcher(

@@ -5,7 +5,6 @@ import logging
 from time import monotonic
 
 from contract.errors import ShuttingDown, Unavailable
-from service.engine.interface import blank_sample
 from service.inference.batcher import Batcher
 from service.inference.pending import Result
 from service.models.registry import Registry
@@ -48,7 +47,7 @@ class Readiness:
     async def _try(self, model: Loaded) -> None:
         """Run one blank sample, the same one for all callers, so that the queue of a stuck device does not grow."""
         if self._probe is None or self._probe.done():
-            self._probe = asyncio.create_task(self._batcher.submit(model, [blank_sample(model.engine.card)]))
+            self._probe = asyncio.create_task(self._batcher.run_blank(model))
         await asyncio.wait([self._probe], timeout=self._seconds)
         if not self._probe.done():
             raise Unavailable(f"the device has completed nothing for {self._seconds:g} s")

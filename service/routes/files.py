@@ -1,7 +1,8 @@
 """`/v1/files`: uploaded data sets for fine-tuning."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Annotated, Any, BinaryIO, Literal
 from urllib.parse import quote
 
@@ -13,10 +14,11 @@ from contract import errors
 from contract.datasets.layout import Limits
 from service.http.openapi import form_body
 from service.http.pages import Page, cut_page
-from service.http.parameters import RuntimeOf
+from service.http.parameters import RuntimeOf, ticket_of
 from service.http.responses import answer, failures
 from service.http.upload_form import read_upload
 from service.uploads.bodies import FileBody, FileDeleted, FileForm
+from service.uploads.storage import Incoming
 
 router = APIRouter(tags=["files"])
 
@@ -60,21 +62,28 @@ FileId = Annotated[str, Path(description="A file's id.")]
 async def create_file(request: Request, runtime: RuntimeOf) -> Response:
     """Upload a `.zip` with one folder per class, or an `.npz` with `x` and `y`; everything in it is checked.
 
-    The upload may take any time, as long as some of it arrives within each request timeout.
+    The upload may take any time, as long as it keeps the minimum speed and some of it arrives within each request
+    timeout.
     """
     uploads = runtime.uploads
-    with runtime.inspection.upload():
-        incoming = uploads.receive()
+    incoming: Incoming | None = None
+    async with AsyncExitStack() as held:
+
+        def begin() -> Callable[[bytes], None]:
+            nonlocal incoming
+            held.enter_context(runtime.inspection.upload(ticket_of(request).client))
+            incoming = uploads.receive()
+            held.push_async_callback(asyncio.to_thread, incoming.discard)
+            return incoming.write
+
+        filename = await read_upload(request, begin)
+        assert incoming is not None
         try:
-            filename = await read_upload(request, incoming.write)
-            try:
-                dataset = await runtime.inspection.inspect(incoming.path, filename, Limits.of(runtime.settings))
-            except (errors.InvalidDataset, errors.ArchiveTooLarge) as error:
-                error.param = "file"
-                raise
-            upload = await asyncio.to_thread(uploads.add, incoming, filename, dataset)
-        finally:
-            await asyncio.to_thread(incoming.discard)
+            dataset = await runtime.inspection.inspect(incoming.path, filename, Limits.of(runtime.settings))
+        except (errors.InvalidDataset, errors.ArchiveTooLarge) as error:
+            error.param = "file"
+            raise
+        upload = await asyncio.to_thread(uploads.add, incoming, filename, dataset)
     return answer(FileBody.of(upload))
 
 

@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -46,21 +47,23 @@ class _Outcome(BaseModel):
 class Inspection:
     """Limits the uploads in progress, because each takes disk space, and the inspections that run at a time."""
 
-    def __init__(self, max_uploads: int = 16, max_checks: int = 2) -> None:
+    def __init__(self, max_uploads: int = 16, max_of_client: int = 12, max_checks: int = 2) -> None:
         self._max_uploads = max_uploads
-        self._uploads = 0
+        self._max_of_client = max_of_client
+        self._uploads: Counter[str] = Counter()
         self._checks = asyncio.Semaphore(max_checks)
 
     @contextmanager
-    def upload(self) -> Iterator[None]:
-        """One upload, from its first byte to its response; `Overloaded` at once if there are too many."""
-        if self._uploads >= self._max_uploads:
-            raise Overloaded(f"{self._max_uploads} uploads are already in progress; try again later")
-        self._uploads += 1
+    def upload(self, client: str = "") -> Iterator[None]:
+        """One upload, until its response; `Overloaded` at once if there are too many, altogether or of its client."""
+        if self._uploads.total() >= self._max_uploads or self._uploads[client] >= self._max_of_client:
+            raise Overloaded("too many uploads are already in progress; try again later")
+        self._uploads[client] += 1
         try:
             yield
         finally:
-            self._uploads -= 1
+            self._uploads[client] -= 1
+            self._uploads += Counter()  # which drops clients without uploads
 
     async def inspect(self, path: Path, filename: str, limits: Limits) -> Summary:
         """Run `inspect_aside` when a slot is free."""

@@ -59,9 +59,9 @@ class Server:
 
 
 @contextmanager
-def started(log: Path, **settings: str) -> Iterator[Server]:
+def started(log: Path, descriptors: int | None = None, /, **settings: str) -> Iterator[Server]:
     """Start a service on a free port; in the end its log must hold no trace."""
-    with process.started(log, **settings) as (service, address):
+    with process.started(log, descriptors, **settings) as (service, address):
         process.wait_for(service, log, "ready; loaded")
         yield Server(service, urlsplit(address).port or 0, log)
         assert service.poll() is None, log.read_text()

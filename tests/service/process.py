@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -19,12 +20,22 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def started(log: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A service on a free port and its address, read from its log; killed at the end. Its data lies beside the log."""
+def started(
+    log: Path, descriptors: int | None = None, /, **settings: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A service on a free port and its address, read from its log; killed at the end. Its data lies beside the log.
+
+    With `descriptors` it can have no more files open than these.
+    """
+
+    def limit() -> None:
+        if descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
     settings = {"PORT": "0", "DATA_DIR": str(log.parent / "data")} | settings
     with log.open("wb") as errors:
         command = [sys.executable, "-m", "service"]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stderr=errors)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stderr=errors, preexec_fn=limit)
     try:
         yield process, wait_for(process, log, r"running on (http://\S+)")
     finally:

@@ -13,10 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.errors import ServiceError
 from contract.settings import Settings
+from service.http.connections import client_of
 from service.http.failures import error_response
 from service.http.middleware.body_limit import is_upload
 from service.http.middleware.refusal import refuse_unguarded
-from service.inference.admission import ClientLeft, Ticket
+from service.inference.admission import SMALL_BODY, ClientLeft, Ticket
 from service.runtime import Runtime
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
@@ -53,8 +54,9 @@ class AdmissionMiddleware:
         try:
             async with runtime.predictor.admission.request(
                 seconds=_seconds(headers, runtime.settings) if stall is None else float("inf"),
-                announced=int(length) if length.isdecimal() else 0,
-                counted=counted,
+                announced=int(length) if length.isdecimal() and stall is None else 0,
+                places=counted,
+                client=client_of(scope["client"][0]) if scope.get("client") else "",
             ) as ticket:
                 state["ticket"] = ticket
                 await self._serve(ticket, stall, scope, receive, send)
@@ -84,9 +86,12 @@ class AdmissionMiddleware:
             message = await receive()
             if stall is not None:
                 ticket.allow(None)
-            ticket.hold(ticket.held + len(message.get("body", b"")))
-            if message["type"] == "http.request" and not message.get("more_body", False):
+            size = ticket.held + len(message.get("body", b""))
+            is_last = message["type"] == "http.request" and not message.get("more_body", False)
+            if is_last:
                 ticket.enter("decode")
+            ticket.hold(size if stall is None else min(size, SMALL_BODY))  # the rest of an upload goes to disk
+            if is_last:
                 watch = asyncio.create_task(watch_client())
             return message
 

@@ -4,9 +4,11 @@ import http.client
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.service.process import started
+from tests.service.process import ROOT, environment, started, wait_for
 from tests.service.troubled import NAME, SLOW, add_troubled
 
 PREDICT = f"/v1/models/{NAME}/predict"
@@ -142,6 +144,35 @@ def test_what_is_not_done_when_the_grace_is_over_is_told_so(store: Path, tmp_pat
     assert "Traceback" not in log.read_text()
 
 
+def test_clients_that_do_not_read_and_bodies_that_never_end_do_not_keep_the_process(
+    store: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    choices = settings(store, DRAIN_SECONDS=0, SHUTDOWN_GRACE_SECONDS=1)
+    with started(log, **choices) as (process, address), ExitStack() as stack:
+        until_ready(address)
+        where = urlsplit(address)
+        for sent in (
+            b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100,
+            b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            b"Content-Length: 100\r\n\r\n--x",
+            f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n".encode(),
+            b"GET / HT",
+            b"",
+        ):
+            for _ in range(3):
+                client = stack.enter_context(socket.socket())
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.connect((where.hostname, where.port))
+                client.sendall(sent)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE) == 0
+    text = log.read_text()
+    assert "Traceback" not in text
+    assert "exiting without it" not in text
+
+
 def test_a_stuck_device_does_not_keep_the_process_alive(store_root: Path, tmp_path: Path) -> None:
     add_troubled(store_root, slow_rounds=10**9)
     log = tmp_path / "log"
@@ -159,6 +190,35 @@ def test_a_stuck_device_does_not_keep_the_process_alive(store_root: Path, tmp_pa
     assert client.outcomes == [(503, "close")]
     assert "the device did not finish its batch" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+WITH_A_THREAD_THAT_DOES_NOT_END = """
+import sys, threading, time
+from contract.settings import load
+from service.__main__ import serve
+threading.Thread(target=time.sleep, args=(1000,)).start()
+sys.exit(serve(load()))
+"""
+
+
+def test_what_does_not_end_is_abandoned(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    choices = {"PORT": "0", "DATA_DIR": str(tmp_path), "MODEL_STORE": str(tmp_path), "DRAIN_SECONDS": "0"}
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WITH_A_THREAD_THAT_DOES_NOT_END],
+            cwd=ROOT,
+            env=environment(SHUTDOWN_GRACE_SECONDS="0.1", **choices),
+            stderr=errors,
+        )
+    try:
+        wait_for(process, log, "running on")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=40) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "exiting without it" in log.read_text()
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from contract.errors import DeadlineExceeded, Overloaded, RequestTimeout, ServiceError, ShuttingDown, Unavailable
-from service.inference.admission import Admission, ClientLeft, Reason, Stage, Ticket
+from service.inference.admission import SMALL_BODY, Admission, ClientLeft, Reason, Stage, Ticket
 
 ENDLESS = 60.0
 
@@ -46,7 +46,10 @@ async def test_a_deadline_ends_a_request_wherever_it_is(stage: Stage, error: typ
     assert (entrance.requests, entrance.bytes) == (0, 0)
 
 
-@pytest.mark.parametrize(("reason", "error"), [("client_left", ClientLeft), ("shutting_down", ShuttingDown)])
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [("client_left", ClientLeft), ("shutting_down", ShuttingDown), ("slow_body", RequestTimeout)],
+)
 async def test_a_request_ends_by_the_first_reason_that_is_given(reason: Reason, error: type[Exception]) -> None:
     entrance, drops = admission()
     with pytest.raises(error):
@@ -148,12 +151,75 @@ async def test_what_is_not_counted_has_a_deadline_and_no_bounds() -> None:
     entrance, drops = admission(max_requests=1, max_bytes=1)
     async with entrance.request() as first:
         first.hold(1)
-        staying = asyncio.create_task(stay(entrance, "decode", seconds=0.05, announced=50, counted=False))
+        staying = asyncio.create_task(stay(entrance, "decode", seconds=0.05, announced=50, places=False, memory=False))
         await asyncio.sleep(0)
         assert (entrance.requests, entrance.bytes) == (1, 1)
         with pytest.raises(DeadlineExceeded):
             await staying
     assert drops == [("decode", "deadline")]
+
+
+async def test_arriving_bodies_leave_half_of_the_bytes_to_others() -> None:
+    entrance, _ = admission(max_requests=9, max_bytes=16 * SMALL_BODY)
+    async with entrance.request(client="a") as first, entrance.request(client="b") as second:
+        for ticket in (first, second):
+            ticket.enter("body")
+            ticket.hold(4 * SMALL_BODY)
+        with pytest.raises(Overloaded, match="arriving"):
+            second.hold(4 * SMALL_BODY + 1)
+        with pytest.raises(Overloaded, match="arriving"):
+            async with entrance.request(announced=SMALL_BODY + 1):
+                pass
+        async with entrance.request(announced=SMALL_BODY) as small:
+            small.enter("body")
+            small.hold(SMALL_BODY)
+            small.enter("decode")
+            small.hold(5 * SMALL_BODY)
+        second.enter("decode")
+        second.hold(8 * SMALL_BODY)
+        first.hold(4 * SMALL_BODY + 1)
+    assert (entrance.requests, entrance.bytes, dict(entrance.arriving)) == (0, 0, {})
+
+
+async def test_the_arriving_bodies_of_one_client_leave_room_for_those_of_others() -> None:
+    entrance, _ = admission(max_requests=9, max_bytes=16 * SMALL_BODY)
+    async with entrance.request(client="a") as first, entrance.request(client="a") as second:
+        for ticket in (first, second):
+            ticket.enter("body")
+            ticket.hold(3 * SMALL_BODY)
+        with pytest.raises(Overloaded, match="arriving"):
+            second.hold(3 * SMALL_BODY + 1)
+        async with entrance.request(client="b") as other:
+            other.enter("body")
+            other.hold(2 * SMALL_BODY)
+
+
+async def test_a_body_that_arrives_alone_may_hold_more_than_the_bound() -> None:
+    entrance, _ = admission(max_bytes=SMALL_BODY)
+    async with entrance.request(announced=9 * SMALL_BODY) as ticket:
+        ticket.enter("body")
+        ticket.hold(9 * SMALL_BODY)
+
+
+async def test_a_queue_that_takes_too_long_is_full() -> None:
+    entrance = Admission(max_requests=9, max_bytes=1, max_seconds=0.5)
+    entrance.wait_seconds = 0.4
+    assert not entrance.is_full()
+    async with entrance.request() as ticket:
+        ticket.enter("body")
+        entrance.wait_seconds = 0.6
+        assert entrance.is_full()
+        with pytest.raises(Overloaded, match="take more than"):
+            ticket.enter("decode")
+        with pytest.raises(Overloaded, match="take more than"):
+            async with entrance.request():
+                pass
+
+
+async def test_those_that_are_on_their_way_count_towards_a_full_queue() -> None:
+    entrance, _ = admission(max_requests=3)
+    async with entrance.request():
+        assert [entrance.is_full(coming) for coming in range(4)] == [False, False, True, True]
 
 
 async def test_closing_ends_what_is_open_and_lets_nothing_in() -> None:

@@ -68,9 +68,15 @@ class Reports(list[tuple[str, Run]]):
         self.append((model, run))
 
 
-def batcher(*, max_queue_size: int = 64, meter: EnergyMeter | None = None, **changes: Any) -> Batcher:
+def batcher(
+    *,
+    max_queue_size: int = 64,
+    meter: EnergyMeter | None = None,
+    admission: Admission | None = None,
+    **changes: Any,
+) -> Batcher:
     settings = {"max_batch_size": 8, "max_batch_wait_ms": 0.0, "max_batch_cost": 10**9}
-    admission = Admission(max_requests=max_queue_size, max_bytes=10**9)
+    admission = admission or Admission(max_requests=max_queue_size, max_bytes=10**9)
     return Batcher(DeviceThread(meter=meter), admission, **(settings | changes))
 
 
@@ -104,6 +110,48 @@ async def test_what_waits_runs_together_and_gives_each_what_it_gets_alone(images
         for answer, samples in zip(answers, requests, strict=True):
             assert_same(answer.activities, alone(model, samples))
         assert waiting.depth == 0
+
+
+async def test_the_wait_is_expected_to_be_the_full_batches_in_the_queue(images: Loaded, events: Loaded) -> None:
+    admission = Admission(max_requests=64, max_bytes=10**9)
+    waiting = batcher(admission=admission)
+    tasks = await queued(waiting, (images, [image(0)] * 30))
+    assert admission.wait_seconds == 0  # nobody knows how long a batch takes
+    async with running(waiting):
+        await asyncio.gather(*tasks)
+        begun = time.perf_counter()
+        await waiting.submit(images, [image(0)] * 8)
+        a_batch = time.perf_counter() - begun
+        tasks = await queued(waiting, (images, [image(0)] * 7), (events, [recording(0)] * 20))
+        assert admission.wait_seconds == 0  # what comes now would be in the next batch
+        tasks += await queued(waiting, (images, [image(0)] * 74))
+        assert 0 < admission.wait_seconds <= 10 * a_batch
+        tasks[-1].cancel()
+        await asyncio.wait([tasks[-1]])
+        assert admission.wait_seconds == 0
+        await asyncio.gather(*tasks[:-1])
+    assert admission.wait_seconds == 0
+
+
+async def test_a_queue_that_takes_too_long_takes_no_more(images: Loaded, events: Loaded) -> None:
+    waiting = batcher(admission=Admission(max_requests=64, max_bytes=10**9, max_seconds=1e-9))
+    async with running(waiting):
+        await waiting.submit(images, [image(0)] * 8)
+        tasks = await queued(waiting, (images, [image(0)] * 8))
+        with pytest.raises(Overloaded, match="take more than"):
+            await waiting.submit(images, [image(0)])
+        await asyncio.gather(*tasks)
+        await waiting.submit(images, [image(0)])
+
+
+async def test_a_blank_sample_needs_no_room(images: Loaded) -> None:
+    admission = Admission(max_requests=1, max_bytes=1)
+    waiting = batcher(admission=admission)
+    async with running(waiting), admission.request() as ticket:
+        ticket.hold(1)
+        with pytest.raises(Overloaded):
+            await waiting.submit(images, [image(0)])
+        assert len((await waiting.run_blank(images)).activities) == 1
 
 
 async def test_a_request_larger_than_a_batch_is_split(images: Loaded) -> None:

@@ -263,6 +263,9 @@ class Stuck(Exchange):
             await asyncio.sleep(60)
 
 
+SUBSTANCE = 64 * 1024
+
+
 def half(app: FastAPI, **headers: str) -> Exchange:
     """An upload that has begun."""
     exchange = Exchange(app, FILES, headers=FORM | headers)
@@ -299,6 +302,7 @@ async def test_a_client_who_leaves_while_sending_or_while_it_is_checked_leaves_n
     async with running(store_root) as app:
         folder = store_root.parent / "data" / "files"
         sending = half(app)
+        sending.send(bytes(SUBSTANCE), more=True)
         await until(lambda: folder.is_dir() and list(folder.iterdir()))
         sending.hang_up()
         await asyncio.wait_for(sending.task, 10)
@@ -316,18 +320,41 @@ async def test_a_client_who_leaves_while_sending_or_while_it_is_checked_leaves_n
 
 async def test_too_many_uploads_at_a_time_are_refused_at_once(store_root: Path, pets: bytes) -> None:
     async with running(store_root) as app:
-        open_ones = [half(app) for _ in range(16)]
-        await until(lambda: all(each.reads == 2 for each in open_ones))
+        open_ones = [half(app) for _ in range(12)]  # of one client
+        for each in open_ones:
+            each.send(bytes(SUBSTANCE), more=True)
+        await until(lambda: all(each.reads == 3 for each in open_ones))
         refused = half(app)
+        refused.send(bytes(SUBSTANCE), more=True)
         status, headers, body = await refused.answer()
         assert (status, body["error"]["code"], headers["retry-after"]) == (429, "overloaded", "1")
-        assert refused.reads <= 1
+        assert refused.reads == 2
         for each in open_ones:
             each.hang_up()
             await asyncio.wait_for(each.task, 10)
         again = half(app)
         again.send(pets + END)
         assert (await again.answer())[0] == 200
+
+
+async def test_uploads_that_have_hardly_begun_take_no_place_and_little_memory(store_root: Path, pets: bytes) -> None:
+    async with running(store_root) as app:
+        open_ones = [half(app) for _ in range(40)]
+        for each in open_ones:
+            each.send(bytes(SUBSTANCE - 1000), more=True)
+        await until(lambda: all(each.reads == 3 for each in open_ones))
+        assert not (store_root.parent / "data" / "files").exists()
+        assert app.state.runtime.predictor.admission.bytes <= 40 * SUBSTANCE
+        honest = half(app)
+        honest.send(pets + END)
+        assert (await honest.answer())[0] == 200
+        open_ones[0].send(bytes(10 * SUBSTANCE), more=True)
+        await until(lambda: open_ones[0].reads == 4)
+        assert app.state.runtime.predictor.admission.bytes <= 40 * SUBSTANCE
+        for each in open_ones:
+            each.hang_up()
+            await asyncio.wait_for(each.task, 10)
+        assert app.state.runtime.predictor.admission.bytes == 0
 
 
 async def test_a_download_that_is_broken_off_by_the_end_of_the_service_ends(store_root: Path, pets: bytes) -> None:

@@ -121,6 +121,17 @@ async def test_a_check_has_the_lowest_priority(long: Path) -> None:
         await checking
 
 
+async def test_one_client_does_not_take_all_uploads() -> None:
+    inspection = Inspection(max_uploads=3, max_of_client=2)
+    with inspection.upload("a"), inspection.upload("a"):
+        with pytest.raises(Overloaded), inspection.upload("a"):
+            pass
+        with inspection.upload("b"), pytest.raises(Overloaded), inspection.upload("c"):
+            pass
+        with inspection.upload("c"):
+            pass
+
+
 async def test_the_uploads_under_way_and_the_checks_are_bounded(long: Path) -> None:
     inspection = Inspection(max_uploads=2, max_checks=1)
     with inspection.upload(), inspection.upload(), pytest.raises(Overloaded), inspection.upload():
