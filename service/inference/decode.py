@@ -24,7 +24,7 @@ from service.inference.bodies import (
     PixelsInput,
     RecordingInput,
 )
-from service.inference.condense import condense
+from service.inference.condense_events import condense
 
 
 @dataclass(frozen=True, slots=True)

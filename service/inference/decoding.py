@@ -15,7 +15,7 @@ from contract.errors import InvalidEvents, InvalidImage, TooLarge, Unavailable
 from service.engine.interface import EventSample, ImageSample, Sample
 from service.inference.decode import Decoded, DecodeOptions, File, RawInput, decode_all
 from service.inference.inputs import JSON, MULTIPART, Body, read_inputs
-from service.inference.quick import QUICK_BODY, QUICK_BYTES, are_quick
+from service.inference.quick_inputs import QUICK_BODY, QUICK_BYTES, are_quick
 from service.sandbox.message import Spool
 from service.sandbox.pool import Crashed, Sandbox, TooMuchMemory
 

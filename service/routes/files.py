@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from contract import errors
 from contract.datasets.layout import Limits
 from service.http.openapi import form_body
-from service.http.pages import Page, cut_page
+from service.http.pagination import Page, cut_page
 from service.http.parameters import RuntimeOf, ticket_of
 from service.http.responses import answer, failures
 from service.http.upload_form import read_upload

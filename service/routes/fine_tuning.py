@@ -23,7 +23,7 @@ from service.fine_tuning.plan import job_id, plan, request_hash
 from service.fine_tuning.queue import check_same_request
 from service.fine_tuning.stream import follow
 from service.http.openapi import json_body
-from service.http.pages import Page, cut_page
+from service.http.pagination import Page, cut_page
 from service.http.parameters import RuntimeOf
 from service.http.request_body import read_json_value
 from service.http.responses import answer, failures

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from contract import errors
 from contract.store_history import Action
-from service.http.pages import Page, cut_page
+from service.http.pagination import Page, cut_page
 from service.http.parameters import Name, RuntimeOf
 from service.http.responses import answer, failures
 

@@ -16,7 +16,7 @@ from service.http.responses import failures
 from service.inference.bodies import PredictAnswer, PredictBody
 from service.inference.inputs import Body
 from service.inference.options import PredictOptions
-from service.inference.quick import QUICK_BODY
+from service.inference.quick_inputs import QUICK_BODY
 
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.card import EventEncoder, InputSpec
-from service.inference.condense import condense
+from service.inference.condense_events import condense
 from training.snn.encode import EventInput
 
 SPEC = InputSpec(kind="events", channels=2, height=2, width=3)

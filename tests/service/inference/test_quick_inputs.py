@@ -11,7 +11,7 @@ from PIL import Image
 from contract.card import Card, read_card
 from service.inference.bodies import PixelsInput
 from service.inference.decode import File
-from service.inference.quick import QUICK_INPUTS, are_quick
+from service.inference.quick_inputs import QUICK_INPUTS, are_quick
 from tests.service.models_in_memory import decode_options_for
 
 
