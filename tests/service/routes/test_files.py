@@ -364,7 +364,7 @@ async def test_a_download_that_is_broken_off_by_the_end_of_the_service_ends(stor
         identity = (await made.answer())[2]["id"]
         download = Stuck(app, f"{FILES}/{identity}/content", method="GET")
         download.send(b"")
-        await until(lambda: download.is_answered)
+        await until(lambda: len(download._answer) == 2)
         app.state.runtime.predictor.admission.close()
         await asyncio.wait_for(download.task, 10)
         assert [message["type"] for message in download._answer] == ["http.response.start", "http.response.body"]
