@@ -22,7 +22,7 @@ from service.runtime import LAST_BATCH_SECONDS, Runtime
 LAST_ANSWERS_SECONDS = 1.0
 BEATS_PER_REPORT = 10
 # Hundreds of requests and thousands of connections are alive under load, and each search for garbage visits them: with
-# Python's own thresholds that takes a tenth of the time.
+# Python's own thresholds that takes a tenth of the time. Few cycles arise, and none holds a body.
 GC_THRESHOLDS = (20_000, 20, 20)
 # What is not over this long after everything should be is abandoned.
 _MARGIN_SECONDS = 3.0

@@ -23,7 +23,7 @@ from service.models.version import Loaded
 
 log = logging.getLogger(__name__)
 
-_WEIGHT = 0.3  # of the latest batch in how long batches take, where it took longer than those before
+_WEIGHT = 0.3  # of the latest batch in how long a row takes, if it took longer than those before
 
 _Batch = list[tuple[PendingRequest, Sequence[Sample]]]
 
@@ -55,7 +55,8 @@ class Batcher:
         self._on_run = on_run
         self._queue: list[PendingRequest] = []
         self._rows: Counter[Engine] = Counter()
-        self._seconds: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()
+        self._row_seconds: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()
+        self._running_seconds = 0.0
         self._arrival = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -111,10 +112,11 @@ class Batcher:
         self._arrival.set()
         try:
             return await future
-        finally:
-            if request in self._queue:  # the caller has left
+        except BaseException:
+            if request in self._queue:  # the caller has left, or one of several batches has failed
                 self._queue.remove(request)
                 self._count(model.engine, -request.waiting)
+            raise
 
     async def run_blank(self, model: Loaded) -> Result:
         """Run a blank sample like any other, only without its place and memory, for which there may be no room."""
@@ -183,22 +185,29 @@ class Batcher:
         return batch
 
     def _count(self, engine: Engine, rows: int) -> None:
-        """Count rows that wait, and estimate when a further request would run: after the batches that are full."""
+        """Count rows that wait, and estimate when a further one would run; at once while they do not fill a batch."""
         self._rows[engine] += rows
         if not self._rows[engine]:
             del self._rows[engine]
-        self._admission.wait_seconds = sum(
-            count // self._most_rows(each) * self._seconds.get(each, 0.0) for each, count in self._rows.items()
-        )
+        batches, seconds = 0.0, self._running_seconds
+        for each, count in self._rows.items():
+            batches += count / self._most_rows(each)
+            seconds += count * self._row_seconds.get(each, 0.0)
+        self._admission.wait_seconds = seconds if batches >= 1 else 0.0
 
     def _measure(self, engine: Engine, seconds: float) -> None:
-        """Note how long a batch took. The first one of a network takes much longer than the others."""
-        before = self._seconds.get(engine, seconds)
-        self._seconds[engine] = min(seconds, before + (seconds - before) * _WEIGHT)
+        """Note how long a row took: less at once, for large batches are quicker, and more by and by.
+
+        So neither a network's first batch, which takes long, nor one that was held up counts for much.
+        """
+        before = self._row_seconds.get(engine, seconds)
+        self._row_seconds[engine] = min(seconds, before + (seconds - before) * _WEIGHT)
 
     async def _run(self, batch: _Batch) -> None:
         model = batch[0][0].model
         started = perf_counter()
+        rows = sum(len(samples) for _, samples in batch)
+        self._running_seconds = rows * self._row_seconds.get(model.engine, 0.0)
         try:
             outcomes = await self._device.run(model, [sample for _, samples in batch for sample in samples])
         except asyncio.CancelledError:
@@ -209,7 +218,10 @@ class Batcher:
             for request, _ in batch:
                 request.fail(error)
             return
-        self._measure(model.engine, perf_counter() - started)
+        finally:
+            self._running_seconds = 0.0
+        if all(outcome.error is None for outcome in outcomes):
+            self._measure(model.engine, (perf_counter() - started) / rows)
         rest = iter(outcomes)
         for request, samples in batch:
             request.settle([next(rest) for _ in samples])

@@ -65,7 +65,7 @@ class Metrics:
         self._dropped = Counter(
             "snn_dropped",
             "Requests that ended without an answer, by stage (load, body, decode, queue, device) and reason "
-            "(deadline, client_left, shutting_down).",
+            "(deadline, slow_body, client_left, shutting_down).",
             ("stage", "reason"),
             registry=self.collector,
         )

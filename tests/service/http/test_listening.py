@@ -107,7 +107,9 @@ time.sleep(3)
 """
 
 
-async def test_without_descriptors_it_serves_those_it_has_and_accepts_again_later() -> None:
+async def test_without_descriptors_it_serves_those_it_has_and_accepts_again_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serving(app, Limits()) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -127,6 +129,7 @@ async def test_without_descriptors_it_serves_those_it_has_and_accepts_again_late
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert await flood.wait() == 0
+        assert 1 <= caplog.text.count("no connection can be accepted for a second") < 10
         assert (await exchange(port_of(server), REQUEST)).startswith(b"HTTP/1.1 200 ")
 
 
