@@ -89,8 +89,8 @@ def test_a_hundred_that_leave_at_once_leave_nothing_behind(server: Server) -> No
     with server.growing_less_than(60):
         for _ in range(3):
             hundred()
-            server.check_still_answers()
             settled(server)
+            server.check_still_answers()
     assert settled(server)["snn_queue_depth"] == 0
 
 

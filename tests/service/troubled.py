@@ -59,7 +59,7 @@ class Troubled(nn.Module):
         return scores, spikes, synops, after
 
 
-def add_troubled(root: Path, *, slow_rounds: int = 600) -> Path:
+def add_troubled(root: Path, *, slow_rounds: int = 1500) -> Path:
     """Put `troubled` version 1, made of `tiny-image`, into the store at `root`; returns its checkpoint's path."""
     origin = Store(root).checkpoint_path("tiny-image", 1)
     scripted = torch.jit.script(Troubled(torch.jit.load(str(origin)), slow_rounds))
