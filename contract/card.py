@@ -28,6 +28,9 @@ from contract.names import ModelName
 FORMAT_VERSION = 1
 CARD_FILE = "card.json"
 MAX_CARD_BYTES = 1_000_000
+# Bounds for new labels; their card then always fits into these bytes. Existing cards may have more labels.
+MAX_LABELS = 1_000
+MAX_LABEL_LENGTH = 100
 MAX_INPUT_VALUES = 100_000_000
 
 Fraction = Annotated[float, Field(ge=0, le=1)]

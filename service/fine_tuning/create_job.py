@@ -12,13 +12,12 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from contract.card import Mode
+from contract.card import MAX_LABEL_LENGTH, MAX_LABELS, Mode
 from contract.errors import InvalidParameter
 from contract.job_spec import HYPERPARAMETERS, Promote
 from service.fine_tuning.hyperparameters import BATCH_SIZE, MAX_LEARNING_RATE_MULTIPLIER, N_EPOCHS
 from service.parsing import Body, explain, unknown_name
 
-MAX_LABELS = 10_000
 MAX_LAYERS = 1_000
 MAX_METADATA = 16
 
@@ -62,7 +61,7 @@ Multiplier = Annotated[
     BeforeValidator(_auto_to_none),
     _or_auto({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_LEARNING_RATE_MULTIPLIER}),
 ]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_LENGTH, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Labels = Annotated[list[Label] | None, Field(min_length=2, max_length=MAX_LABELS), AfterValidator(_require_unique)]
 Layers = Annotated[list[str] | None, Field(max_length=MAX_LAYERS), AfterValidator(_require_unique)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from contract.card import CARD_FILE, Learning, read_card
+from contract.card import CARD_FILE, MAX_CARD_BYTES, MAX_LABEL_LENGTH, MAX_LABELS, Learning, read_card
 
 SHIPPED = sorted((Path(__file__).parents[2] / "model_store").rglob("model.pt"))
 LEARNING = {"mode": "stl", "dataset": "digits", "samples": 1, "epochs": 1, "optimizer": "adam", "lr": 0.001, "seed": 0}
@@ -40,3 +40,10 @@ def test_fields_of_another_release_are_kept() -> None:
 def test_a_declared_field_has_its_type(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Learning.model_validate(LEARNING | wrong)
+
+
+@pytest.mark.parametrize("filler", ["x", '"', "\N{GRINNING FACE}"])
+def test_a_card_with_as_many_and_as_long_labels_as_may_be_given_can_be_read(filler: str) -> None:
+    labels = tuple(f"{number:04d}" + filler * (MAX_LABEL_LENGTH - 4) for number in range(MAX_LABELS))
+    card = read_card(SHIPPED[0]).model_copy(update={"labels": labels})
+    assert len(card.model_dump_json(indent=2).encode()) < MAX_CARD_BYTES

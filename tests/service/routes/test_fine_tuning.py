@@ -218,6 +218,8 @@ async def test_the_files_must_be_there_and_fit_the_model(client: Client) -> None
         (tuned(labels=["a"]), f"{PLACE}.labels", "2"),
         (tuned(labels=["a", "a"]), f"{PLACE}.labels", "differ"),
         (tuned(labels=["a", ""]), f"{PLACE}.labels", "1 character"),
+        (tuned(labels=["a", "b" * 101]), f"{PLACE}.labels", "100 characters"),
+        (tuned(labels=[str(number) for number in range(1001)]), f"{PLACE}.labels", "1000 items"),
         (tuned() | {"hyperparameters": {}}, "hyperparameters", "method.supervised"),
     ],
 )
