@@ -1,0 +1,1 @@
+"""What strangers do to the service, and how honest clients fare meanwhile."""
