@@ -195,7 +195,7 @@ def test_a_stuck_device_does_not_keep_the_process_alive(store_root: Path, tmp_pa
 WITH_A_THREAD_THAT_DOES_NOT_END = """
 import sys, threading, time
 from contract.settings import load
-from service.__main__ import serve
+from service.serve import serve
 threading.Thread(target=time.sleep, args=(1000,)).start()
 sys.exit(serve(load()))
 """

@@ -1,0 +1,70 @@
+"""Run the HTTP server around the application until a signal stops the process."""
+
+import logging
+import os
+import signal
+from contextlib import suppress
+
+import uvicorn
+
+from contract.settings import Settings
+from service.app import create_app
+from service.engine.allocator import keep_freed_memory
+from service.http.connections import Limits
+from service.http.descriptors import places_for_connections
+from service.http.protocol import BoundedProtocol
+from service.http.server import Server
+from service.telemetry import logs
+
+log = logging.getLogger("service")
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal stops the process; returns the exit status."""
+    logs.configure(settings.log_level)
+    keep_freed_memory()
+    _log_access(settings)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )
+    server = Server(
+        config,
+        lambda: app.state.runtime,
+        limits=_limits(settings),
+        drain_seconds=settings.drain_seconds,
+        grace_seconds=settings.shutdown_grace_seconds,
+    )
+    # After its shutdown, the server raises the signal that stopped it again; that is not a failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if server.started and app.state.device_is_stuck:
+        log.critical("the device did not finish its batch; exiting without it")
+        logging.shutdown()
+        os._exit(1)  # a normal exit would wait for the device thread
+    return 0 if server.started else 1
+
+
+def _limits(settings: Settings) -> Limits:
+    connections = places_for_connections(settings.max_connections)
+    if connections < settings.max_connections:
+        log.warning("at most %d connections: the process may not have more files open (ulimit -n)", connections)
+    return Limits(connections=connections, bytes_per_second=settings.min_body_bytes_per_second)
+
+
+def _log_access(settings: Settings) -> None:
+    keys = settings.keys()
+    who = f"{len(keys)} API key(s)" if keys else "no API keys: open to anyone who can reach this address"
+    level = logging.INFO if keys or settings.is_loopback else logging.WARNING
+    log.log(level, "listening on %s port %d, %s", settings.host, settings.port, who)
