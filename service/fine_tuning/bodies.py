@@ -30,7 +30,8 @@ class Resolved(BaseModel):
     learning_rate_multiplier: float
     learning_mode: Mode
     freeze: list[str]
-    labels: list[str] | None
+    labels: list[str] | None = Field(description="Labels of a new output layer; null in lists and streams.")
+    label_count: PositiveInt | None = Field(description="Number of labels of a new output layer.")
 
 
 class SupervisedBody(BaseModel):
@@ -122,6 +123,7 @@ def job_body(job: Job) -> JobBody:
         learning_mode=spec.mode,
         freeze=list(spec.freeze),
         labels=None if spec.labels is None else list(spec.labels),
+        label_count=job.label_count,
     )
     return JobBody(
         id=spec.id,

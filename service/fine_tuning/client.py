@@ -12,21 +12,26 @@ from dbos import (
     DBOSClient,
     DBOSPortableJSONSerializer,
     EnqueueOptions,
-    PortableWorkflowError,
     WorkflowSerializationFormat,
-    WorkflowStatus,
 )
 from dbos import error as dbos_error
+from dbos._serialization import DefaultSerializer
 
-from contract.errors import Failure
 from contract.job_spec import APPLICATION, APPLICATION_VERSION, CLIENT_OPTIONS, QUEUE, WORKFLOW, JobSpec
 from service.fine_tuning.connection import set_up_sqlite, sqlite_file, url_for_migration
-from service.fine_tuning.job import JobRow
+from service.fine_tuning.payloads import summary_of
 from service.fine_tuning.queries import JobQueries
 
 CLIENT_ERRORS = (sa.exc.SQLAlchemyError, sqlite3.Error, OSError, dbos_error.DBOSException)
 
 log = logging.getLogger(__name__)
+
+
+def _refuse_pickle(_: DefaultSerializer, serialized_data: str) -> None:
+    raise ValueError("a pickled value is refused: unpickling runs whatever code it holds")
+
+
+DefaultSerializer.deserialize = _refuse_pickle  # type: ignore[assignment, method-assign]
 
 
 class JobClient:
@@ -40,6 +45,7 @@ class JobClient:
             set_up_sqlite(engine)
         DBOS.migrate(url_for_migration(url))  # one at a time, in this process and in others
         self.queries = JobQueries(engine)
+        self.queries.summarize_older()
         self._dbos = DBOSClient(
             system_database_engine=engine, serializer=DBOSPortableJSONSerializer(), **CLIENT_OPTIONS
         )
@@ -55,21 +61,12 @@ class JobClient:
             application_name=APPLICATION,
             priority=dbos_priority(spec.priority),
             serialization_type=WorkflowSerializationFormat.PORTABLE,
+            attributes=summary_of(spec),
         )
         try:
             self._dbos.enqueue(options, spec.model_dump(mode="json"))
         except dbos_error.DBOSWorkflowIDInUseError:
             log.info("job %s is already there", spec.id)
-
-    def rows(self, ids: list[str]) -> dict[str, JobRow]:
-        """The rows of these jobs by id, without those that do not exist."""
-        rows = self._dbos.list_workflows(workflow_ids=ids, name=WORKFLOW) if ids else []
-        return {row.workflow_id: _row(row) for row in rows}
-
-    def row(self, identity: str) -> JobRow | None:
-        """The row of one job without its specification and its failure; None where it does not exist."""
-        rows = self._dbos.list_workflows(workflow_ids=[identity], name=WORKFLOW, load_input=False, load_output=False)
-        return _row(rows[0]) if rows else None
 
     def cancel(self, identity: str) -> None:
         """Cancel a job that is in the queue or running."""
@@ -91,28 +88,3 @@ class JobClient:
 def dbos_priority(priority: int) -> int:
     """Ours is -100 to 100, higher first; DBOS's begins at 1, lower first."""
     return 101 - priority
-
-
-def _row(row: WorkflowStatus) -> JobRow:
-    arguments = row.input["args"] if row.input else ()
-    return JobRow(
-        id=row.workflow_id,
-        state=row.status,
-        specification=arguments[0] if arguments else None,
-        failure=_failure(row.error),
-        created_at=_seconds(row.created_at) or 0.0,
-        taken_at=_seconds(row.dequeued_at),
-        ended_at=_seconds(row.completed_at),
-    )
-
-
-def _failure(error: Exception | None) -> Failure | None:
-    """What the worker gave as the failure; None for any other error."""
-    if not isinstance(error, PortableWorkflowError) or not isinstance(error.code, str):
-        return None
-    param = error.data.get("param") if isinstance(error.data, dict) else None
-    return Failure(error.code, error.message, param if isinstance(param, str) else None)
-
-
-def _seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000

@@ -70,6 +70,7 @@ def set_up_sqlite(engine: sa.Engine) -> None:
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")  # else a bad row hides all others
     connection.isolation_level = "IMMEDIATE"  # writers take turns from their first statement on
     connection.execute(f"PRAGMA busy_timeout={TIMEOUT_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys=ON")

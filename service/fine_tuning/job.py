@@ -35,7 +35,8 @@ class JobRow:
     """A job's row in the database; times are Unix seconds by the database's clock.
 
     `state` is one of `STATUSES`, `specification` the `JobSpec` as JSON, `failure` what the worker reported;
-    `taken_at` is when a worker last took the job from the queue.
+    `taken_at` is when a worker last took the job from the queue. In a summary, the specification has no labels, and
+    `label_count` is their number.
     """
 
     id: str
@@ -45,20 +46,35 @@ class JobRow:
     created_at: float
     taken_at: float | None
     ended_at: float | None
+    label_count: int | None = None
 
     @property
     def status(self) -> Status:
         """The state as callers see it."""
         return STATUSES[self.state]
 
+    @property
+    def spec(self) -> JobSpec | None:
+        """The specification; None, with a warning in the log, for a row that is not a job."""
+        try:
+            spec = JobSpec.model_validate(self.specification)
+        except ValidationError as error:
+            log.warning("job %s cannot be read: %s", self.id, error.errors()[0]["msg"])
+            return None
+        return spec if spec.id == self.id else None
+
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it is now; times are Unix seconds. `queue_position` counts from 1 and is None once the job runs."""
+    """A job as it is now; times are Unix seconds. `queue_position` counts from 1 and is None once the job runs.
+
+    `label_count` is the number of new labels, which the specification of a job in a list leaves out.
+    """
 
     spec: JobSpec
     status: Status
     created_at: float
+    label_count: int | None = None
     started_at: float | None = None
     finished_at: float | None = None
     fine_tuned_model: str | None = None
@@ -74,10 +90,8 @@ class Job:
 
 def job_from_row(row: JobRow, history: History, queue_position: int | None) -> Job | None:
     """The job of a row and its history; None, with a warning in the log, for a row that is not a job."""
-    try:
-        spec = JobSpec.model_validate(row.specification)
-    except ValidationError as error:
-        log.warning("job %s cannot be read: %s", row.id, error)
+    spec = row.spec
+    if spec is None:
         return None
     status, published = row.status, history.published
     has_ended = status in ENDED
@@ -85,6 +99,7 @@ def job_from_row(row: JobRow, history: History, queue_position: int | None) -> J
         spec=spec,
         status=status,
         created_at=row.created_at,
+        label_count=row.label_count if spec.labels is None else len(spec.labels),
         started_at=history.started_at or row.taken_at,
         finished_at=row.ended_at if has_ended else None,
         fine_tuned_model=published.model if has_ended and published else None,

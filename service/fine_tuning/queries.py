@@ -1,37 +1,99 @@
-"""Queries of the jobs database that DBOS's client lacks: pages of jobs, places in the queue, counts, ages."""
+"""Queries of the jobs database: jobs, pages of them, places in the queue, counts, ages.
 
+They read the tables of the jobs engine, DBOS Transact, without the engine: it would unpickle what a row tells it to,
+and cannot filter on SQLite.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from contract.errors import JobNotFound
 from contract.job_spec import WORKFLOW
-from service.fine_tuning.job import STATUSES, WAITING, Status
+from service.fine_tuning import payloads
+from service.fine_tuning.filters import carries
+from service.fine_tuning.job import STATUSES, WAITING, JobRow, Status
 
-_COLUMNS = ("workflow_uuid", "status", "name", "created_at", "started_at_epoch_ms", "priority")
+_COLUMNS = (
+    "workflow_uuid",
+    "status",
+    "name",
+    "created_at",
+    "started_at_epoch_ms",
+    "completed_at",
+    "priority",
+    "serialization",
+    "attributes",
+    "inputs",
+    "error",
+)
 
 
 class JobQueries:
-    """Reads DBOS's table of workflows; jobs are those named `WORKFLOW`. Every method blocks on the database."""
+    """Reads DBOS's table of workflows; jobs are those named `WORKFLOW`. Every method blocks on the database.
+
+    Rows with a state that no job can have are left out everywhere.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        is_sqlite = engine.dialect.name == "sqlite"
-        columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in _COLUMNS]
-        self._table = sa.table("workflow_status", *columns, schema=None if is_sqlite else "dbos")
+        self._is_sqlite = engine.dialect.name == "sqlite"
+        schema = None if self._is_sqlite else "dbos"
+        self._table = sa.table("workflow_status", *(sa.column(name) for name in _COLUMNS), schema=schema)
+        self._inputs = sa.table("workflow_input", sa.column("workflow_uuid"), sa.column("inputs"), schema=schema)
+        self._outputs = sa.table("workflow_output", sa.column("workflow_uuid"), sa.column("error"), schema=schema)
+        columns = self._table.c
         # SQLite's creation times are whole seconds; within a second, the row number gives the order.
-        self._place: sa.ColumnElement[Any] = sa.literal_column("rowid") if is_sqlite else self._table.c[_COLUMNS[0]]
+        rowid: sa.ColumnElement[Any] = sa.literal_column("workflow_status.rowid")
+        self._place = rowid if self._is_sqlite else columns.workflow_uuid
         # the clock that DBOS stamps rows with
-        epoch = sa.func.strftime("%s", "now") if is_sqlite else sa.func.extract("epoch", sa.func.now())
+        epoch = sa.func.strftime("%s", "now") if self._is_sqlite else sa.func.extract("epoch", sa.func.now())
         self._now_ms = sa.cast(epoch * 1000, sa.BigInteger)
+        self._is_job = sa.and_(columns.name == WORKFLOW, columns.status.in_(list(STATUSES)))
 
-    def ids(self, *, after: str | None, status: Status | None, oldest_first: bool, limit: int) -> list[str]:
-        """The ids of a page of jobs, in its order; `JobNotFound` for an unknown `after`."""
+    def row(self, identity: str) -> JobRow | None:
+        """The row of one job with its whole specification; None where it does not exist."""
+        inputs = sa.func.coalesce(self._inputs.c.inputs, self._table.c.inputs)
+        joined = self._with_error().outerjoin(self._inputs, self._inputs.c.workflow_uuid == self._table.c.workflow_uuid)
+        query = sa.select(*self._selected(), inputs.label("inputs")).select_from(joined)
+        rows = self._rows(query.where(self._is_job, self._table.c.workflow_uuid == identity))
+        return _row(rows[0], payloads.specification(rows[0].inputs, rows[0].serialization)) if rows else None
+
+    def state(self, identity: str) -> str | None:
+        """The state of one job; None where it does not exist."""
+        columns = self._table.c
+        rows = self._rows(sa.select(columns.status).where(self._is_job, columns.workflow_uuid == identity))
+        return rows[0].status if rows else None
+
+    def summaries(self, ids: Sequence[str]) -> dict[str, JobRow]:
+        """The rows of these jobs by id, with summaries of their specifications; without those that do not exist."""
+        query = sa.select(*self._selected()).select_from(self._with_error())
+        query = query.where(self._is_job, self._table.c.workflow_uuid.in_(list(ids)))
+        return {row.workflow_uuid: self._summary(row) for row in self._rows(query)}
+
+    def page(
+        self,
+        *,
+        after: str | None,
+        status: Status | None,
+        metadata: Mapping[str, str] | None,
+        oldest_first: bool,
+        limit: int,
+    ) -> list[JobRow]:
+        """The rows of a page of jobs, in its order, with summaries; `JobNotFound` for an unknown `after`.
+
+        `metadata` selects the jobs with all of these pairs; an empty one selects the jobs without metadata.
+        """
         columns = self._table.c
         age = sa.tuple_(columns.created_at, self._place)
-        query = sa.select(columns.workflow_uuid).where(columns.name == WORKFLOW).limit(limit)
+        query = sa.select(*self._selected()).select_from(self._with_error()).where(self._is_job).limit(limit)
         if status is not None:
             query = query.where(columns.status.in_([name for name, known in STATUSES.items() if known == status]))
+        if metadata is not None:
+            query = query.where(carries(columns.attributes, metadata, is_sqlite=self._is_sqlite))
         if after is not None:
             mark = self._rows(sa.select(columns.created_at, self._place).where(columns.workflow_uuid == after))
             if not mark:
@@ -39,7 +101,7 @@ class JobQueries:
             there = sa.tuple_(*mark[0])
             query = query.where(age > there if oldest_first else age < there)
         order = [column.asc() if oldest_first else column.desc() for column in (columns.created_at, self._place)]
-        return [row[0] for row in self._rows(query.order_by(*order))]
+        return [self._summary(row) for row in self._rows(query.order_by(*order))]
 
     def places(self) -> dict[str, int]:
         """The place of each waiting job, from 1, in the order in which workers take them."""
@@ -59,9 +121,38 @@ class JobQueries:
         """How many jobs have each status."""
         query = sa.select(self._table.c.status, sa.func.count()).group_by(self._table.c.status)
         counts = no_jobs()
-        for status, number in self._rows(query.where(self._table.c.name == WORKFLOW)):
+        for status, number in self._rows(query.where(self._is_job)):
             counts[STATUSES[status]] += number
         return counts
+
+    def summarize_older(self) -> None:
+        """Give every job of an older release its summary, without which filters do not find it."""
+        columns = self._table.c
+        query = sa.select(columns.workflow_uuid).where(self._is_job, columns.attributes.is_(None))
+        for [identity] in self._rows(query):
+            row = self.row(identity)
+            if row is not None and (spec := row.spec) is not None:
+                text = sa.literal(json.dumps(payloads.summary_of(spec)))
+                value = text if self._is_sqlite else sa.cast(text, JSONB)
+                update = sa.update(self._table).where(columns.workflow_uuid == identity, columns.attributes.is_(None))
+                with self._engine.begin() as connection:
+                    connection.execute(update.values(attributes=value))
+
+    def _selected(self) -> list[sa.ColumnElement[Any]]:
+        columns = self._table.c
+        names = ("workflow_uuid", "status", "created_at", "started_at_epoch_ms", "completed_at", "serialization")
+        error = sa.func.coalesce(self._outputs.c.error, columns.error)
+        text = columns.attributes if self._is_sqlite else sa.cast(columns.attributes, sa.Text)
+        return [*(columns[name] for name in names), error.label("error"), text.label("summary")]
+
+    def _with_error(self) -> sa.FromClause:
+        return self._table.outerjoin(self._outputs, self._outputs.c.workflow_uuid == self._table.c.workflow_uuid)
+
+    def _summary(self, row: Any) -> JobRow:
+        spec, labels = payloads.summary(row.summary)
+        if spec is None:  # a job that another release has just made
+            return self.row(row.workflow_uuid) or _row(row, None)
+        return _row(row, spec, labels)
 
     def _rows(self, query: sa.Select[Any]) -> list[Any]:
         with self._engine.connect() as connection:
@@ -71,3 +162,20 @@ class JobQueries:
 def no_jobs() -> dict[str, int]:
     """The counts of a database without jobs."""
     return dict.fromkeys(STATUSES.values(), 0)
+
+
+def _row(row: Any, specification: Any, label_count: int | None = None) -> JobRow:
+    return JobRow(
+        id=row.workflow_uuid,
+        state=row.status,
+        specification=specification,
+        label_count=label_count,
+        failure=payloads.failure(row.error, row.serialization),
+        created_at=_seconds(row.created_at) or 0.0,
+        taken_at=_seconds(row.started_at_epoch_ms),
+        ended_at=_seconds(row.completed_at),
+    )
+
+
+def _seconds(milliseconds: object) -> float | None:
+    return milliseconds / 1000 if isinstance(milliseconds, int) else None

@@ -1,7 +1,7 @@
 """The queue of fine-tuning jobs: submit, find, list, cancel and resume."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contract.errors import IdempotencyConflict, JobNotCancellable, JobNotFound, JobNotResumable
@@ -11,9 +11,18 @@ from service.fine_tuning.client import JobClient
 from service.fine_tuning.database import JobDatabase
 from service.fine_tuning.heartbeat import is_lost
 from service.fine_tuning.history import Histories
-from service.fine_tuning.job import CANCELLED, ENDED, FAILED, RUNNING, WAITING, Job, JobRow, Status, job_from_row
-
-_PAGE = 100
+from service.fine_tuning.job import (
+    CANCELLED,
+    ENDED,
+    FAILED,
+    RUNNING,
+    STATUSES,
+    WAITING,
+    Job,
+    JobRow,
+    Status,
+    job_from_row,
+)
 
 
 class JobQueue:
@@ -38,7 +47,12 @@ class JobQueue:
 
     async def find(self, identity: str) -> Job | None:
         """The job of this id; None where there is none."""
-        return await self._database.call(lambda client: next(iter(self._read(client, [identity])), None))
+
+        def find(client: JobClient) -> Job | None:
+            row = client.queries.row(identity)
+            return None if row is None else next(iter(self._jobs(client, [row])), None)
+
+        return await self._database.call(find)
 
     async def get(self, identity: str) -> Job:
         """The job of this id; `JobNotFound`."""
@@ -58,20 +72,21 @@ class JobQueue:
     ) -> tuple[list[Job], bool]:
         """At most `limit` jobs, newest first, starting behind the job `after`, and whether there are more.
 
-        `metadata` selects the jobs that carry all of these pairs; an empty one selects the jobs that carry none.
-        `JobNotFound` for an unknown `after`.
+        `metadata` selects the jobs that carry all of these pairs; an empty one selects the jobs that carry none. The
+        specifications come without labels. `JobNotFound` for an unknown `after`.
         """
 
         def read(client: JobClient) -> list[Job]:
             found: list[Job] = []
             last = after
             while len(found) <= limit:
-                size = limit + 1 if metadata is None else max(_PAGE, limit + 1)
-                ids = client.queries.ids(after=last, status=status, oldest_first=oldest_first, limit=size)
-                found += [job for job in self._read(client, ids) if _carries(job, metadata)]
-                if len(ids) < size:
+                rows = client.queries.page(
+                    after=last, status=status, metadata=metadata, oldest_first=oldest_first, limit=limit + 1
+                )
+                found += self._jobs(client, rows)
+                if len(rows) <= limit:
                     break
-                last = ids[-1]
+                last = rows[-1].id
             return found
 
         jobs = await self._database.call(read)
@@ -81,10 +96,10 @@ class JobQueue:
         """Take a job out of the queue, or have its worker stop it; `JobNotCancellable` for a job that has ended."""
 
         def cancel(client: JobClient) -> None:
-            _check_cancellable(_row(client, identity))
+            _check_cancellable(identity, _state(client, identity))
             client.cancel(identity)
-            if (row := _row(client, identity)).state != CANCELLED:  # it ended in between
-                _check_cancellable(row)
+            if (state := _state(client, identity)) != CANCELLED:  # it ended in between
+                _check_cancellable(identity, state)
 
         await self._database.call(cancel)
         return await self._after(identity, "The job was cancelled.", Cancelled())
@@ -96,13 +111,14 @@ class JobQueue:
         """
 
         def resume(client: JobClient) -> None:
-            row = _row(client, identity)
-            if row.state == FAILED:
+            state = _state(client, identity)
+            status = STATUSES[state]
+            if state == FAILED:
                 client.retry(identity)
-            elif row.status in ("cancelled", "failed") or (row.state == RUNNING and self._is_lost(client, identity)):
+            elif status in ("cancelled", "failed") or (state == RUNNING and self._is_lost(client, identity)):
                 client.requeue(identity)
             else:
-                raise JobNotResumable(f"job {identity!r} {_in_words(row.status)}", param="id")
+                raise JobNotResumable(f"job {identity!r} {_in_words(status)}", param="id")
 
         await self._database.call(resume)
         return await self._after(identity, "The job was resumed.", Resumed())
@@ -120,15 +136,10 @@ class JobQueue:
         await asyncio.to_thread(self.histories.add, identity, message, data)
         return await self.get(identity)
 
-    def _read(self, client: JobClient, ids: list[str]) -> list[Job]:
-        """The jobs of these ids, in this order, without those that do not exist or cannot be read."""
-        rows = client.rows(ids)
-        places = client.queries.places() if any(row.state in WAITING for row in rows.values()) else {}
-        jobs = [
-            job_from_row(rows[identity], self.histories.read(identity), places.get(identity))
-            for identity in ids
-            if identity in rows
-        ]
+    def _jobs(self, client: JobClient, rows: Sequence[JobRow]) -> list[Job]:
+        """The jobs of these rows, in this order, without those that cannot be read."""
+        places = client.queries.places() if any(row.state in WAITING for row in rows) else {}
+        jobs = [job_from_row(row, self.histories.read(row.id), places.get(row.id)) for row in rows]
         return [job for job in jobs if job is not None]
 
     def _is_lost(self, client: JobClient, identity: str) -> bool:
@@ -143,26 +154,21 @@ def check_same_request(job: Job, request_sha256: str) -> None:
         )
 
 
-def _row(client: JobClient, identity: str) -> JobRow:
-    row = client.row(identity)
-    if row is None:
+def _state(client: JobClient, identity: str) -> str:
+    state = client.queries.state(identity)
+    if state is None:
         raise _not_found(identity)
-    return row
+    return state
 
 
 def _not_found(identity: str) -> JobNotFound:
     return JobNotFound(f"there is no fine-tuning job {identity!r}", param="id")
 
 
-def _check_cancellable(row: JobRow) -> None:
-    if row.status in ENDED:
-        raise JobNotCancellable(f"job {row.id!r} {_in_words(row.status)} already", param="id")
-
-
-def _carries(job: Job, metadata: Mapping[str, str] | None) -> bool:
-    if metadata is None:
-        return True
-    return metadata.items() <= job.spec.metadata.items() if metadata else not job.spec.metadata
+def _check_cancellable(identity: str, state: str) -> None:
+    status = STATUSES[state]
+    if status in ENDED:
+        raise JobNotCancellable(f"job {identity!r} {_in_words(status)} already", param="id")
 
 
 def _in_words(status: Status) -> str:

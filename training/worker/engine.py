@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
 from dbos import (
     DBOS,
     DBOSClient,
@@ -17,6 +18,7 @@ from dbos import (
     PortableWorkflowError,
     WorkflowSerializationFormat,
 )
+from dbos._serialization import DefaultSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from contract.errors import Failure
@@ -28,6 +30,13 @@ MAX_RECOVERIES = 50  # of one job, whose workers were killed or shut down
 DatabaseError = SQLAlchemyError
 
 _LOGGED_BY_THE_WORKER = (PortableWorkflowError, SQLAlchemyError)  # in one line, without a trace of the engine's calls
+
+
+def _refuse_pickle(_: DefaultSerializer, serialized_data: str) -> None:
+    raise ValueError("a pickled value is refused: unpickling runs whatever code it holds")
+
+
+DefaultSerializer.deserialize = _refuse_pickle  # type: ignore[assignment, method-assign]
 
 
 @dataclass(frozen=True)
@@ -44,21 +53,29 @@ class JobsClient:
 
     def __init__(self, url: str) -> None:
         self._client = DBOSClient(system_database_url=url, serializer=DBOSPortableJSONSerializer(), **CLIENT_OPTIONS)
+        self._table = self._client._sys_db.tables.workflow_status
 
     def claim(self, job: str) -> Claim | None:
         """Who runs the job; None for a job that is not in the database."""
-        rows = self._client.list_workflows(workflow_ids=[job], load_input=False, load_output=False)
-        return Claim(rows[0].executor_id, rows[0].dequeued_at, rows[0].status == "PENDING") if rows else None
+        rows = self._rows(self._table.c.workflow_uuid == job)
+        return Claim(rows[0].executor_id, rows[0].started_at_epoch_ms, rows[0].status == "PENDING") if rows else None
 
     def claimed_by(self, worker: str) -> dict[str, int | None]:
         """The jobs that run on `worker` according to the database, and since when."""
-        rows = self._client.list_workflows(status="PENDING", executor_id=worker, load_input=False, load_output=False)
-        return {row.workflow_id: row.dequeued_at for row in rows}
+        rows = self._rows(self._table.c.status == "PENDING", self._table.c.executor_id == worker)
+        return {row.workflow_uuid: row.started_at_epoch_ms for row in rows}
 
     def requeue(self, job: str, worker: str) -> None:
         """Put a job that runs on `worker` back into the queue; one that was cancelled meanwhile stays cancelled."""
         # The engine's own recovery, in one statement. Its public resume would also bring back a cancelled job.
         self._client._sys_db.reenqueue_for_recovery(job, [worker], QUEUE)
+
+    def _rows(self, *conditions: sa.ColumnElement[bool]) -> list[Any]:
+        """The rows of jobs that meet these conditions: only columns that no bad value makes unreadable."""
+        columns = self._table.c
+        names = (columns.workflow_uuid, columns.status, columns.executor_id, columns.started_at_epoch_ms)
+        with self._client._sys_db.engine.connect() as connection:
+            return list(connection.execute(sa.select(*names).where(columns.name == WORKFLOW, *conditions)))
 
 
 def register(workflow: Callable[[dict[str, Any]], Awaitable[None]]) -> None:

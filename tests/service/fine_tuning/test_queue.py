@@ -253,6 +253,7 @@ async def test_a_row_that_is_no_job_is_passed_over(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "data" / "jobs.sqlite")) as connection, connection:
         broken = json.dumps({"positionalArgs": [{"id": "x"}], "namedArgs": {}})
         connection.execute("UPDATE workflow_input SET inputs = ? WHERE workflow_uuid = ?", (broken, job_spec(1).id))
+        connection.execute("UPDATE workflow_status SET attributes = NULL WHERE workflow_uuid = ?", (job_spec(1).id,))
     page, more = await jobs.page(limit=2)
     assert ([job.spec.id for job in page], more) == ([job_spec(2).id, job_spec(0).id], False)
     with pytest.raises(ServiceError):

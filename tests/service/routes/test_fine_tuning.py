@@ -81,6 +81,7 @@ async def test_a_job_is_created_with_everything_chosen(client: Client) -> None:
         "learning_mode": "stl",
         "freeze": [],
         "labels": None,
+        "label_count": None,
     }
     assert job == {
         "object": "fine_tuning.job",
@@ -130,7 +131,11 @@ async def test_everything_can_be_chosen(client: Client) -> None:
     }
     job = await create(client, file, **asked, **tuned(**chosen))
     assert {name: job[name] for name in asked} == asked
-    assert job["hyperparameters"] == chosen
+    assert job["hyperparameters"] == chosen | {"label_count": 10}
+    [listed] = (await client.get(JOBS)).json()["data"]
+    for place in (job["hyperparameters"], job["method"]["supervised"]["hyperparameters"]):
+        place["labels"] = None
+    assert listed == job
     spec = (await client.runtime.jobs.get(job["id"])).spec
     card = client.runtime.registry.version("tiny-image", 2).card
     assert card is not None
