@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         "'*' loads the default version of every model; an empty value loads each model on first use.",
     )
     poll_seconds: PositiveFloat = Field(1.0, description="Seconds between scans of the model store.")
+    max_loaded_versions: PositiveInt = Field(
+        8,
+        description="Maximum number of versions in memory besides the default versions and those of SNN_PRELOAD; the "
+        "least recently used one makes room for the next.",
+    )
 
     device: str = Field("auto", description="'auto' (CUDA if available, else the CPU), 'cpu', 'cuda' or 'cuda:N'.")
     threads: Literal["auto"] | PositiveInt = Field(

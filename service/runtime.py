@@ -9,7 +9,6 @@ from contract.job_spec import JOBS_FOLDER
 from contract.settings import Settings
 from contract.store import Store
 from service.engine.device import choose_device
-from service.engine.interface import Engine
 from service.engine.torchserve import TorchServe
 from service.fine_tuning.queue import JobQueue
 from service.inference.decoding import TASK as DECODE
@@ -89,6 +88,7 @@ def build_runtime(settings: Settings) -> Runtime:
         device=device,
         preload=settings.preload,
         poll_seconds=settings.poll_seconds,
+        max_loaded_versions=settings.max_loaded_versions,
         load=torchserve.load if torchserve else None,
     )
     metrics = Metrics()
@@ -132,14 +132,9 @@ def _torchserve(settings: Settings) -> TorchServe | None:
 
 def loaded_versions(registry: Registry) -> int:
     """Number of versions in memory."""
-    return len(_engines(registry))
+    return len(registry.in_memory())
 
 
 def loaded_bytes(registry: Registry) -> int:
     """Bytes of the weights of all versions in memory."""
-    return sum(engine.memory_bytes for engine in _engines(registry))
-
-
-def _engines(registry: Registry) -> list[Engine]:
-    versions = (version for name in registry.names() for version in registry.versions(name))
-    return [version.engine for version in versions if version.engine is not None]
+    return sum(version.engine.memory_bytes for version in registry.in_memory() if version.engine is not None)

@@ -95,7 +95,11 @@ class Predictor:
         parsed = Settings(**({"preload": ()} | settings))
         device = choose_device(parsed.device)
         registry = Registry(
-            Store(*parsed.model_store), device=device, preload=parsed.preload, poll_seconds=parsed.poll_seconds
+            Store(*parsed.model_store),
+            device=device,
+            preload=parsed.preload,
+            poll_seconds=parsed.poll_seconds,
+            max_loaded_versions=parsed.max_loaded_versions,
         )
         async with cls(registry, parsed, meter=energy_meter(device)) as predictor:
             await registry.start()
@@ -136,6 +140,21 @@ class Predictor:
         """
         started = perf_counter()
         loaded = await self._models.get(model, version, timeout=ticket.remaining if ticket else None)
+        loaded.version.hold()
+        try:
+            return await self._predict(loaded, model, inputs, options, ticket, started)
+        finally:
+            loaded.version.release()
+
+    async def _predict(
+        self,
+        loaded: Loaded,
+        model: str,
+        inputs: Source,
+        options: PredictOptions,
+        ticket: Ticket | None,
+        started: float,
+    ) -> PredictAnswer:
         resolved = resolve(options, model, loaded.engine.card, self._settings, self.profiles)
         decoded = await decode_inputs(await inputs() if callable(inputs) else inputs, resolved.decoding, self._sandbox)
         result = await self.batcher.submit(loaded, [each.sample for each in decoded], ticket)

@@ -1,7 +1,7 @@
 """Which versions the store has, which of them are loaded, and which one is each model's default.
 
 All state belongs to the event loop and needs no locks. Scans of the store run one after another on one thread, so their
-results are applied in the order of the scans; checkpoints load one after another on a second thread.
+results are applied in the order of the scans. A `Loader` brings versions into memory.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import torch
 
-from contract.checkpoint import CheckpointError
+from contract.card import Card
 from contract.errors import (
     ModelFailedToLoad,
     ModelNotFound,
@@ -27,16 +27,14 @@ from contract.errors import (
 from contract.names import ModelRef
 from contract.store import Store
 from contract.store_history import Change, StoreError
-from service.engine.interface import Engine
 from service.engine.torchscript import TorchScriptEngine
+from service.models.loader import Load, Loader
 from service.models.preload import Preload
-from service.models.version import Loaded, Model, Snapshot, State, Version, fingerprint, scan
+from service.models.version import Loaded, Model, Snapshot, State, Version, scan
 
 __all__ = ["Registry", "State", "Version"]
 
 T = TypeVar("T")
-Load = Callable[[Path, torch.device], Engine]
-
 log = logging.getLogger(__name__)
 
 
@@ -45,8 +43,9 @@ class Registry:
 
     `preload` names what is loaded at start: `*` (the default version of every model, including models that appear
     later), `name` (its default version) or `name/version`; `ValueError` for anything else. The store is scanned every
-    `poll_seconds`. `load` makes a checkpoint ready to run; by default it loads the network in this process and warms it
-    up.
+    `poll_seconds`. In memory are the default versions and those of `preload`, once they are loaded, and at most
+    `max_loaded_versions` others. `load` makes a checkpoint ready to run; by default it loads the network in this
+    process and warms it up.
     """
 
     def __init__(
@@ -56,11 +55,11 @@ class Registry:
         device: torch.device,
         preload: Sequence[str],
         poll_seconds: float,
+        max_loaded_versions: int = 8,
         load: Load | None = None,
     ) -> None:
-        self._load_checkpoint = load or _load_warm
         self._store = store
-        self._device = device
+        self._loader = Loader(self, store, device, load or _load_warm, places=max_loaded_versions)
         self._preload = Preload.parse(preload)
         self._poll_seconds = poll_seconds
         self._models: dict[str, Model] = {}
@@ -68,8 +67,7 @@ class Registry:
         self._store_exists = False
         self._was_ready = False
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._polling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Scan the store, start loading the preload set, and keep scanning."""
@@ -80,16 +78,16 @@ class Registry:
         for entry in self.missing:
             near = "".join(f"; did you mean {name!r}?" for name in get_close_matches(entry, self._models, n=1))
             log.warning("%r should be loaded at start, but the store does not have it%s", entry, near)
-        self._tasks.add(asyncio.create_task(self._poll()))
+        self._polling = asyncio.create_task(self._poll())
 
     async def stop(self) -> None:
         """Stop scanning and loading."""
-        for task in list(self._tasks):
-            task.cancel()
+        if self._polling is not None:
+            self._polling.cancel()
             with suppress(asyncio.CancelledError):
-                await task
-        for threads in (self._loader, self._disk):
-            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+                await self._polling
+        await self._loader.stop()
+        await asyncio.to_thread(self._disk.shutdown, cancel_futures=True)
 
     @property
     def ready(self) -> bool:
@@ -157,7 +155,7 @@ class Registry:
             return Loaded(version, version.engine)
         try:
             async with asyncio.timeout(timeout):
-                return await self._loaded(await self._find_version(name, number))
+                return await self._loader.get(await self._find_version(name, number))
         except TimeoutError:
             raise Unavailable(f"model {name!r} is still loading; try again", param="name") from None
 
@@ -166,7 +164,7 @@ class Registry:
         version = await self._find_version(name, number)
         if version.state == "failed":
             version.state = "available"
-        return (await self._loaded(version)).version
+        return (await self._loader.get(version)).version
 
     async def unload(self, name: str, number: int) -> Version:
         """Free a version's memory; it stays available. `VersionInUse` for the default."""
@@ -176,9 +174,9 @@ class Registry:
         self._refuse_default(name, number)
         version = self.version(name, number)
         if version.state == "ready":
-            version = self._models[name].versions[number] = Version(name, number, card=version.card)
+            self.free(version)
             log.info("unloaded %s", version.label)
-        return version
+        return self.version(name, number)
 
     async def delete(self, name: str, number: int) -> None:
         """Remove a version from the store; requests that hold it finish on it.
@@ -197,7 +195,7 @@ class Registry:
         the default in force.
         """
         try:
-            await self._loaded(await self._find_version(name, number))
+            await self._loader.get(await self._find_version(name, number))
         except ModelFailedToLoad as error:
             raise VersionNotReady(error.message, param="version") from error
         present = self._model(name).default or number
@@ -227,6 +225,28 @@ class Registry:
             for each in sorted({*seen, *self._models}) if name is None else [name]:
                 self._apply(each, seen.get(each))
 
+    def stays(self, version: Version) -> bool:
+        """Whether the version is a default, present or coming, or among those to load at start."""
+        model = self._models.get(version.name)
+        is_default = model is not None and version.number in (model.default, model.chosen())
+        return is_default or self._preload.includes(version.ref)
+
+    def in_memory(self) -> list[Version]:
+        """The versions that are loaded."""
+        return [version for model in self._models.values() for version in model.versions.values() if version.engine]
+
+    def free(self, version: Version) -> None:
+        """Put an available version in the place of a loaded one, which its holders can go on using."""
+        self._models[version.name].versions[version.number] = self._new(version.name, version.number, version.card)
+
+    def settled(self, version: Version) -> None:
+        """Decide on the default again, after the version has been loaded or has failed."""
+        if model := self._models.get(version.name):
+            self._settle(model)
+
+    def _new(self, name: str, number: int, card: Card | None) -> Version:
+        return Version(name, number, card=card, on_idle=self._loader.wake)
+
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._poll_seconds)
@@ -248,9 +268,9 @@ class Registry:
         for number, found in seen.fingerprints.items():
             version = model.versions.get(number)
             if version is None or (version.state == "failed" and version.fingerprint != found):
-                version = model.versions[number] = Version(name, number, card=seen.cards.get(number))
+                version = model.versions[number] = self._new(name, number, seen.cards.get(number))
                 if self._preload.includes(version.ref):
-                    self._begin_loading(version)
+                    self._loader.begin(version)
         if isinstance(seen.pointer, StoreError):
             self._report(name, seen.pointer.message)
         else:
@@ -262,52 +282,19 @@ class Registry:
         """Put the chosen default into force. A loaded default keeps answering until its successor is loaded.
 
         Example: version 1 is loaded and answers when another process promotes version 2. This call starts loading 2 and
-        returns, so requests still go to 1. Once 2 is loaded, `_load` calls again and 2 becomes the default. If 2 fails,
-        it becomes the default all the same, because the pointer names it, and requests are answered with the reason.
+        returns, so requests still go to 1. Once 2 is loaded, `settled` calls again and 2 becomes the default. If 2
+        fails, it becomes the default all the same, because the pointer names it, and requests are answered with the
+        reason.
         """
         present, chosen = model.versions.get(model.default or 0), model.versions.get(model.chosen() or 0)
         if chosen is None or chosen.number != model.default:
             if present and chosen and present.state == "ready" and chosen.state in ("available", "loading"):
-                self._begin_loading(chosen)
+                self._loader.begin(chosen)
                 return
             model.default = chosen.number if chosen else None
             log.info("default of %s is %s", model.name, model.default)
         if chosen and chosen.state == "available" and self._preload.includes(ModelRef(model.name)):
-            self._begin_loading(chosen)
-
-    def _begin_loading(self, version: Version) -> asyncio.Task[None]:
-        if version.loading is None:
-            version.state, version.error = "loading", None
-            version.loading = asyncio.create_task(self._load(version))
-            self._tasks.add(version.loading)
-            version.loading.add_done_callback(self._tasks.discard)
-        return version.loading
-
-    async def _load(self, version: Version) -> None:
-        in_thread = asyncio.get_running_loop().run_in_executor
-        try:
-            path = await in_thread(self._loader, self._store.checkpoint_path, version.name, version.number)
-            version.fingerprint = await in_thread(self._loader, fingerprint, path)
-            version.engine = await in_thread(self._loader, self._load_checkpoint, path, self._device)
-        except CheckpointError as error:
-            version.error = str(error)
-        except Exception:
-            log.exception("loading %s failed", version.label)
-            version.error = "it could not be loaded; the service's log says why"
-        else:
-            version.card = version.engine.card
-        version.state = "ready" if version.engine else "failed"
-        version.loading = None
-        log.info("%s is %s%s", version.label, version.state, f": {version.error}" if version.error else "")
-        if model := self._models.get(version.name):
-            self._settle(model)
-
-    async def _loaded(self, version: Version) -> Loaded:
-        if version.state in ("available", "loading"):
-            await asyncio.shield(self._begin_loading(version))
-        if version.engine is None:
-            raise ModelFailedToLoad(f"{version.label} failed to load: {version.error}", param="version")
-        return Loaded(version, version.engine)
+            self._loader.begin(chosen)
 
     async def _find_version(self, name: str, number: int | None) -> Version:
         """A version, the default one for `number` None, as `find` finds it."""

@@ -1,9 +1,10 @@
 """A model's versions in memory, and the snapshot of the store they are updated from."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Literal, NamedTuple
 
 from contract.card import Card, CardError, read_card
@@ -28,6 +29,23 @@ class Version:
     error: str | None = None
     loading: asyncio.Task[None] | None = field(default=None, repr=False)
     fingerprint: Fingerprint | None = field(default=None, repr=False)
+    users: int = 0
+    """Requests that use it now. In memory it stays at least for them."""
+    used_at: float = 0.0
+    """When it was last used or loaded, in seconds of the monotonic clock."""
+    on_idle: Callable[[], None] | None = field(default=None, repr=False)
+    """Called when no request uses it any more."""
+
+    def hold(self) -> None:
+        """Begin to use it; until `release` it is not unloaded to make room."""
+        self.users += 1
+        self.used_at = monotonic()
+
+    def release(self) -> None:
+        """End a use that `hold` began."""
+        self.users -= 1
+        if not self.users and self.on_idle is not None:
+            self.on_idle()
 
     @property
     def ref(self) -> ModelRef:

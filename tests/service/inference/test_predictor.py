@@ -69,6 +69,21 @@ async def test_python_code_gets_the_predictions_that_http_gets(tiny_store_root: 
             assert (found["model"], found["version"]) == (name, 1)
 
 
+async def test_a_request_uses_its_version_until_it_has_ended(tiny_store_root: Path) -> None:
+    loaded = load_version(tiny_store_root, "tiny-image")
+    seen = []
+
+    async def read() -> Sequence[RawInput | bytes]:
+        seen.append(loaded.version.users)
+        return [png()]
+
+    async with Predictor(SingleVersion(loaded), Settings()) as predictor:
+        await predictor.predict("tiny-image", read)
+        with pytest.raises(InvalidParameter):
+            await predictor.predict("tiny-image", read, PredictOptions(top_k=11))
+    assert (seen, loaded.version.users) == ([1], 0)
+
+
 async def test_a_version_loads_on_first_use_and_nothing_runs_afterwards(tiny_store_root: Path) -> None:
     async with Predictor.open(tiny_store_root, device="cpu") as predictor:
         assert (await predictor.predict("tiny-image", [png()], version=2))["version"] == 2

@@ -139,7 +139,7 @@ async def test_a_start_says_what_is_not_there(store_root: Path, caplog: pytest.L
 async def test_an_available_version_is_loaded_once_for_all_who_ask(
     store_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, logger="service.models.registry")
+    caplog.set_level(logging.INFO, logger="service.models")
     async with running(store_root) as registry:
         versions = set(await asyncio.gather(*(registry.get("tiny-image", 2, timeout=20) for _ in range(8))))
         assert len(versions) == 1
