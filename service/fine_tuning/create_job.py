@@ -18,6 +18,7 @@ from contract.job_spec import HYPERPARAMETERS, Promote
 from service.fine_tuning.hyperparameters import BATCH_SIZE, MAX_LEARNING_RATE_MULTIPLIER, N_EPOCHS
 from service.parsing import Body, explain, unknown_name
 
+MAX_JOB_BYTES = 512 * 1024  # of a request's body; all that a job may hold fits into it
 MAX_LAYERS = 1_000
 MAX_METADATA = 16
 
@@ -64,8 +65,8 @@ Multiplier = Annotated[
 Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_LENGTH, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Labels = Annotated[list[Label] | None, Field(min_length=2, max_length=MAX_LABELS), AfterValidator(_require_unique)]
 Layers = Annotated[list[str] | None, Field(max_length=MAX_LAYERS), AfterValidator(_require_unique)]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Value = Annotated[str, StringConstraints(max_length=512)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+Value = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
 Metadata = Annotated[dict[Key, Value] | None, AfterValidator(_limit_pairs)]
 
 

@@ -36,7 +36,7 @@ class JobRow:
 
     `state` is one of `STATUSES`, `specification` the `JobSpec` as JSON, `failure` what the worker reported;
     `taken_at` is when a worker last took the job from the queue. In a summary, the specification has no labels, and
-    `label_count` is their number.
+    `label_count` is their number; `size` is the length of its text.
     """
 
     id: str
@@ -47,6 +47,7 @@ class JobRow:
     taken_at: float | None
     ended_at: float | None
     label_count: int | None = None
+    size: int = 0
 
     @property
     def status(self) -> Status:

@@ -60,7 +60,10 @@ class JobQueries:
         joined = self._with_error().outerjoin(self._inputs, self._inputs.c.workflow_uuid == self._table.c.workflow_uuid)
         query = sa.select(*self._selected(), inputs.label("inputs")).select_from(joined)
         rows = self._rows(query.where(self._is_job, self._table.c.workflow_uuid == identity))
-        return _row(rows[0], payloads.specification(rows[0].inputs, rows[0].serialization)) if rows else None
+        if not rows:
+            return None
+        text = rows[0].inputs
+        return _row(rows[0], payloads.specification(text, rows[0].serialization), size=len(str(text).encode()))
 
     def state(self, identity: str) -> str | None:
         """The state of one job; None where it does not exist."""
@@ -152,7 +155,7 @@ class JobQueries:
         spec, labels = payloads.summary(row.summary)
         if spec is None:  # a job that another release has just made
             return self.row(row.workflow_uuid) or _row(row, None)
-        return _row(row, spec, labels)
+        return _row(row, spec, labels, len(row.summary.encode()))
 
     def _rows(self, query: sa.Select[Any]) -> list[Any]:
         with self._engine.connect() as connection:
@@ -164,12 +167,13 @@ def no_jobs() -> dict[str, int]:
     return dict.fromkeys(STATUSES.values(), 0)
 
 
-def _row(row: Any, specification: Any, label_count: int | None = None) -> JobRow:
+def _row(row: Any, specification: Any, label_count: int | None = None, size: int = 0) -> JobRow:
     return JobRow(
         id=row.workflow_uuid,
         state=row.status,
         specification=specification,
         label_count=label_count,
+        size=size,
         failure=payloads.failure(row.error, row.serialization),
         created_at=_seconds(row.created_at) or 0.0,
         taken_at=_seconds(row.started_at_epoch_ms),

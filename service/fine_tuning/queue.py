@@ -1,7 +1,7 @@
 """The queue of fine-tuning jobs: submit, find, list, cancel and resume."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from contract.errors import IdempotencyConflict, JobNotCancellable, JobNotFound, JobNotResumable
@@ -23,6 +23,9 @@ from service.fine_tuning.job import (
     Status,
     job_from_row,
 )
+from service.fine_tuning.places import Places
+
+PAGE_BYTES = 512 * 1024
 
 
 class JobQueue:
@@ -33,6 +36,7 @@ class JobQueue:
 
     def __init__(self, url: str, folder: Path) -> None:
         self._database = JobDatabase(url)
+        self._places = Places()
         self.histories = Histories(folder)
 
     async def submit(self, spec: JobSpec) -> Job:
@@ -41,6 +45,7 @@ class JobQueue:
         `IdempotencyConflict` where the job of this id came from another request.
         """
         await self._database.call(lambda client: client.enqueue(spec))
+        self._places.forget()
         job = await self.get(spec.id)
         check_same_request(job, spec.request_sha256)
         return job
@@ -50,7 +55,7 @@ class JobQueue:
 
         def find(client: JobClient) -> Job | None:
             row = client.queries.row(identity)
-            return None if row is None else next(iter(self._jobs(client, [row])), None)
+            return None if row is None else self._job(client, row)
 
         return await self._database.call(find)
 
@@ -73,24 +78,28 @@ class JobQueue:
         """At most `limit` jobs, newest first, starting behind the job `after`, and whether there are more.
 
         `metadata` selects the jobs that carry all of these pairs; an empty one selects the jobs that carry none. The
-        specifications come without labels. `JobNotFound` for an unknown `after`.
+        specifications come without labels. A page ends early rather than hold more than about `PAGE_BYTES`.
+        `JobNotFound` for an unknown `after`.
         """
 
-        def read(client: JobClient) -> list[Job]:
+        def read(client: JobClient) -> tuple[list[Job], bool]:
             found: list[Job] = []
-            last = after
-            while len(found) <= limit:
+            last, size = after, 0
+            while True:
                 rows = client.queries.page(
                     after=last, status=status, metadata=metadata, oldest_first=oldest_first, limit=limit + 1
                 )
-                found += self._jobs(client, rows)
+                for row in rows:
+                    if (job := self._job(client, row)) is not None:
+                        size += row.size
+                        if found and (len(found) == limit or size > PAGE_BYTES):
+                            return found, True
+                        found.append(job)
                 if len(rows) <= limit:
-                    break
+                    return found, False
                 last = rows[-1].id
-            return found
 
-        jobs = await self._database.call(read)
-        return jobs[:limit], len(jobs) > limit
+        return await self._database.call(read)
 
     async def cancel(self, identity: str) -> Job:
         """Take a job out of the queue, or have its worker stop it; `JobNotCancellable` for a job that has ended."""
@@ -133,14 +142,14 @@ class JobQueue:
 
     async def _after(self, identity: str, message: str, data: Data) -> Job:
         """The job after a change that an event records."""
+        self._places.forget()
         await asyncio.to_thread(self.histories.add, identity, message, data)
         return await self.get(identity)
 
-    def _jobs(self, client: JobClient, rows: Sequence[JobRow]) -> list[Job]:
-        """The jobs of these rows, in this order, without those that cannot be read."""
-        places = client.queries.places() if any(row.state in WAITING for row in rows) else {}
-        jobs = [job_from_row(row, self.histories.read(row.id), places.get(row.id)) for row in rows]
-        return [job for job in jobs if job is not None]
+    def _job(self, client: JobClient, row: JobRow) -> Job | None:
+        """The job of a row; None for a row that cannot be read."""
+        places = self._places.read(client.queries) if row.state in WAITING else {}
+        return job_from_row(row, self.histories.read(row.id), places.get(row.id))
 
     def _is_lost(self, client: JobClient, identity: str) -> bool:
         return is_lost(self.histories.folder(identity), client.queries.seconds_since_taken(identity))

@@ -1,5 +1,6 @@
 """Parameters that many routes share, and how queries are read."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
@@ -16,6 +17,8 @@ from service.parsing import explain, unknown_name
 from service.runtime import Runtime
 
 Q = TypeVar("Q", bound=BaseModel)
+
+MAX_PARAMETERS = 64  # in a query; no route has as many
 
 _TIMEOUT: TypeAdapter[int] = TypeAdapter(PositiveInt)
 
@@ -67,12 +70,14 @@ def _deep_objects(route: APIRoute) -> list[str]:
 
 
 def _refuse_unknown(request: Request, known: list[str], deep: Sequence[str] = ()) -> None:
-    names = [name for name, _ in request.query_params.multi_items()]
-    for name in names:
+    if request.scope["query_string"].count(b"&") >= MAX_PARAMETERS:
+        raise InvalidParameter(f"the query has more than {MAX_PARAMETERS} parameters")
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in names.items():
         if name not in known and name.partition("[")[0] not in deep:
             raise unknown_name(name, known, "a query parameter of this route")
-        if names.count(name) > 1:
-            raise InvalidParameter(f"{name!r} occurs {names.count(name)} times", param=name)
+        if count > 1:
+            raise InvalidParameter(f"{name!r} occurs {count} times", param=name)
 
 
 def runtime_of(request: Request) -> Runtime:

@@ -16,7 +16,7 @@ from service.fine_tuning.bodies import (
     event_body,
     job_body,
 )
-from service.fine_tuning.create_job import CreateJobBody, read_create_job
+from service.fine_tuning.create_job import MAX_METADATA, CreateJobBody, read_create_job
 from service.fine_tuning.history import place_of
 from service.fine_tuning.job import Status
 from service.fine_tuning.plan import job_id, plan, request_hash
@@ -239,6 +239,8 @@ def _metadata(request: Request) -> dict[str, str] | None:
     for name, text in request.query_params.multi_items():
         if name.startswith("metadata["):
             pairs[name.removeprefix("metadata[").removesuffix("]")] = text
+    if len(pairs) > MAX_METADATA:
+        raise errors.InvalidParameter(f"a job has at most {MAX_METADATA} pairs of metadata", param="metadata")
     if pairs:
         return pairs
     value = request.query_params.get("metadata")

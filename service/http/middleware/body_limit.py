@@ -4,8 +4,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract.errors import TooLarge
+from service.fine_tuning.create_job import MAX_JOB_BYTES
 from service.http.failures import error_response
 from service.http.middleware.refusal import refuse_unguarded
+
+_JOBS = "/v1/fine_tuning/"
 
 
 def is_upload(scope: Scope) -> bool:
@@ -16,7 +19,8 @@ def is_upload(scope: Scope) -> bool:
 class BodyLimit:
     """Refuses a body of more than `max_bytes`, or of more than `max_upload_bytes` if it is a data set.
 
-    At once if its length is announced, otherwise when it exceeds the limit.
+    A fine-tuning job is kept and shown again, so its body has `MAX_JOB_BYTES` at most. A body is refused at once if its
+    length is announced, otherwise when it exceeds the limit.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, max_upload_bytes: int) -> None:
@@ -32,7 +36,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await refuse_unguarded(scope, receive, send)
             return
-        max_bytes = self._max_upload_bytes if is_upload(scope) else self._max_bytes
+        max_bytes = self._limit(scope)
         announced = Headers(scope=scope).get("content-length", "")
         error = TooLarge(f"the body exceeds the limit of {max_bytes} bytes")
         if announced.isdecimal() and int(announced) > max_bytes:
@@ -49,3 +53,8 @@ class BodyLimit:
             return message
 
         await self._app(scope, receive_bounded, send)
+
+    def _limit(self, scope: Scope) -> int:
+        if is_upload(scope):
+            return self._max_upload_bytes
+        return min(self._max_bytes, MAX_JOB_BYTES) if scope["path"].startswith(_JOBS) else self._max_bytes

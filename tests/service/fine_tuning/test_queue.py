@@ -18,9 +18,10 @@ from contract.errors import (
 )
 from contract.job_events import Cancelled, EpochDone, Progress, Published, Resumed, Started, append_event
 from contract.job_spec import HEARTBEAT_FILE
-from service.fine_tuning.client import dbos_priority
+from service.fine_tuning.client import JobClient, dbos_priority
 from service.fine_tuning.job import Job, Status
-from service.fine_tuning.queue import JobQueue
+from service.fine_tuning.queries import JobQueries
+from service.fine_tuning.queue import PAGE_BYTES, JobQueue
 from tests.service.jobs_at_work import job_spec, sqlite_jobs, working
 
 
@@ -114,6 +115,65 @@ async def test_jobs_are_listed_by_status_and_by_metadata(jobs: JobQueue) -> None
     assert await numbers(metadata={"team": "blue"}) == []
     assert 0 not in await numbers(metadata={})
     assert len(await numbers(metadata={})) == 100
+
+
+async def test_a_page_of_large_jobs_ends_early_and_the_next_one_goes_on(jobs: JobQueue) -> None:
+    large = {str(number): "\N{GRINNING FACE}" * 512 for number in range(16)}
+    for number in range(40):
+        await jobs.submit(job_spec(number, metadata=large, labels=tuple(map(str, range(1000)))))
+    seen: list[str] = []
+    more, pages = True, 0
+    while more:
+        page, more = await jobs.page(limit=100, after=seen[-1] if seen else None)
+        assert sum(len(job.spec.model_dump_json().encode()) for job in page) < PAGE_BYTES
+        assert {job.label_count for job in page} == {1000}
+        seen += [job.spec.id for job in page]
+        pages += 1
+    assert seen == [job_spec(number).id for number in reversed(range(40))]
+    assert pages > 1
+    assert len((await jobs.get(seen[0])).spec.labels or ()) == 1000
+
+
+async def test_six_conditions_on_two_thousand_jobs_take_a_moment(jobs: JobQueue) -> None:
+    wanted = {f"name {number}": f"value {number}" for number in range(6)}
+    await jobs.submit(job_spec(0, metadata=wanted | {"more": "of it"}))
+    others = [job_spec(number, metadata=wanted | {"name 5": "another"}) for number in range(1, 2000)]
+
+    def submit_all(client: JobClient) -> None:
+        for spec in others:
+            client.enqueue(spec)
+
+    client = await asyncio.to_thread(JobClient, jobs._database._url, jobs._database._engine)
+    await asyncio.to_thread(submit_all, client)
+    begun = time.monotonic()
+    for _ in range(5):
+        page, more = await jobs.page(limit=20, metadata=wanted)
+        assert ([job.spec.id for job in page], more) == ([job_spec(0).id], False)
+    assert time.monotonic() - begun < 2.5
+    client.close()
+
+
+async def test_places_are_asked_for_once_by_all_jobs_of_a_moment(
+    jobs: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    places = JobQueries.places
+
+    def counted(queries: JobQueries) -> dict[str, int]:
+        nonlocal asked
+        asked += 1
+        return places(queries)
+
+    monkeypatch.setattr(JobQueries, "places", counted)
+    monkeypatch.setattr("service.fine_tuning.places.FRESH_SECONDS", 60.0)
+    for number in range(3):
+        await jobs.submit(job_spec(number))
+    before = asked
+    for _ in range(10):
+        assert [job.queue_position for job in (await jobs.page(limit=10))[0]] == [3, 2, 1]
+    assert asked == before
+    await jobs.cancel(job_spec(0).id)
+    assert (await jobs.get(job_spec(2).id)).queue_position == 2
 
 
 async def test_an_unknown_job_is_not_found(jobs: JobQueue) -> None:

@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from contract.job_events import Data, EpochDone, Progress, Published, Unknown, append_event
 from contract.store import STATE_FILE
+from service.fine_tuning.create_job import MAX_JOB_BYTES
 from service.fine_tuning.history import event_id
 from tests.service.exchange import Exchange
 from tests.service.serving import Client, Serve, check
@@ -205,6 +206,7 @@ async def test_the_files_must_be_there_and_fit_the_model(client: Client) -> None
         ({"metadata": {"k" * 65: ""}}, "metadata", "64"),
         ({"metadata": {"k": "v" * 513}}, "metadata", "512"),
         ({"metadata": {"k": 1}}, "metadata.k", "string"),
+        ({"metadata": {"k": "a\0b"}}, "metadata", "pattern"),
         ({"integrations": [{"type": "wandb"}]}, "integrations", "0 items"),
         ({"method": {"type": "dpo", "dpo": {}}}, "method.dpo", "supervised"),
         ({"method": {"type": "dpo"}}, "method.type", "'supervised'"),
@@ -237,6 +239,26 @@ async def test_what_cannot_be_is_refused_by_its_path(
     assert body["param"].startswith(param), answer.text
     assert said in body["message"], answer.text
     assert (await client.get(JOBS)).json()["data"] == []
+
+
+async def test_the_largest_job_fits_and_a_larger_body_is_refused_before_it_is_read(client: Client) -> None:
+    labels = [f"{number:04d}" + "\N{GRINNING FACE}" * 96 for number in range(1000)]
+    file = await upload(client, digits(labels="n"))
+    body = json.dumps(asking(file, **tuned(labels=labels)), ensure_ascii=False).encode()
+    headers = {"Content-Type": "application/json"}
+    check(await client.post(JOBS, content=body, headers=headers), 422, "invalid_dataset", "training_file")
+    body += b" " * MAX_JOB_BYTES
+    for path in (JOBS, f"{JOBS}/ftjob-1/cancel"):
+        check(await client.post(path, content=body, headers=headers), 413, "body_too_large", None)
+
+
+async def test_a_query_of_thousands_of_names_is_refused_at_once(client: Client) -> None:
+    query = "&".join(f"metadata[{number}]" for number in range(4000))
+    begun = time.monotonic()
+    check(await client.get(f"{JOBS}?{query}"), 422, "invalid_parameter", None)
+    assert time.monotonic() - begun < 0.2
+    query = "&".join(f"metadata[{number}]=x" for number in range(17))
+    check(await client.get(f"{JOBS}?{query}"), 422, "invalid_parameter", "metadata")
 
 
 @pytest.mark.parametrize("body", [[], "x", 3])
