@@ -124,11 +124,20 @@ class Settings(BaseSettings):
     max_events: PositiveInt = Field(5_000_000, description="Maximum number of events in a recording.")
 
     decode_processes: PositiveInt = Field(
-        2, description="Processes that decode large inputs; a request that runs out of time has its process killed."
+        2,
+        description="Processes that decode inputs, all but the smallest; a request that runs out of time has its "
+        "process killed. All but one of them may decode large inputs at the same time.",
     )
     decode_memory_bytes: PositiveInt = Field(
         512 * 1024 * 1024,
-        description="Memory that each of these processes may allocate; larger inputs get 413.",
+        description="Memory that decoding a large input may take; beyond it the response is 413. A small input may "
+        "take 128 MiB.",
+    )
+    upload_check_seconds: PositiveFloat = Field(
+        120.0, description="Maximum time that the check of an upload takes; beyond it the response is 413."
+    )
+    upload_check_memory_bytes: PositiveInt = Field(
+        320 * 1024 * 1024, description="Memory that the check of an upload may take; beyond it the response is 413."
     )
 
     request_timeout_ms: PositiveInt = Field(30_000, description="Timeout of a request without X-Request-Timeout-Ms.")

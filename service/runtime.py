@@ -16,10 +16,10 @@ from service.inference.decoding import decode_body
 from service.inference.predictor import Predictor
 from service.inference.readiness import Readiness
 from service.models.registry import Registry
-from service.sandbox.pool import Sandbox
+from service.sandbox.pool import Allowance, Sandbox
 from service.telemetry.energy_meter import energy_meter
 from service.telemetry.metrics import Metrics
-from service.uploads.inspection import Inspection
+from service.uploads.checks import UploadChecks
 from service.uploads.storage import Uploads
 
 LAST_BATCH_SECONDS = 5.0
@@ -45,8 +45,8 @@ class Runtime:
     """Whether requests should come here."""
     metrics: Metrics
     """What `/metrics` shows."""
-    inspection: Inspection
-    """The process that reads uploaded data sets."""
+    upload_checks: UploadChecks
+    """The processes that check uploaded data sets."""
     jobs: JobQueue
     """Fine-tuning jobs in their database."""
     uploads: Uploads
@@ -58,6 +58,7 @@ class Runtime:
         """Remove what a killed process left of its uploads, and begin to load models and to run batches."""
         await asyncio.to_thread(self.uploads.sweep)
         await self.sandbox.start()
+        await self.upload_checks.start()
         await self.predictor.start()
         await self.registry.start()
 
@@ -67,6 +68,7 @@ class Runtime:
         Every request has been answered by now, so at most one batch is left.
         """
         await self.sandbox.stop()
+        await self.upload_checks.stop()
         is_done = await self.predictor.stop(min(LAST_BATCH_SECONDS, self.settings.shutdown_grace_seconds))
         await self.registry.stop()
         await self.jobs.close()
@@ -94,8 +96,9 @@ def build_runtime(settings: Settings) -> Runtime:
     metrics = Metrics()
     meter = None if torchserve else energy_meter(device)
     sandbox = Sandbox(
-        {DECODE: decode_body}, processes=settings.decode_processes, memory_bytes=settings.decode_memory_bytes
+        {DECODE: decode_body}, processes=settings.decode_processes, large=Allowance(settings.decode_memory_bytes)
     )
+    upload_checks = UploadChecks(seconds=settings.upload_check_seconds, memory_bytes=settings.upload_check_memory_bytes)
     predictor = Predictor(registry, settings, meter=meter, metrics=metrics, sandbox=sandbox)
     metrics.watch(
         queue_depth=lambda: predictor.batcher.depth,
@@ -112,7 +115,7 @@ def build_runtime(settings: Settings) -> Runtime:
         predictor=predictor,
         readiness=Readiness(registry, predictor.batcher, seconds=settings.ready_seconds),
         metrics=metrics,
-        inspection=Inspection(),
+        upload_checks=upload_checks,
         jobs=JobQueue(settings.jobs_database, settings.data_dir.absolute() / JOBS_FOLDER),
         uploads=Uploads(settings.data_dir.absolute()),
         torchserve=torchserve,

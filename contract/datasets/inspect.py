@@ -22,13 +22,15 @@ from contract.datasets.zip_archive import Archive, open_archive, shown
 from contract.errors import ArchiveTooLarge, InvalidDataset, InvalidEvents, InvalidImage
 from contract.events import read_events
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
-from contract.images import looks_like_image, read_image
+from contract.images import announced_size, check_size, looks_like_image, read_image
 
 MAX_ALL_EVENTS = 250_000_000  # 32 bytes each during training
+MAX_ALL_PIXELS = 2**31  # which takes up to a minute to decode
 MIN_OF_A_CLASS = 2
 
 Kind = Literal["image", "events"]
 
+_HEAD_BYTES = 4096  # of a member, in which most formats say how many pixels follow
 _PROBE = InputSpec(kind="image", channels=1, height=1, width=1)
 _IN_WORDS: dict[Kind, str] = {"image": "images", "events": "event recordings"}
 
@@ -53,6 +55,7 @@ class Summary(BaseModel):
 def inspect(path: Path, filename: str, limits: Limits) -> Summary:
     """Read and decode the whole data set at `path`, one member at a time, and summarize it.
 
+    What is quick to read is checked first: the directory, the labels, and how many pixels the images' headers announce.
     `filename` is the name it was uploaded with. Raises `InvalidDataset` or `ArchiveTooLarge`, naming the member at
     fault.
     """
@@ -88,29 +91,52 @@ def check_fits(
 
 def _summary_of_members(archive: Archive, limits: Limits) -> Summary:
     members = labels_of_members(archive)
-    classes = _counted(members.values())
     if len(members) > limits.max_samples:
         raise ArchiveTooLarge(f"the archive has {len(members)} samples; the limit is {limits.max_samples}")
+    classes = _counted(members.values())
+    _check_announced_pixels(archive, members, limits)
     kinds: dict[Kind, str] = {}
-    width, height, events = 0, 0, 0
+    width, height, events, pixels = 0, 0, 0, 0
     for name in members:
         data = archive.read(name, MAX_MEMBER_BYTES)
         with prefix_errors(name):
             found = _decoded(data, name, limits)
-        kinds.setdefault("image" if found is None else "events", name)
+        kinds.setdefault("image" if isinstance(found, int) else "events", name)
         if len(kinds) > 1:
             raise InvalidDataset(f"{shown(kinds['image'])} is an image and {shown(kinds['events'])} a recording")
-        if found is not None:
-            events += len(found)
-            width, height = max(width, int(found[:, 1].max()) + 1), max(height, int(found[:, 2].max()) + 1)
+        if isinstance(found, int):
+            pixels += found
+            _check_all_pixels(pixels, name)
+            continue
+        events += len(found)
+        width, height = max(width, int(found[:, 1].max()) + 1), max(height, int(found[:, 2].max()) + 1)
         if events > MAX_ALL_EVENTS:
             raise ArchiveTooLarge(f"the recordings up to {shown(name)} have more than {MAX_ALL_EVENTS} events together")
     extent = (width, height) if events else None
     return Summary(kind="events" if events else "image", samples=len(members), classes=classes, extent=extent)
 
 
-def _decoded(data: bytes, name: str, limits: Limits) -> Integers | None:
-    """The events of a recording, None for an image. A file that could be either is what it can be read as."""
+def _check_announced_pixels(archive: Archive, members: Iterable[str], limits: Limits) -> None:
+    """Check the sizes that images announce in their headers, and the sum of them, before any is decoded."""
+    pixels = 0
+    for name in members:
+        with archive.stream(name) as stream:
+            head = stream.read(_HEAD_BYTES)
+        if looks_like_image(head):
+            width, height = announced_size(head)
+            with prefix_errors(name):
+                check_size(width, height, limits.max_image_pixels)
+            pixels += width * height
+            _check_all_pixels(pixels, name)
+
+
+def _check_all_pixels(pixels: int, name: str) -> None:
+    if pixels > MAX_ALL_PIXELS:
+        raise ArchiveTooLarge(f"the images up to {shown(name)} have more than {MAX_ALL_PIXELS} pixels together")
+
+
+def _decoded(data: bytes, name: str, limits: Limits) -> Integers | int:
+    """The events of a recording, the number of pixels of an image. A file that could be either is what it reads as."""
     if not data:
         raise InvalidDataset("the file is empty")
     by_name = PurePosixPath(name).suffix.lower() in NAMES_WITHOUT_HEADER
@@ -121,12 +147,13 @@ def _decoded(data: bytes, name: str, limits: Limits) -> Integers | None:
             if not looks_like_image(data):
                 raise
     try:
-        read_image(data, _PROBE, max_pixels=limits.max_image_pixels)
+        image = read_image(data, _PROBE, max_pixels=limits.max_image_pixels)
     except InvalidImage as error:
         if looks_like_image(data):
             raise
         raise InvalidDataset("neither an image nor an event recording in a supported format") from error
-    return None
+    height, width = image.resized_from or _PROBE.shape[1:]
+    return height * width
 
 
 def _counted(labels: Iterable[str]) -> dict[str, int]:

@@ -1,36 +1,47 @@
-"""Decoding a request's inputs: small ones on the event loop, all others in a process that can be killed.
+"""Decoding a request's inputs: quick ones on the event loop, all others in a process that can be killed.
+
+What a file unpacks to is known from its header or its directory before it is unpacked: within the small limits it is
+decoded with little memory beside others, above them with much memory when it is its turn.
 
 `decode_body` runs in a process of the sandbox, so this module and what it imports must not load torch.
 """
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
 from typing_extensions import Buffer
 
-from contract.errors import InvalidEvents, InvalidImage, TooLarge, Unavailable
+from contract.errors import ImageTooLarge, InvalidEvents, InvalidImage, TooLarge, TooManyEvents, Unavailable
 from service.engine.interface import EventSample, ImageSample, Sample
 from service.inference.decode import Decoded, DecodeOptions, File, RawInput, decode_all
 from service.inference.inputs import JSON, MULTIPART, Body, read_inputs
 from service.inference.quick_inputs import QUICK_BODY, QUICK_BYTES, are_quick
 from service.sandbox.message import Spool
-from service.sandbox.pool import Crashed, Sandbox, TooMuchMemory
+from service.sandbox.pool import Crashed, Sandbox, TookTooLong, TooMuchMemory
 
 TASK = "decode"
+
+# One such image or recording, and what is made of it on the way, fits into the memory of a small task.
+SMALL_PIXELS = 2_000_000
+SMALL_EVENTS = 500_000
 
 _OPTIONS: TypeAdapter[DecodeOptions] = TypeAdapter(DecodeOptions)
 
 Inputs = Body | Sequence[RawInput | bytes]
 
 
-async def decode_inputs(inputs: Inputs, options: DecodeOptions, sandbox: Sandbox | None) -> list[Decoded]:
-    """Decode the inputs of one request, as `decode_all` does.
+async def decode_inputs(
+    inputs: Inputs, options: DecodeOptions, sandbox: Sandbox | None, *, client: str = ""
+) -> list[Decoded]:
+    """Decode the inputs of one request, as `decode_all` does. Clients take turns in the sandbox.
 
-    Without a sandbox, what is not small is decoded in a thread, which cannot be stopped. Raises also `TooLarge` for
-    inputs that need more memory than a process of the sandbox has, and what `read_inputs` raises.
+    Without a sandbox, what is not quick is decoded in a thread, which cannot be stopped. Raises also `TooLarge` for
+    inputs that need more memory than a process of the sandbox has, `Overloaded` if too many inputs wait for a process,
+    and what `read_inputs` raises.
     """
     if not isinstance(inputs, Body):
         files = [File(each) if isinstance(each, bytes) else each for each in inputs]
@@ -47,7 +58,7 @@ async def decode_inputs(inputs: Inputs, options: DecodeOptions, sandbox: Sandbox
             raise TypeError("a body in a spool needs a sandbox")
         return await asyncio.to_thread(_decode, inputs.content_type, data, options)
     try:
-        return await _decode_apart(inputs.content_type, data, options, sandbox)
+        return await _decode_apart(inputs.content_type, data, options, sandbox, client)
     finally:
         if isinstance(data, Spool):
             data.close()
@@ -72,11 +83,20 @@ def _is_read_quickly(content_type: str, data: bytes) -> bool:
 
 
 async def _decode_apart(
-    content_type: str, data: bytes | Spool, options: DecodeOptions, sandbox: Sandbox
+    content_type: str, data: bytes | Spool, options: DecodeOptions, sandbox: Sandbox, client: str
 ) -> list[Decoded]:
-    head = {"content_type": content_type, "options": _OPTIONS.dump_python(options, mode="json")}
+    body = data if isinstance(data, Spool) else [data]
+    small = replace(
+        options,
+        max_image_pixels=min(SMALL_PIXELS, options.max_image_pixels),
+        max_events=min(SMALL_EVENTS, options.max_events),
+    )
     try:
-        details, content = await sandbox.run(TASK, head, data if isinstance(data, Spool) else [data])
+        try:
+            details, content = await sandbox.run(TASK, _head(content_type, small), body, client=client)
+        except (ImageTooLarge, TooManyEvents, TooMuchMemory, TookTooLong):
+            head = _head(content_type, options)
+            details, content = await sandbox.run(TASK, head, body, client=client, is_large=True)
     except TooMuchMemory as error:
         message = "decoding the inputs takes more memory than the service allows; send fewer or smaller ones"
         raise TooLarge(message) from error
@@ -90,6 +110,10 @@ async def _decode_apart(
         sample, start = _unpacked(kind, number, content, start, options)
         decoded.append(Decoded(sample, preprocessing))
     return decoded
+
+
+def _head(content_type: str, options: DecodeOptions) -> dict[str, Any]:
+    return {"content_type": content_type, "options": _OPTIONS.dump_python(options, mode="json")}
 
 
 def _packed(sample: Sample) -> tuple[tuple[str, int], np.ndarray[Any, Any]]:

@@ -156,7 +156,9 @@ class Predictor:
         started: float,
     ) -> PredictAnswer:
         resolved = resolve(options, model, loaded.engine.card, self._settings, self.profiles)
-        decoded = await decode_inputs(await inputs() if callable(inputs) else inputs, resolved.decoding, self._sandbox)
+        body = await inputs() if callable(inputs) else inputs
+        client = ticket.client if ticket else ""
+        decoded = await decode_inputs(body, resolved.decoding, self._sandbox, client=client)
         result = await self.batcher.submit(loaded, [each.sample for each in decoded], ticket)
         predictions = [
             build_prediction(index, *each, resolved)

@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 from contract.errors import InvalidEvents
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
-from contract.images import looks_like_image, pixel_count
+from contract.images import announced_size, looks_like_image
 from service.inference.bodies import ImageInput, RecordingInput
 from service.inference.decode import DecodeOptions, File, RawInput
 
@@ -47,12 +47,12 @@ def _is_quick(raw: RawInput, options: DecodeOptions, pixels: int) -> bool:
 
 
 def _is_quick_image(data: bytes, pixels: int) -> bool:
-    return (
-        len(data) <= QUICK_BYTES
-        and (data.startswith(_IMAGES) or not looks_like_image(data))
-        and data.count(_SCAN) <= QUICK_SCANS
-        and pixel_count(data) <= pixels
-    )
+    if len(data) > QUICK_BYTES or data.count(_SCAN) > QUICK_SCANS:
+        return False
+    if not data.startswith(_IMAGES):
+        return not looks_like_image(data)
+    width, height = announced_size(data)
+    return width * height <= pixels
 
 
 def _is_quick_recording(file: File, options: DecodeOptions) -> bool:

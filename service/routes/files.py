@@ -54,6 +54,7 @@ FileId = Annotated[str, Path(description="A file's id.")]
         errors.RequestTimeout,
         errors.InvalidDataset,
         errors.Overloaded,
+        errors.Unavailable,
         errors.ShuttingDown,
         errors.InsufficientStorage,
     ),
@@ -65,13 +66,13 @@ async def create_file(request: Request, runtime: RuntimeOf) -> Response:
     The upload may take any time, as long as it keeps the minimum speed and some of it arrives within each request
     timeout.
     """
-    uploads = runtime.uploads
+    uploads, checks, client = runtime.uploads, runtime.upload_checks, ticket_of(request).client
     incoming: Incoming | None = None
     async with AsyncExitStack() as held:
 
         def begin() -> Callable[[bytes], None]:
             nonlocal incoming
-            held.enter_context(runtime.inspection.upload(ticket_of(request).client))
+            held.enter_context(checks.upload(client))
             incoming = uploads.receive()
             held.push_async_callback(asyncio.to_thread, incoming.discard)
             return incoming.write
@@ -79,7 +80,7 @@ async def create_file(request: Request, runtime: RuntimeOf) -> Response:
         filename = await read_upload(request, begin)
         assert incoming is not None
         try:
-            dataset = await runtime.inspection.inspect(incoming.path, filename, Limits.of(runtime.settings))
+            dataset = await checks.check(incoming.path, filename, Limits.of(runtime.settings), client)
         except (errors.InvalidDataset, errors.ArchiveTooLarge) as error:
             error.param = "file"
             raise

@@ -7,8 +7,8 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -25,18 +25,20 @@ _PR_SET_PDEATHSIG = 1
 log = logging.getLogger(__name__)
 
 
-def serve(connection: socket.socket, tasks: Mapping[str, Task], memory_bytes: int) -> None:
+def serve(connection: socket.socket, tasks: Mapping[str, Task], max_bytes: int) -> None:
     """Run the tasks that arrive at `connection`, one after the other.
 
-    Beyond what it uses at its start the process may allocate `memory_bytes`, and an answer may have as many. A task
-    that needs more fails alone. The process leaves when the other end of `connection` is closed, and is killed with the
-    process that forked it.
+    Beyond what it uses at its start the process may allocate as many bytes as the head says, its body included. A task
+    that needs more fails alone. An answer may have `max_bytes`. The process leaves when the other end of `connection`
+    is closed, and is killed with the process that forked it.
     """
-    _become_harmless(memory_bytes)
+    _become_harmless(max_bytes)
+    used = _address_space()
     while (message := receive(connection)) is not None:
         head, body = message
         try:
-            answer, parts = tasks[head["task"]](head["head"], body)
+            with _memory_limit(used + head["memory_bytes"]):
+                answer, parts = tasks[head["task"]](head["head"], body)
             send(connection, {"answer": answer}, parts)
         except ServiceError as error:
             send(connection, {"failure": asdict(error.failure)})
@@ -48,16 +50,26 @@ def serve(connection: socket.socket, tasks: Mapping[str, Task], memory_bytes: in
         del message, head, body
 
 
-def _become_harmless(memory_bytes: int) -> None:
+def _become_harmless(max_bytes: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.nice(_NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the service, which leaves in order
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (memory_bytes, memory_bytes))
-        limit = _address_space() + memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
+
+
+@contextmanager
+def _memory_limit(limit: int) -> Iterator[None]:
+    """Limit the address space, until the block ends."""
+    unlimited = resource.getrlimit(resource.RLIMIT_AS)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (limit, unlimited[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, unlimited)
 
 
 def _address_space() -> int:

@@ -10,7 +10,8 @@ import multiprocessing
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
@@ -19,14 +20,35 @@ from typing_extensions import Buffer
 from contract.errors import Failure, error_of
 from service.sandbox.child import Task, serve
 from service.sandbox.message import Spool, receive, send
+from service.sandbox.turns import Turns
 
 _RETRY_SECONDS = 1.0
+
+# Small tasks are those of a moment; they never wait for a large one to end, as long as there are two processes.
+SMALL_MEMORY_BYTES = 128 * 1024 * 1024
+SMALL_SECONDS = 1.0
+MAX_SMALL_WAITING = 128
+MAX_LARGE_WAITING = 16
+
+_preloaded: set[str] = set()
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one task may take: bytes of memory, and seconds, if they are limited."""
+
+    memory_bytes: int
+    seconds: float | None = None
+
+
 class TooMuchMemory(Exception):
-    """The task needs more memory than a process of the sandbox has."""
+    """The task needs more memory than it may allocate."""
+
+
+class TookTooLong(Exception):
+    """The task needs more time than it may take."""
 
 
 class Crashed(Exception):
@@ -39,17 +61,32 @@ class Crashed(Exception):
 
 
 class Sandbox:
-    """`processes` processes, each of which may allocate `memory_bytes`, for the functions in `tasks` by name.
+    """`processes` processes for the functions in `tasks` by name, each of which runs one task at a time.
 
-    A task is a function of a module's top level: it takes a head (what JSON holds) and a body, and returns both.
+    A task is a function of a module's top level: it takes a head (what JSON holds) and a body, and returns both. Every
+    task is first run as a small one, with little memory and time. The caller runs it again as a large one if that was
+    not enough: of those one at a time runs where there are two processes, and always one less than there are.
     """
 
-    def __init__(self, tasks: Mapping[str, Task], *, processes: int, memory_bytes: int) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        *,
+        processes: int,
+        large: Allowance,
+        small: Allowance = Allowance(SMALL_MEMORY_BYTES, SMALL_SECONDS),
+        max_small_waiting: int = MAX_SMALL_WAITING,
+        max_large_waiting: int = MAX_LARGE_WAITING,
+    ) -> None:
         self._tasks = dict(tasks)
-        self._memory_bytes = memory_bytes
+        self._small = Allowance(min(small.memory_bytes, large.memory_bytes), small.seconds)
+        self._large = large
         self._processes = processes
+        self._places = Turns(processes, max_waiting=max_small_waiting)
+        self._large_places = Turns(max(1, processes - 1), max_waiting=max_large_waiting)
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(sorted({task.__module__ for task in self._tasks.values()}))
+        _preloaded.update(task.__module__ for task in self._tasks.values())
+        self._context.set_forkserver_preload(sorted(_preloaded))  # there is one server for all sandboxes
         self._idle: asyncio.Queue[_Child] = asyncio.Queue()
         self._children: set[_Child] = set()
         self._starting: set[asyncio.Task[None]] = set()
@@ -67,27 +104,55 @@ class Sandbox:
         self._children.clear()
         await asyncio.gather(*self._starting)
 
-    async def run(self, task: str, head: Any, body: Sequence[Buffer] | Spool = ()) -> tuple[Any, memoryview]:
-        """The task's answer, when a process is free; one that is cancelled has its process killed.
+    async def run(
+        self,
+        task: str,
+        head: Any,
+        body: Sequence[Buffer] | Spool = (),
+        *,
+        client: str = "",
+        is_large: bool = False,
+    ) -> tuple[Any, memoryview]:
+        """The task's answer, when a process is free; clients take turns. A task that is cancelled is killed.
 
-        Raises the task's `ServiceError`, `TooMuchMemory`, or `Crashed`.
+        Raises the task's `ServiceError`, `TooMuchMemory`, `TookTooLong`, `Crashed`, or `Overloaded` at once if too
+        many tasks wait.
         """
-        child = await self._idle.get()
-        while not child.process.is_alive():  # killed from outside, while it had nothing to do
-            self._replace(child)
-            child = await self._idle.get()
-        try:
-            answer = await child.call({"task": task, "head": head}, body)
-        except BaseException:
-            self._replace(child)
-            raise
-        self._idle.put_nowait(child)
-        outcome, content = answer
+        async with AsyncExitStack() as held:
+            if is_large:
+                await held.enter_async_context(self._large_places.place(client))
+            await held.enter_async_context(self._places.place(client))
+            outcome, content = await self._call(task, head, body, is_large=is_large)
         if "answer" in outcome:
             return outcome["answer"], content
         if outcome["failure"] is None:
             raise TooMuchMemory
         raise error_of(Failure(**outcome["failure"]))
+
+    async def _call(
+        self, task: str, head: Any, body: Sequence[Buffer] | Spool, *, is_large: bool
+    ) -> tuple[Any, memoryview]:
+        allowance = self._large if is_large else self._small
+        child = await self._idle.get()
+        while not child.process.is_alive():  # killed from outside, while it had nothing to do
+            self._replace(child)
+            child = await self._idle.get()
+        message = {"task": task, "head": head, "memory_bytes": allowance.memory_bytes}
+        is_used_up = True
+        try:
+            async with asyncio.timeout(allowance.seconds) as limit:
+                answer = await child.call(message, body)
+            is_used_up = is_large  # what it has allocated is not left with the next task
+        except TimeoutError:
+            if limit.expired():
+                raise TookTooLong from None
+            raise
+        finally:
+            if is_used_up:
+                self._replace(child)
+            else:
+                self._idle.put_nowait(child)
+        return answer
 
     def _replace(self, child: "_Child") -> None:
         child.kill()
@@ -118,7 +183,7 @@ class Sandbox:
         with there:
             here.setblocking(False)
             process = self._context.Process(
-                target=serve, args=(there, self._tasks, self._memory_bytes), name="sandbox", daemon=True
+                target=serve, args=(there, self._tasks, self._large.memory_bytes), name="sandbox", daemon=True
             )
             process.start()
         return _Child(process, here)

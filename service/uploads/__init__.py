@@ -1,1 +1,1 @@
-"""Uploaded data sets: storage and inspection."""
+"""Uploaded data sets: storage and checks."""

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,13 +15,13 @@ import pytest
 from PIL import Image
 
 from contract.card import Card, read_card
-from contract.errors import BadRequest, InvalidImage, ServiceError, TooLarge, TooManyInputs
+from contract.errors import BadRequest, ImageTooLarge, InvalidImage, ServiceError, TooLarge, TooManyInputs
 from service.engine.interface import EventSample, ImageSample
 from service.inference.decode import Decoded, DecodeOptions, File
 from service.inference.decoding import TASK, decode_body, decode_inputs
 from service.inference.inputs import Body
 from service.sandbox.message import Spool
-from service.sandbox.pool import Sandbox
+from service.sandbox.pool import Allowance, Sandbox
 from tests.service.models_in_memory import decode_options_for
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +30,7 @@ MIB = 2**20
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    made = Sandbox({TASK: decode_body}, processes=1, memory_bytes=128 * MIB)
+    made = Sandbox({TASK: decode_body}, processes=1, large=Allowance(160 * MIB))
     await made.start()
     yield made
     await made.stop()
@@ -153,6 +154,18 @@ async def test_a_small_file_that_unpacks_to_more_than_the_memory_is_refused(sand
         await decode_inputs(
             Body("application/octet-stream", packed(4_900_000)), decode_options_for(event_card), sandbox
         )
+
+
+async def test_an_image_above_the_small_limits_is_decoded_as_a_large_task(
+    sandbox: Sandbox, image_options: DecodeOptions
+) -> None:
+    file = noise(1500)
+    [decoded] = await decode_inputs(Body("image/png", file), image_options, sandbox)
+    [here] = await decode_inputs([file], image_options, None)
+
+    assert same(decoded, here)
+    with pytest.raises(ImageTooLarge, match="the limit is 2000000"):
+        await decode_inputs(Body("image/png", file), replace(image_options, max_image_pixels=2_000_000), sandbox)
 
 
 async def test_a_decode_is_given_up_at_its_deadline_and_the_next_one_runs(

@@ -9,15 +9,18 @@ import pytest
 
 from contract.errors import InvalidImage, ServiceError
 from service.sandbox.message import Spool
-from service.sandbox.pool import Crashed, Sandbox, TooMuchMemory
+from service.sandbox.pool import Allowance, Crashed, Sandbox, TookTooLong, TooMuchMemory
 from tests.service.sandbox.tasks import TASKS
 
 MIB = 2**20
 
 
 @asynccontextmanager
-async def sandbox(processes: int = 1, memory_bytes: int = 64 * MIB) -> AsyncIterator[Sandbox]:
-    made = Sandbox(TASKS, processes=processes, memory_bytes=memory_bytes)
+async def sandbox(
+    processes: int = 1, memory_bytes: int = 64 * MIB, small_seconds: float | None = None
+) -> AsyncIterator[Sandbox]:
+    small = Allowance(memory_bytes, small_seconds)
+    made = Sandbox(TASKS, processes=processes, small=small, large=Allowance(2 * memory_bytes))
     await made.start()
     try:
         yield made
@@ -109,6 +112,42 @@ async def test_a_task_that_needs_too_much_memory_fails_alone() -> None:
 
         _, body = await made.run("allocate", 16 * MIB)
         assert len(body) == 16 * MIB
+
+
+async def test_a_large_task_has_more_memory_and_leaves_none_of_it_behind() -> None:
+    async with sandbox() as made:
+        before = await pid_of(made)
+        _, body = await made.run("allocate", 100 * MIB, is_large=True)
+        assert len(body) == 100 * MIB
+        with pytest.raises(TooMuchMemory):
+            await made.run("allocate", 150 * MIB, is_large=True)
+
+        assert await ended(before)
+        with pytest.raises(TooMuchMemory):
+            await made.run("allocate", 100 * MIB)
+
+
+async def test_a_small_task_that_takes_too_long_is_killed(tmp_path: Path) -> None:
+    async with sandbox(small_seconds=0.5) as made:
+        with pytest.raises(TookTooLong):
+            await made.run("sleep", str(tmp_path / "pid"))
+
+        assert await ended(int((tmp_path / "pid").read_text()))
+        await pid_of(made)
+
+
+async def test_small_tasks_do_not_wait_for_large_ones(tmp_path: Path) -> None:
+    async with sandbox(processes=2) as made:
+        large = [asyncio.create_task(made.run("sleep", str(tmp_path / f"{n}"), is_large=True)) for n in range(3)]
+        async with asyncio.timeout(20):
+            while not list(tmp_path.iterdir()):
+                await asyncio.sleep(0.02)
+            for _ in range(3):
+                await pid_of(made)
+        assert len(list(tmp_path.iterdir())) == 1
+        for each in large:
+            each.cancel()
+        await asyncio.gather(*large, return_exceptions=True)
 
 
 async def test_a_task_that_ends_its_process_is_told_apart_and_the_process_replaced() -> None:
