@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+LONGEST_LINE = 64 * 1024
+_PIECE = 64 * 1024
+
 
 def sync(path: Path) -> None:
     """Wait until a file, or the list of a folder's entries, is on the disk."""
@@ -72,6 +75,36 @@ def append_line(path: Path, line: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(descriptor)
+
+
+def lines_backwards(path: Path, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """The whole lines of a file from its end, or from byte `end`, to its start, each with the byte behind it.
+
+    The file is read in pieces, and only as far as lines are taken. Lines come without their line feed. A line without
+    an end, and a line longer than `LONGEST_LINE`, is left out. Raises `OSError`.
+    """
+    with path.open("rb") as file:
+        start = file.seek(0, os.SEEK_END) if end is None else end
+        rest: bytes | None = None  # the end of a line that begins further ahead; None while no line has an end yet
+        while start > 0:
+            size = min(_PIECE, start)
+            start -= size
+            file.seek(start)
+            piece = file.read(size)
+            if rest is None or len(rest) > LONGEST_LINE:
+                piece, rest = piece[: piece.rfind(b"\n") + 1], b""
+                if not piece:
+                    rest = None
+                    continue
+            behind = start + len(piece) + len(rest)
+            first, *lines = (piece + rest)[:-1].split(b"\n")
+            for line in reversed(lines):
+                if len(line) <= LONGEST_LINE:
+                    yield behind, line
+                behind -= len(line) + 1
+            rest = first + b"\n"
+        if rest is not None and len(rest) <= LONGEST_LINE:
+            yield len(rest), rest[:-1]
 
 
 def _open_alone(path: Path) -> BinaryIO:

@@ -6,12 +6,14 @@ The child process, its worker and the service append to the same file. An `Event
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from contract.files import append_line
+from contract.files import append_line, lines_backwards
 
 EVENTS_FILE = "events.jsonl"
 
@@ -203,6 +205,33 @@ def read_events(folder: Path, start: int = 0) -> Iterator[tuple[int, Event]]:
 
     A line without an end is still being written and ends the reading. A line that is not an event is skipped.
     """
+    for end, event in _lines(folder, start):
+        if event is not None:
+            yield end, event
+
+
+def read_piece(folder: Path, start: int, most: int) -> tuple[list[tuple[int, Event]], int]:
+    """The events in the first `most` lines from byte `start` on, as `read_events` gives them, and the byte behind."""
+    found = list(islice(_lines(folder, start), most))
+    return [(end, event) for end, event in found if event is not None], found[-1][0] if found else start
+
+
+def read_events_backwards(folder: Path, end: int | None = None) -> Iterator[tuple[int, Event]]:
+    """The events from the end of the file, or from byte `end`, to its start, each with the byte behind it."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for behind, line in lines_backwards(folder / EVENTS_FILE, end):
+            if (event := _event(line)) is not None:
+                yield behind, event
+
+
+def last_line_end(folder: Path) -> int:
+    """The byte behind the last whole line; 0 without a line."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return next((behind for behind, _ in lines_backwards(folder / EVENTS_FILE)), 0)
+    return 0
+
+
+def _lines(folder: Path, start: int) -> Iterator[tuple[int, Event | None]]:
     try:
         file = (folder / EVENTS_FILE).open("rb")
     except (FileNotFoundError, NotADirectoryError):
@@ -213,7 +242,11 @@ def read_events(folder: Path, start: int = 0) -> Iterator[tuple[int, Event]]:
             start += len(line)
             if not line.endswith(b"\n"):
                 return
-            try:
-                yield start, Event.model_validate_json(line)
-            except ValidationError:
-                continue
+            yield start, _event(line)
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        return Event.model_validate_json(line)
+    except ValidationError:
+        return None

@@ -164,6 +164,11 @@ class Settings(BaseSettings):
     database_password_file: FilePath | None = Field(
         None, description="File with the password, if SNN_DATABASE_URL leaves it out."
     )
+    max_event_streams: PositiveInt = Field(
+        256,
+        description="Maximum number of open streams of events, of which one client address gets half; the next one "
+        "gets 429.",
+    )
     training_threads: Literal["auto"] | PositiveInt = Field(
         "auto",
         description="CPU threads for a fine-tuning job. 'auto' is half the cores of the process or its container, "

@@ -11,6 +11,7 @@ from contract.store import Store
 from service.engine.device import choose_device
 from service.engine.torchserve import TorchServe
 from service.fine_tuning.queue import JobQueue
+from service.fine_tuning.stream import Streams
 from service.inference.decoding import TASK as DECODE
 from service.inference.decoding import decode_body
 from service.inference.predictor import Predictor
@@ -49,6 +50,8 @@ class Runtime:
     """The processes that check uploaded data sets."""
     jobs: JobQueue
     """Fine-tuning jobs in their database."""
+    streams: Streams
+    """The streams of events of jobs."""
     uploads: Uploads
     """Uploaded data sets on disk."""
     torchserve: TorchServe | None = None
@@ -71,6 +74,7 @@ class Runtime:
         await self.upload_checks.stop()
         is_done = await self.predictor.stop(min(LAST_BATCH_SECONDS, self.settings.shutdown_grace_seconds))
         await self.registry.stop()
+        await self.streams.close()
         await self.jobs.close()
         if self.torchserve is not None and is_done:
             self.torchserve.close()
@@ -106,6 +110,8 @@ def build_runtime(settings: Settings) -> Runtime:
         models_loaded=lambda: loaded_versions(registry),
         models_bytes=lambda: loaded_bytes(registry),
     )
+    readiness = Readiness(registry, predictor.batcher, seconds=settings.ready_seconds)
+    jobs = JobQueue(settings.jobs_database, settings.data_dir.absolute() / JOBS_FOLDER)
     return Runtime(
         settings=settings,
         store=store,
@@ -113,10 +119,11 @@ def build_runtime(settings: Settings) -> Runtime:
         registry=registry,
         sandbox=sandbox,
         predictor=predictor,
-        readiness=Readiness(registry, predictor.batcher, seconds=settings.ready_seconds),
+        readiness=readiness,
         metrics=metrics,
         upload_checks=upload_checks,
-        jobs=JobQueue(settings.jobs_database, settings.data_dir.absolute() / JOBS_FOLDER),
+        jobs=jobs,
+        streams=Streams(jobs, lambda: readiness.shutting_down, limit=settings.max_event_streams),
         uploads=Uploads(settings.data_dir.absolute()),
         torchserve=torchserve,
     )

@@ -10,9 +10,11 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from contract.errors import InvalidParameter
+from contract.files import lines_backwards
 from contract.job_events import (
     EVENTS_FILE,
     ByAttempt,
@@ -23,10 +25,17 @@ from contract.job_events import (
     Published,
     Started,
     append_event,
+    last_line_end,
     read_events,
+    read_events_backwards,
+    read_piece,
 )
 
 _REMEMBERED = 1000
+_PIECE = 200  # events that are read at once
+
+# Of a history of more bytes than this, only the first events and these last bytes are summed up.
+_WHOLE, _TAIL = 2 * 1024 * 1024, 1024 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +114,11 @@ class Histories:
         """The job's history up to now."""
         with self._lock:
             history = self._known.get(job, History())
-        if history.end > _size(self.folder(job) / EVENTS_FILE):  # another file than before
+        size = _size(self.folder(job) / EVENTS_FILE)
+        if history.end > size:  # another file than before
             history = History()
+        if size - history.end > _WHOLE:
+            history = self._skip(job, history, size - _TAIL)
         for end, event in read_events(self.folder(job), history.end):
             history = history.after(end, event)
         with self._lock:
@@ -116,13 +128,23 @@ class Histories:
                 self._known.popitem(last=False)
         return history
 
-    def events(self, job: str, start: int = 0) -> list[tuple[str, int, Event]]:
-        """The events from byte `start` on: the id, the byte at which the next one begins, and the event."""
-        return [(event_id(job, end), end, event) for end, event in read_events(self.folder(job), start)]
+    def page(self, job: str, before: int | None, limit: int) -> tuple[list[tuple[int, Event]], bool]:
+        """At most `limit` events, newest first, that end before byte `before`; and whether there are more."""
+        events = (
+            each for each in read_events_backwards(self.folder(job), before) if before is None or each[0] < before
+        )
+        found = list(islice(events, limit + 1))
+        return found[:limit], len(found) > limit
+
+    def piece(self, job: str, start: int) -> tuple[list[tuple[int, Event]], int]:
+        """The next events from byte `start` on, a bounded number of them, each with its end; and the byte behind."""
+        if _size(self.folder(job) / EVENTS_FILE) <= start:
+            return [], start
+        return read_piece(self.folder(job), start, _PIECE)
 
     def end(self, job: str) -> int:
-        """The size of the events' file in bytes; it grows with each event."""
-        return _size(self.folder(job) / EVENTS_FILE)
+        """The byte behind the last event."""
+        return last_line_end(self.folder(job))
 
     def add(self, job: str, message: str, data: Data) -> None:
         """Append an event. If it cannot be written, that is logged only, since what it describes has happened."""
@@ -131,6 +153,13 @@ class Histories:
             append_event(self.folder(job), message, data)
         except OSError as error:
             log.warning("event of job %s not written (%s): %s", job, error.strerror, message)
+
+    def _skip(self, job: str, history: History, to: int) -> History:
+        """Sum up the first events after `history`, and then move on to the first line behind byte `to`."""
+        for end, event in read_piece(self.folder(job), history.end, _PIECE)[0]:
+            history = history.after(end, event)
+        behind = next((end for end, _ in lines_backwards(self.folder(job) / EVENTS_FILE, to)), 0)
+        return replace(history, end=max(history.end, behind))
 
 
 def event_id(job: str, end: int) -> str:

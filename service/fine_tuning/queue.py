@@ -1,7 +1,7 @@
 """The queue of fine-tuning jobs: submit, find, list, cancel and resume."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contract.errors import IdempotencyConflict, JobNotCancellable, JobNotFound, JobNotResumable
@@ -65,6 +65,15 @@ class JobQueue:
         if job is None:
             raise _not_found(identity)
         return job
+
+    async def find_all(self, ids: Sequence[str]) -> dict[str, Job]:
+        """The jobs of these ids by id, without those that do not exist; their specifications come without labels."""
+
+        def find(client: JobClient) -> dict[str, Job]:
+            jobs = {identity: self._job(client, row) for identity, row in client.queries.summaries(ids).items()}
+            return {identity: job for identity, job in jobs.items() if job is not None}
+
+        return await self._database.call(find)
 
     async def page(
         self,

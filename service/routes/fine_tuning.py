@@ -1,11 +1,14 @@
 """`/v1/fine_tuning/jobs`: fine-tuning jobs, in OpenAI's shapes."""
 
 import asyncio
+from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from contract import errors
 from service.fine_tuning.bodies import (
@@ -21,7 +24,8 @@ from service.fine_tuning.history import place_of
 from service.fine_tuning.job import Status
 from service.fine_tuning.plan import job_id, plan, request_hash
 from service.fine_tuning.queue import check_same_request
-from service.fine_tuning.stream import follow
+from service.fine_tuning.stream import Streams
+from service.http.connections import client_of
 from service.http.openapi import json_body
 from service.http.pagination import Page, cut_page
 from service.http.parameters import RuntimeOf
@@ -56,6 +60,25 @@ class EventList(Page[EventBody]):
 
 class CheckpointList(Page[CheckpointBody]):
     """A page of checkpoints."""
+
+
+class EventStream(StreamingResponse):
+    """The events of a job as a stream, which holds one of the places for streams until it has ended."""
+
+    def __init__(self, streams: Streams, client: str, job: str, start: int) -> None:
+        streams.enter(client)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        self._messages = streams.follow(job, start)
+        super().__init__(self._messages, media_type=_STREAM, headers=headers)
+        self._leave = partial(streams.leave, client)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream, and give its place back."""
+        try:
+            async with aclosing(self._messages):
+                await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
 
 
 Id = Annotated[str, Path(description="A job's id.")]
@@ -186,7 +209,7 @@ async def resume_job(runtime: RuntimeOf, id: Id) -> Response:
     operation_id="list_fine_tuning_events",
     summary="List a job's events",
     response_model=EventList,
-    responses={**_EVENTS, **failures(errors.JobNotFound, errors.JobsUnavailable)},
+    responses={**_EVENTS, **failures(errors.JobNotFound, errors.Overloaded, errors.JobsUnavailable)},
 )
 async def list_events(
     request: Request,
@@ -199,19 +222,13 @@ async def list_events(
     ] = None,
 ) -> Response:
     """A page of events, newest first; with `Accept: text/event-stream`, a stream that ends with the job."""
-    job = await runtime.jobs.get(id)
+    await runtime.jobs.get(id)
     if _STREAM in request.headers.get("accept", ""):
         start = place_of(id, last_event_id, "Last-Event-ID") if last_event_id else 0
-        return StreamingResponse(
-            follow(runtime.jobs, job, start, lambda: runtime.readiness.shutting_down),
-            media_type=_STREAM,
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return EventStream(runtime.streams, client_of(request.client.host) if request.client else "", id, start)
     before = place_of(id, after, "after") if after is not None else None
-    events = await asyncio.to_thread(runtime.jobs.histories.events, id)
-    older = [(end, event) for _, end, event in reversed(events) if before is None or end < before]
-    data = [event_body(id, end, event) for end, event in older[:limit]]
-    return answer(EventList.of(data, has_more=len(older) > limit))
+    events, has_more = await asyncio.to_thread(runtime.jobs.histories.page, id, before, limit)
+    return answer(EventList.of([event_body(id, end, event) for end, event in events], has_more=has_more))
 
 
 @router.get(

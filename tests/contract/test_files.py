@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.files import append_line, replacing, unfinished_path
+from contract.files import LONGEST_LINE, append_line, lines_backwards, replacing, unfinished_path
 from tests.disk import small_disk
 
 ROOT = Path(__file__).parents[2]
@@ -158,3 +158,30 @@ def test_a_line_that_does_not_fit_on_the_disk_is_an_error(tmp_path: Path) -> Non
         os.truncate(disk / "log", 10)
         append_line(disk / "log", b"after")
         assert (disk / "log").read_bytes() == b"whole\nxxxx\nafter\n"
+
+
+@pytest.mark.parametrize("sizes", [[0], [1, 0, 2], [1000] * 300, [65_534, 65_535, 65_536, 1], [7] * 40_000])
+def test_lines_are_read_from_the_end(tmp_path: Path, sizes: list[int]) -> None:
+    path = tmp_path / "log"
+    lines = [b"%d" % (number % 10) * size for number, size in enumerate(sizes)]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    found = list(lines_backwards(path))
+    assert [line for _, line in found] == lines[::-1]
+    whole = path.read_bytes()
+    assert all(whole[end - len(line) - 1 : end] == line + b"\n" for end, line in found)
+    with path.open("ab") as file:
+        file.write(b"half a line")
+    assert list(lines_backwards(path)) == found
+    for end, _ in found[:: len(found) // 3 + 1]:
+        assert list(lines_backwards(path, end)) == [each for each in found if each[0] <= end]
+
+
+def test_a_line_that_is_too_long_is_left_out_when_lines_are_read_from_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    for size in (LONGEST_LINE + 1, 5 * LONGEST_LINE, 100 * LONGEST_LINE):
+        path.write_bytes(b"first\n" + b"x" * size + b"\nlast\n")
+        assert [line for _, line in lines_backwards(path)] == [b"last", b"first"]
+        path.write_bytes(b"x" * size + b"\nlast\n")
+        assert [line for _, line in lines_backwards(path)] == [b"last"]
+        path.write_bytes(b"first\n" + b"x" * size)
+        assert [line for _, line in lines_backwards(path)] == [b"first"]

@@ -36,7 +36,9 @@ def progress(at: float, step: int, attempt: int = 1) -> Event:
 
 def test_a_job_without_events_has_an_empty_history(tmp_path: Path) -> None:
     assert Histories(tmp_path).read("ftjob-1") == History()
-    assert Histories(tmp_path).events("ftjob-1") == []
+    assert Histories(tmp_path).page("ftjob-1", None, 10) == ([], False)
+    assert Histories(tmp_path).piece("ftjob-1", 0) == ([], 0)
+    assert Histories(tmp_path).end("ftjob-1") == 0
 
 
 def test_a_history_is_read_on_from_where_it_was_left(histories: Histories) -> None:
@@ -54,11 +56,12 @@ def test_half_a_line_is_not_yet_an_event(histories: Histories) -> None:
     whole = (folder / EVENTS_FILE).read_bytes()
     with (folder / EVENTS_FILE).open("ab") as file:
         file.write(whole[:20])
-    assert [event.message for _, _, event in histories.events(JOB)] == ["one"]
+    assert [event.message for _, event in histories.piece(JOB, 0)[0]] == ["one"]
+    assert [event.message for _, event in histories.page(JOB, None, 10)[0]] == ["one"]
     before = histories.read(JOB)
     with (folder / EVENTS_FILE).open("ab") as file:
         file.write(whole[20:])
-    assert [event.message for _, _, event in histories.events(JOB, before.end)] == ["one"]
+    assert [event.message for _, event in histories.piece(JOB, before.end)[0]] == ["one"]
 
 
 def test_a_shorter_file_is_another_one(histories: Histories) -> None:
@@ -69,6 +72,26 @@ def test_a_shorter_file_is_another_one(histories: Histories) -> None:
     (folder / EVENTS_FILE).unlink()
     append_event(folder, "on", Started(attempt=1))
     assert histories.read(JOB).attempt == 1
+
+
+def test_a_long_history_is_read_from_its_ends(histories: Histories, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = histories.folder(JOB)
+    append_event(folder, "on", Started(attempt=1))
+    line = progress(1000.0, 1).model_dump_json().encode() + b"\n"
+    with (folder / EVENTS_FILE).open("ab") as file:
+        file.write(line * (20 * 1024 * 1024 // len(line)))
+    append_event(folder, "step", Progress(attempt=2, epochs=10, step=77, steps=100, epoch=7, loss=None))
+    begun = time.monotonic()
+    history = histories.read(JOB)
+    [(end, event)], more = histories.page(JOB, None, 1)
+    [(_, before)], _ = histories.page(JOB, end, 1)
+    assert time.monotonic() - begun < 0.5
+    assert (history.attempt, history.step, history.end) == (2, 77, histories.end(JOB)) == (2, 77, end)
+    assert history.started_at is not None
+    assert (event.data.step, before.data.step, more) == (77, 1, True)  # type: ignore[union-attr]
+    events, behind = histories.piece(JOB, 0)
+    assert len(events) < 1000
+    assert events[-1][0] == behind
 
 
 def test_of_many_histories_those_that_were_not_read_for_longest_are_forgotten(

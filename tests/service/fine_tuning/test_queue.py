@@ -195,7 +195,7 @@ async def test_a_queued_job_is_cancelled_and_resumed_again_and_again(jobs: JobQu
         assert (job.status, job.queue_position, job.finished_at) == ("queued", 1, None)
         with pytest.raises(JobNotResumable):
             await jobs.resume(identity)
-    assert [event.data for _, _, event in jobs.histories.events(identity)] == [Cancelled(), Resumed()] * 10
+    assert [event.data for _, event in jobs.histories.piece(identity, 0)[0]] == [Cancelled(), Resumed()] * 10
     with working(url, tmp_path) as worker:
         job = await until(jobs, identity, "succeeded")
     assert worker.taken == [identity]

@@ -484,6 +484,19 @@ async def test_a_stream_ends_when_its_client_leaves(client: Client) -> None:
         assert exchange.task.done()
 
 
+async def test_a_stream_too_many_is_refused_until_another_ends(store_root: Path, serve: Serve) -> None:
+    async with serve(store_root, preload=(), max_event_streams=2) as client:
+        identity = (await create(client, await upload(client)))["id"]
+        async with streaming(client, identity) as exchange:
+            await until_told(exchange, 1, 5)
+            refusal = await client.get(f"{JOBS}/{identity}/events", headers=STREAM)
+            check(refusal, 429, "overloaded", None)
+            assert refusal.headers["retry-after"]
+            assert (await client.get(f"{JOBS}/{identity}/events")).status_code == 200
+        async with streaming(client, identity) as exchange:
+            await until_told(exchange, 1, 5)
+
+
 async def test_a_stream_ends_when_the_service_is_told_to_leave(client: Client) -> None:
     identity = (await create(client, await upload(client)))["id"]
     async with streaming(client, identity) as exchange:
