@@ -5,14 +5,14 @@ both are written under a dotted name, which readers ignore, and then renamed. Wr
 file lock, in any number of processes.
 """
 
-import heapq
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,7 +27,7 @@ from contract.errors import (
 )
 from contract.files import sync, sync_tree
 from contract.names import NAME_PATTERN, VERSION_PATTERN
-from contract.store_history import Change, Pointer, StoreError, StoreHistory
+from contract.store_history import Change, Pointer, StoreError, StoreHistory, newest_first
 
 CHECKPOINT_FILE = "model.pt"
 STATE_FILE = "training_state.safetensors"  # beside it: the unfolded weights, from which training continues
@@ -120,8 +120,22 @@ class Store:
         """
         if not _NAME.fullmatch(name):
             return []
-        changes = (history.changes() for history in self._histories(name))
-        return list(heapq.merge(*changes, key=lambda change: change.at))
+        return [change for _, change in newest_first(self._histories(name))][::-1]
+
+    def history_page(
+        self, name: str, after: Sequence[int] | None, limit: int
+    ) -> tuple[list[tuple[tuple[int, ...], Change]], bool]:
+        """At most `limit` changes to `name`, newest first, each with its place; and whether there are more.
+
+        `after` is the place of the change behind which the page starts; `InvalidParameter` for any other. Reads only as
+        much of the history as the page takes. `StoreError` for a history or a pointer that cannot be read.
+        """
+        if not _NAME.fullmatch(name):
+            return [], False
+        if after is not None and len(after) != len(self.folders):
+            raise InvalidParameter(f"model {name!r} has no such change")
+        found = list(islice(newest_first(self._histories(name), after), limit + 1))
+        return found[:limit], len(found) > limit
 
     def set_default(self, name: str, version: int, *, expected: int | None = None, present: int) -> int:
         """Make `version` the default of `name` for every reader of the store, and return the previous default.

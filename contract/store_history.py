@@ -2,15 +2,15 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
-from contract.errors import ServiceError
-from contract.files import append_line, replacing
+from contract.errors import InvalidParameter, ServiceError
+from contract.files import append_line, lines_backwards, replacing
 
 POINTER_FILE = "default.json"
 HISTORY_FILE = "history.jsonl"
@@ -74,18 +74,31 @@ class StoreHistory:
             message = f"{POINTER_FILE} of model {self.name!r} is not valid: {where}: {problem['msg']}"
             raise StoreError(message) from error
 
-    def changes(self) -> list[Change]:
-        """Every change, oldest first; `StoreError` if history or pointer cannot be read.
+    def newest_first(self, end: int | None = None) -> Iterator[tuple[int, Change]]:
+        """The changes from the newest, or from the one that ends at byte `end`, to the oldest, each with its end.
 
         A promotion is included even if its process was killed after writing the pointer and before writing the history.
+        The file is read only as far as changes are taken. `StoreError` if history or pointer cannot be read,
+        `InvalidParameter` if no change ends at byte `end`.
         """
-        recorded = self._recorded()
-        unrecorded = self._unrecorded(recorded)
-        return recorded if unrecorded is None else [*recorded, unrecorded]
+        size = self._size()
+        if end is None or end > size:
+            unrecorded = self._unrecorded()
+            behind = size if unrecorded is None else size + len(_line(unrecorded)) + 1
+            if end is not None and end != behind:
+                raise _no_change(self.name)
+            if unrecorded is not None:
+                yield behind, unrecorded
+            end = None
+        yield from self._recorded(end)
+
+    def changes(self) -> list[Change]:
+        """Every change, oldest first; raises as `newest_first`."""
+        return [change for _, change in self.newest_first()][::-1]
 
     def set_pointer(self, pointer: Pointer) -> None:
         """Replace the pointer in one step."""
-        unrecorded = self._unrecorded(self._recorded())
+        unrecorded = self._unrecorded()
         if unrecorded is not None:
             self._append(unrecorded)
         with replacing(self.folder / POINTER_FILE) as file:
@@ -96,33 +109,70 @@ class StoreHistory:
         self._append(Change(at=time.time(), action=action, version=version, previous=previous))
 
     def _append(self, change: Change) -> None:
-        line = change.model_dump_json().encode()
+        line = _line(change)
         try:
             append_line(self.folder / HISTORY_FILE, line)
         except OSError as error:  # the change itself is done and must not be reported as failed
             log.warning("history of model %s not written (%s): %s", self.name, error.strerror, line)
 
-    def _recorded(self) -> list[Change]:
-        """The changes in the file; lines that are not changes are skipped."""
+    def _recorded(self, end: int | None = None) -> Iterator[tuple[int, Change]]:
+        """The changes in the file up to byte `end`, newest first, each with its end; other lines are skipped."""
+        is_found = not end
         try:
-            lines = (self.folder / HISTORY_FILE).read_bytes().splitlines()
+            for behind, line in lines_backwards(self.folder / HISTORY_FILE, end):
+                is_found = is_found or behind == end
+                if not is_found:
+                    break
+                with suppress(ValidationError):
+                    yield behind, Change.model_validate_json(line)
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            return
         except OSError as error:
             raise StoreError(f"{HISTORY_FILE} of model {self.name!r} cannot be read: {error.strerror}") from error
-        changes = []
-        for line in lines:
-            with suppress(ValidationError):
-                changes.append(Change.model_validate_json(line))
-        return changes
+        if not is_found:
+            raise _no_change(self.name)
 
-    def _unrecorded(self, recorded: Sequence[Change]) -> Change | None:
+    def _size(self) -> int:
+        """The size of the file in bytes."""
+        try:
+            return (self.folder / HISTORY_FILE).stat().st_size
+        except OSError:
+            return 0
+
+    def _unrecorded(self) -> Change | None:
         """The promotion that is in the pointer and not in the history."""
         pointer = self.pointer()
         if pointer.version is None:
             return None
-        last = next((change.version for change in reversed(recorded) if change.action == "promote"), None)
+        last = next((change.version for _, change in self._recorded() if change.action == "promote"), None)
         if last == pointer.version:
             return None
         at = (self.folder / POINTER_FILE).stat().st_mtime
         return Change(at=at, action="promote", version=pointer.version, previous=pointer.previous)
+
+
+def newest_first(
+    histories: Sequence[StoreHistory], after: Sequence[int] | None = None
+) -> Iterator[tuple[tuple[int, ...], Change]]:
+    """The changes in all `histories` from the newest to the oldest, each with its place.
+
+    A place says at which byte of each history the older changes end; `after` continues behind a place. Raises as
+    `StoreHistory.newest_first`.
+    """
+    ends = [None] * len(histories) if after is None else after
+    each_newest_first = [history.newest_first(end) for history, end in zip(histories, ends, strict=True)]
+    heads = [next(changes, None) for changes in each_newest_first]
+    while any(heads):
+        _, index = max((head[1].at, index) for index, head in enumerate(heads) if head is not None)
+        newest = heads[index]
+        assert newest is not None
+        heads[index] = next(each_newest_first[index], None)
+        yield tuple(0 if head is None else head[0] for head in heads), newest[1]
+
+
+def _line(change: Change) -> bytes:
+    return change.model_dump_json().encode()
+
+
+def _no_change(model: str) -> InvalidParameter:
+    return InvalidParameter(f"model {model!r} has no such change")

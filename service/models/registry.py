@@ -203,10 +203,12 @@ class Registry:
         await self.refresh(name)
         return before
 
-    async def history(self, name: str) -> list[Change]:
-        """The changes to a model's versions and default, oldest first; `ModelNotFound`."""
+    async def history(
+        self, name: str, *, after: Sequence[int] | None, limit: int
+    ) -> tuple[list[tuple[tuple[int, ...], Change]], bool]:
+        """A page of the changes to a model's versions and default, as `Store.history_page`; `ModelNotFound`."""
         await self.find(name)
-        return await self._on_disk(lambda: self._store.history(name))
+        return await self._on_disk(lambda: self._store.history_page(name, after, limit))
 
     async def refresh(self, name: str | None = None) -> None:
         """Scan the folder of `name`, or the whole store, and apply what has changed.

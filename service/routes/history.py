@@ -1,5 +1,6 @@
 """`GET /v1/models/{name}/history`: the changes to a model's versions and default."""
 
+import re
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -8,7 +9,7 @@ from starlette.responses import Response
 
 from contract import errors
 from contract.store_history import Action
-from service.http.pagination import Page, cut_page
+from service.http.pagination import Page
 from service.http.parameters import Name, RuntimeOf
 from service.http.responses import answer, failures
 
@@ -47,18 +48,27 @@ async def list_model_history(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Maximum number of changes.")] = DEFAULT_PAGE,
 ) -> Response:
     """A page of changes to the model's versions and default, newest first. A roll-back is a promotion too."""
-    changes = await runtime.registry.history(name)
+    try:
+        place = None if after is None else _place(after)
+        changes, has_more = await runtime.registry.history(name, after=place, limit=limit)
+    except errors.InvalidParameter as error:
+        raise errors.InvalidParameter(f"model {name!r} has no change {after!r}", param="after") from error
     found = [
         ChangeBody(
-            id=f"change-{number}",
+            id=f"change-{'-'.join(map(str, place))}",
             object="model.change",
             created_at=change.at,
             action=change.action,
             version=change.version,
             previous=change.previous,
         )
-        for number, change in enumerate(changes, 1)
-    ][::-1]
-    unknown = errors.InvalidParameter(f"model {name!r} has no change {after!r}", param="after")
-    page, has_more = cut_page(found, after, limit, unknown)
-    return answer(ChangeList.of(page, has_more=has_more))
+        for place, change in changes
+    ]
+    return answer(ChangeList.of(found, has_more=has_more))
+
+
+def _place(identity: str) -> tuple[int, ...]:
+    """The place of the change of this id."""
+    if not re.fullmatch("change(-[0-9]{1,15})+", identity):
+        raise errors.InvalidParameter("not the id of a change")
+    return tuple(map(int, identity.split("-")[1:]))

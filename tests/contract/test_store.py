@@ -361,6 +361,59 @@ def test_a_torn_line_of_the_history_costs_no_other(store: Store) -> None:
     ]
 
 
+def test_a_long_history_is_read_only_as_far_as_it_is_wanted(store: Store) -> None:
+    store.publish("digits", checkpoint())
+    store.publish("digits", checkpoint())
+    path = store.root / "digits" / "history.jsonl"
+    line = b'{"at":1.5,"action":"promote","version":%d,"previous":null}\n'
+    path.write_bytes(b"".join(line % (1 + number % 2) for number in range(300_000)) + path.read_bytes())
+    store.set_default("digits", 1, present=2)
+    begun = time.monotonic()
+    for version in (2, 1) * 5:
+        store.set_default("digits", version, present=3 - version)
+    page, more = store.history_page("digits", None, 3)
+    older, _ = store.history_page("digits", page[-1][0], 2)
+    assert time.monotonic() - begun < 1
+    assert [change.version for _, change in page] == [1, 2, 1]
+    assert [change.version for _, change in older] == [2, 1]
+    assert more
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_pages_of_several_folders_hold_every_change_once(tmp_path: Path, size: int) -> None:
+    for number, folder in enumerate("abc"):
+        (tmp_path / folder / "digits" / "1").mkdir(parents=True)
+        lines = [
+            f'{{"at":{10 * at + number % 2},"action":"promote","version":{100 * number + at + 1},"previous":null}}\n'
+            for at in range(number, 6)
+        ]
+        (tmp_path / folder / "digits" / "history.jsonl").write_text("not a change\n".join(lines))
+    store = Store(*(tmp_path / folder for folder in "abc"))
+    whole, seen, after, more = store.history("digits"), [], None, True
+    while more:
+        page, more = store.history_page("digits", after, size)
+        seen += page
+        after = page[-1][0]
+    assert [change for _, change in seen] == whole[::-1]
+    assert len({place for place, _ in seen}) == len(seen) == 6 + 5 + 4
+    for wrong in ((), (0, 0), (0, 0, 10_000), (0, 0, 5), (3, 0, 0)):
+        with pytest.raises(InvalidParameter):
+            store.history_page("digits", wrong, 1)
+
+
+def test_a_promotion_that_was_not_recorded_keeps_its_place_when_it_is(store: Store) -> None:
+    for _ in range(2):
+        store.publish("digits", checkpoint())
+    store.set_default("digits", 2, present=1)
+    path = store.root / "digits" / "history.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    unrecorded, before = store.history_page("digits", None, 2)[0]
+    assert (unrecorded[1].action, before[1].action) == ("promote", "publish")
+    store.set_default("digits", 1, present=2)
+    [_, again, same] = store.history_page("digits", None, 3)[0]
+    assert (again, same) == (unrecorded, before)
+
+
 def test_the_history_of_nothing_is_empty(store: Store) -> None:
     for name in ("digits", "..", "../digits", ""):
         assert store.history(name) == []
