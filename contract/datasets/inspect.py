@@ -1,15 +1,14 @@
 """The contents of an uploaded data set, and whether it fits a model."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from contract.card import Card, InputSpec
+from contract.card import MAX_LABEL_LENGTH, MAX_LABELS, Card, InputSpec
 from contract.datasets.layout import (
-    MAX_LABEL,
     MAX_MEMBER_BYTES,
     Integers,
     Limits,
@@ -63,12 +62,12 @@ def inspect(path: Path, filename: str, limits: Limits) -> Summary:
         arrays = arrays_of(archive, filename, limits)
         if arrays is None:
             return _summary_of_members(archive, limits)
-        classes = _counted(arrays.labels)
+        _check_classes(arrays.classes)
         arrays.check()
         return Summary(
             kind="image",
-            samples=len(arrays.labels),
-            classes=classes,
+            samples=arrays.samples,
+            classes=arrays.classes,
             class_ids=arrays.class_ids,
             channels=arrays.channels,
         )
@@ -93,7 +92,8 @@ def _summary_of_members(archive: Archive, limits: Limits) -> Summary:
     members = labels_of_members(archive)
     if len(members) > limits.max_samples:
         raise ArchiveTooLarge(f"the archive has {len(members)} samples; the limit is {limits.max_samples}")
-    classes = _counted(members.values())
+    classes = dict(sorted(Counter(members.values()).items()))
+    _check_classes(classes)
     _check_announced_pixels(archive, members, limits)
     kinds: dict[Kind, str] = {}
     width, height, events, pixels = 0, 0, 0, 0
@@ -156,12 +156,15 @@ def _decoded(data: bytes, name: str, limits: Limits) -> Integers | int:
     return height * width
 
 
-def _counted(labels: Iterable[str]) -> dict[str, int]:
-    """The number of samples of each label, which must suffice for training and validation."""
-    classes = dict(sorted(Counter(labels).items()))
+def _check_classes(classes: Mapping[str, int]) -> None:
+    """Check the labels, and the number of samples of each, which must suffice for training and validation."""
+    if len(classes) > MAX_LABELS:
+        raise ArchiveTooLarge(f"the data set has {len(classes)} classes; the limit is {MAX_LABELS}")
     for label, count in classes.items():
-        if not label.isprintable() or not 0 < len(label) <= MAX_LABEL:
-            raise InvalidDataset(f"{shown(label)} is not a valid label: it needs 1 to {MAX_LABEL} printable characters")
+        if not label.isprintable() or not 0 < len(label) <= MAX_LABEL_LENGTH:
+            raise InvalidDataset(
+                f"{shown(label)} is not a valid label: it needs 1 to {MAX_LABEL_LENGTH} printable characters"
+            )
         if count < MIN_OF_A_CLASS:
             raise InvalidDataset(
                 f"class {shown(label)} has only one sample; at least {MIN_OF_A_CLASS} are needed, because a part "
@@ -171,7 +174,6 @@ def _counted(labels: Iterable[str]) -> dict[str, int]:
         raise InvalidDataset(
             f"the data set has only one class, {shown(next(iter(classes)))}" if classes else "the data set is empty"
         )
-    return classes
 
 
 def _check_input(summary: Summary, spec: InputSpec) -> None:

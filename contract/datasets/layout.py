@@ -23,7 +23,6 @@ from contract.errors import ArchiveTooLarge, InvalidDataset, ServiceError, TooLa
 from contract.settings import Settings
 
 MAX_MEMBER_BYTES = 64 * 1024 * 1024
-MAX_LABEL = 100
 MAX_SAMPLES = 2_000_000
 
 Pixels = NDArray[np.uint8]

@@ -1,6 +1,7 @@
 """The arrays `x` and `y` of an `.npz`, read from its members without unpickling anything."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -19,14 +20,27 @@ _HEADER_BYTES = 1024
 
 
 class Arrays:
-    """Images `x` and their `labels`, one per sample; with `class_ids` the labels are integers in decimals."""
+    """Images `x` and labels `y`, one for each of `samples`; with `class_ids` the labels are integers in decimals."""
 
     def __init__(self, archive: Archive, *, max_samples: int, max_pixels: int) -> None:
         if missing := [name for name in (X, Y) if name not in archive.names]:
             raise InvalidDataset(f"the .npz must hold the arrays x and y; {missing[0].removesuffix('.npy')} is missing")
         self._archive = archive
         self._shape, _, self._fortran_order, self._start = _header_of_x(archive, max_samples, max_pixels)
-        self.labels, self.class_ids = _labels(archive, self._shape[0])
+        self.samples = self._shape[0]
+        self._y = _labels(archive, self.samples)
+        self.class_ids = self._y.dtype.kind != "U"
+
+    @property
+    def labels(self) -> list[str]:
+        """The label of each sample."""
+        return list(map(str, self._y.tolist()))
+
+    @cached_property
+    def classes(self) -> dict[str, int]:
+        """The number of samples of each label, sorted by label."""
+        values, counts = np.unique(self._y, return_counts=True)
+        return dict(sorted(zip(map(str, values.tolist()), counts.tolist(), strict=True)))
 
     @property
     def channels(self) -> int:
@@ -70,7 +84,7 @@ def _header_of_x(archive: Archive, max_samples: int, max_pixels: int) -> ArrayHe
     return header
 
 
-def _labels(archive: Archive, samples: int) -> tuple[list[str], bool]:
+def _labels(archive: Archive, samples: int) -> NDArray[Any]:
     shape, dtype, *_ = _header(archive, Y)
     if dtype.kind not in "iuU":
         raise InvalidDataset(f"y must be integers (class ids) or strings (labels), not {dtype}")
@@ -82,7 +96,7 @@ def _labels(archive: Archive, samples: int) -> tuple[list[str], bool]:
         if bad.any():
             at = int(bad.argmax())
             raise InvalidDataset(f"y[{at}] is {y[at]}; class ids are 0 to {MAX_CLASS_ID}")
-    return list(map(str, y.tolist())), dtype.kind != "U"
+    return y
 
 
 def _header(archive: Archive, name: str) -> ArrayHeader:

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from contract.card import Card
+from contract.card import MAX_LABELS, Card
 from contract.datasets.inspect import check_fits
-from contract.errors import InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
+from contract.errors import InvalidDataset, InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
 from contract.job_spec import HYPERPARAMETERS, DataFile, JobSpec
 from contract.names import NAME_PATTERN, ModelRef
 from contract.store import STATE_FILE, Store
@@ -114,6 +114,8 @@ async def _file(uploads: Uploads, identity: str, card: Card, labels: Sequence[st
     except ServiceError as error:
         error.param = param
         raise
+    if upload.class_count > MAX_LABELS:
+        raise InvalidDataset(f"the data set has {upload.class_count} classes; the limit is {MAX_LABELS}", param=param)
     check_fits(upload.dataset, card, labels, param=param)
     return upload
 

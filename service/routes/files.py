@@ -22,7 +22,8 @@ from service.uploads.storage import Incoming
 
 router = APIRouter(tags=["files"])
 
-MAX_PAGE = 10_000
+MAX_LIMIT = 10_000
+MAX_PAGE = 1_000
 
 _FILE = "/v1/files/{file_id}"
 _PIECE = 256 * 1024
@@ -98,7 +99,9 @@ async def create_file(request: Request, runtime: RuntimeOf) -> Response:
 async def list_files(
     runtime: RuntimeOf,
     after: Annotated[str | None, Query(description="The last file of the previous page.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Maximum length of the page.")] = MAX_PAGE,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_LIMIT, description=f"Maximum length of the page; {MAX_PAGE} are the most.")
+    ] = MAX_LIMIT,
     order: Annotated[Literal["asc", "desc"], Query(description="By time; `desc`: newest first.")] = "desc",
     purpose: Annotated[str | None, Query(description="Only files of this purpose.")] = None,
 ) -> Response:
@@ -108,7 +111,7 @@ async def list_files(
     if order == "asc":
         found.reverse()
     unknown = errors.FileNotFound(f"there is no file {after!r} in this list", param="after")
-    page, has_more = cut_page(found, after, limit, unknown)
+    page, has_more = cut_page(found, after, min(limit, MAX_PAGE), unknown)
     return answer(FileList.of([FileBody.of(upload) for upload in page], has_more=has_more))
 
 

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
-from service.uploads.storage import Upload
+from service.uploads.storage import SUMMARY_CLASSES, Upload
 
 
 class DatasetBody(BaseModel):
@@ -13,8 +13,10 @@ class DatasetBody(BaseModel):
     kind: Literal["image", "events"]
     samples: PositiveInt
     classes: dict[str, PositiveInt] = Field(
-        description="Number of samples of each label, or of each class id if an `.npz` has class ids."
+        description="Number of samples of each label, or of each class id if an `.npz` has class ids. Lists show the "
+        f"first {SUMMARY_CLASSES} classes."
     )
+    class_count: PositiveInt = Field(description="Number of classes.")
     sha256: str = Field(description="SHA-256 of the file's content.")
 
 
@@ -43,7 +45,11 @@ class FileBody(BaseModel):
             purpose=upload.purpose,
             status="processed",
             dataset=DatasetBody(
-                kind=dataset.kind, samples=dataset.samples, classes=dict(dataset.classes), sha256=upload.sha256
+                kind=dataset.kind,
+                samples=dataset.samples,
+                classes=dict(dataset.classes),
+                class_count=upload.class_count,
+                sha256=upload.sha256,
             ),
         )
 

@@ -14,18 +14,21 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from contract.card import MAX_LABELS
 from contract.datasets.inspect import Summary
 from contract.errors import DISK_FULL_ERRNOS, FileNotFound, InsufficientStorage, ServiceError
 from contract.files import replacing, sync
 from contract.job_spec import FILES_FOLDER, LOCKS_FOLDER
 
 UPLOADS_FOLDER = "uploads"
+SUMMARY_CLASSES = 10
 
 _INCOMING = ".incoming-"
 _LOCK_TIMEOUT_S = 10.0
@@ -34,7 +37,10 @@ log = logging.getLogger(__name__)
 
 
 class Upload(BaseModel):
-    """One upload; `created_at` in Unix seconds, `bytes` and `sha256` of the file as it was received."""
+    """One upload; `created_at` in Unix seconds, `bytes` and `sha256` of the file as it was received.
+
+    `class_count` is the number of classes, of which the data set of a summary has only the first.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,6 +51,12 @@ class Upload(BaseModel):
     bytes: int
     sha256: str
     dataset: Summary
+    class_count: PositiveInt = Field(default_factory=lambda given: len(given["dataset"].classes), exclude=True)
+
+    def summary(self) -> Self:
+        """The upload with the first `SUMMARY_CLASSES` classes of its data set."""
+        classes = dict(islice(self.dataset.classes.items(), SUMMARY_CLASSES))
+        return self.model_copy(update={"dataset": self.dataset.model_copy(update={"classes": classes})})
 
 
 class Incoming:
@@ -123,14 +135,16 @@ class Uploads:
         return upload
 
     def all(self) -> list[Upload]:
-        """All uploads, newest first."""
-        found = [self._read(identity) for identity in self._ids()]
+        """Summaries of all uploads, newest first."""
+        found = [self._summary(identity) for identity in self._ids()]
         return sorted((x for x in found if x is not None), key=lambda x: (x.created_at, x.id), reverse=True)
 
     def get(self, identity: str) -> Upload:
-        """One upload; `FileNotFound`."""
+        """One upload; `FileNotFound`. Of one with more than `MAX_LABELS` classes, as old releases took, a summary."""
         if identity in self._ids():
-            upload = self._read(identity)
+            upload = self._summary(identity)
+            if upload is not None and SUMMARY_CLASSES < upload.class_count <= MAX_LABELS:
+                upload = self._read(identity)
             if upload is not None:
                 return upload
         raise FileNotFound(f"there is no file {identity!r}", param="file_id")
@@ -167,7 +181,7 @@ class Uploads:
         with self._writing():
             for path in [*self._files.glob(f"{_INCOMING}*"), *self._uploads.glob(".*")]:
                 _remove_unheld(path)
-            uploads = [self._read(identity) for identity in self._ids()]
+            uploads = [self._summary(identity) for identity in self._ids()]
             used = {upload.sha256 for upload in uploads if upload is not None}
             if None in uploads:  # a damaged one may name any content
                 return
@@ -183,16 +197,22 @@ class Uploads:
             return set()
 
     def _read(self, identity: str) -> Upload | None:
-        """An upload, which never changes once it exists; None if it is gone or damaged."""
+        """An upload; None if it is gone or damaged."""
+        try:
+            return Upload.model_validate_json((self._uploads / f"{identity}.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError):
+            log.warning("upload %s cannot be read", identity)
+            return None
+
+    def _summary(self, identity: str) -> Upload | None:
+        """The summary of an upload, which never changes once it exists; None if it is gone or damaged."""
         if identity not in self._known:
-            try:
-                text = (self._uploads / f"{identity}.json").read_bytes()
-                self._known[identity] = Upload.model_validate_json(text)
-            except FileNotFoundError:
+            upload = self._read(identity)
+            if upload is None:
                 return None
-            except (OSError, ValidationError):
-                log.warning("upload %s cannot be read", identity)
-                return None
+            self._known[identity] = upload.summary()
         return self._known[identity]
 
     def _write(self, upload: Upload) -> None:
@@ -207,7 +227,7 @@ class Uploads:
 
     def _drop_unused(self, sha256: str) -> None:
         """Remove a content that no upload names."""
-        uploads = [self._read(identity) for identity in self._ids()]
+        uploads = [self._summary(identity) for identity in self._ids()]
         if all(upload is not None and upload.sha256 != sha256 for upload in uploads):
             (self._files / sha256).unlink(missing_ok=True)
 

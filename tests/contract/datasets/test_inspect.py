@@ -3,12 +3,23 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from contract.card import Card, read_card
 from contract.datasets.inspect import Summary, check_fits
 from contract.errors import ArchiveTooLarge, InvalidDataset
-from tests.contract.datasets.archives import IMAGES, RECORDING, RECORDINGS, image, look, packed, recording, refused
+from tests.contract.datasets.archives import (
+    IMAGES,
+    RECORDING,
+    RECORDINGS,
+    image,
+    look,
+    packed,
+    recording,
+    refused,
+    saved,
+)
 
 
 def test_folders_of_images_are_classes(tmp_path: Path) -> None:
@@ -80,6 +91,15 @@ def test_images_and_recordings_of_too_much(tmp_path: Path) -> None:
         packed(tmp_path / "b.zip", RECORDINGS | long), ArchiveTooLarge
     )
     assert "6 samples; the limit is 5" in refused(packed(tmp_path / "c.zip", IMAGES), ArchiveTooLarge, max_samples=5)
+
+
+def test_more_classes_than_a_model_may_have_are_refused(tmp_path: Path) -> None:
+    def labelled(count: int) -> Path:
+        names = [f"class {n}" for n in range(count)]
+        return saved(tmp_path / "a.npz", x=np.zeros((2 * count, 1, 1), np.uint8), y=np.array(names * 2))
+
+    assert len(look(labelled(1000), max_samples=3000).classes) == 1000
+    assert "has 1001 classes; the limit is 1000" in refused(labelled(1001), ArchiveTooLarge, max_samples=3000)
 
 
 @pytest.fixture

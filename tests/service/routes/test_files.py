@@ -65,6 +65,7 @@ async def test_an_upload_is_checked_kept_and_told(own: Client, pets: bytes) -> N
             "kind": "image",
             "samples": 6,
             "classes": {"cat": 3, "dog": 3},
+            "class_count": 2,
             "sha256": hashlib.sha256(pets).hexdigest(),
         },
     }
@@ -141,6 +142,24 @@ async def test_lists_have_pages(own: Client, pets: bytes) -> None:
     for limit in (0, 10_001, "x"):
         check(await own.get(FILES, params={"limit": limit}), 422, "invalid_parameter", "limit")
     check(await own.get(FILES, params={"order": "up"}), 422, "invalid_parameter", "order")
+
+
+async def test_lists_show_some_classes_and_pages_end(
+    own: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.BytesIO()
+    np.savez(stream, x=np.zeros((24, 8, 8), np.uint8), y=[*range(12)] * 2)
+    for _ in range(2):
+        made = (await upload(own, stream.getvalue(), "set.npz")).json()
+    assert (len(made["dataset"]["classes"]), made["dataset"]["class_count"]) == (12, 12)
+    assert (await own.get(f"{FILES}/{made['id']}")).json() == made
+
+    monkeypatch.setattr("service.routes.files.MAX_PAGE", 1)
+    page = (await own.get(FILES, params={"limit": 10_000})).json()
+
+    [listed] = page["data"]
+    assert page["has_more"]
+    assert (len(listed["dataset"]["classes"]), listed["dataset"]["class_count"]) == (10, 12)
 
 
 async def test_a_deleted_file_is_gone(own: Client, pets: bytes) -> None:

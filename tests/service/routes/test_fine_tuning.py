@@ -177,6 +177,16 @@ async def test_a_version_without_its_training_state_is_refused(client: Client, s
     assert STATE_FILE in await refused(client, "invalid_parameter", "model", asking(await upload(client)))
 
 
+async def test_an_old_file_of_more_classes_than_a_model_may_have_is_refused(client: Client) -> None:
+    file = await upload(client)
+    path = client.runtime.settings.data_dir / "uploads" / f"{file}.json"
+    record = json.loads(path.read_text())
+    record["dataset"]["classes"] |= {f"class {n}": 2 for n in range(1000)}
+    path.write_text(json.dumps(record))
+
+    assert "1010 classes" in await refused(client, "invalid_dataset", "training_file", asking(file))
+
+
 async def test_the_files_must_be_there_and_fit_the_model(client: Client) -> None:
     await refused(client, "file_not_found", "training_file", asking("file-1"), 404)
     file, letters = await upload(client), await upload(client, digits(labels="n"))

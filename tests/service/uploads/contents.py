@@ -6,10 +6,10 @@ from service.uploads.storage import Upload, Uploads
 DATASET = Summary(kind="image", samples=4, classes={"a": 2, "b": 2})
 
 
-def put(uploads: Uploads, content: bytes = b"content", filename: str = "set.zip") -> Upload:
+def put(uploads: Uploads, content: bytes = b"content", filename: str = "set.zip", dataset: Summary = DATASET) -> Upload:
     incoming = uploads.receive()
     try:
         incoming.write(content)
-        return uploads.add(incoming, filename, DATASET)
+        return uploads.add(incoming, filename, dataset)
     finally:
         incoming.discard()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.datasets.inspect import Summary
 from contract.errors import FileNotFound, InsufficientStorage
 from service.uploads.storage import Uploads
 from tests.disk import small_disk
@@ -48,6 +49,32 @@ def test_the_newest_comes_first(tmp_path: Path) -> None:
     given = [put(uploads, bytes([index])) for index in range(5)]
 
     assert uploads.all() == given[::-1]
+
+
+def of_classes(count: int) -> Summary:
+    return Summary(kind="image", samples=2 * count, classes={f"class {n:05}": 2 for n in range(count)})
+
+
+def test_lists_keep_some_classes_of_an_upload_and_their_number(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    upload = put(uploads, dataset=of_classes(1000))
+
+    [listed] = uploads.all()
+    assert (listed.id, listed.class_count) == (upload.id, 1000)
+    assert listed.dataset.classes == {f"class {n:05}": 2 for n in range(10)}
+    assert uploads.get(upload.id).dataset == upload.dataset
+
+
+def test_an_old_upload_of_very_many_classes_is_still_read_but_not_kept_in_memory(tmp_path: Path) -> None:
+    made = put(Uploads(tmp_path))
+    path = tmp_path / "uploads" / f"{made.id}.json"
+    record = json.loads(path.read_text())
+    assert "class_count" not in record  # as old releases wrote it
+    path.write_text(json.dumps(record | {"dataset": of_classes(20_000).model_dump()}))
+
+    found = Uploads(tmp_path).get(made.id)
+
+    assert (found.sha256, found.class_count, len(found.dataset.classes)) == (made.sha256, 20_000, 10)
 
 
 def test_one_content_is_there_once_and_goes_with_its_last_upload(tmp_path: Path) -> None:
