@@ -12,7 +12,7 @@ import torch
 from spikingjelly.activation_based import functional, layer, neuron, surrogate  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from training.snn.layers import MaxPool, SpikingLayer, Stateless, StepNorm
+from training.snn.layers import ChannelNorm, MaxPool, SpikingLayer, Stateless
 from training.snn.network import SpikingNetwork
 from training.snn.neurons import LIF
 
@@ -168,7 +168,7 @@ def _synapses(stage: SpikingLayer) -> list[nn.Module]:
 
 def _norm(stage: SpikingLayer) -> list[nn.Module]:
     """The layer's batch norm, where it has one."""
-    return [copy.deepcopy(stage.norm.norm)] if isinstance(stage.norm, StepNorm) else []
+    return [copy.deepcopy(stage.norm.norm)] if isinstance(stage.norm, ChannelNorm) else []
 
 
 def _function(stage: nn.Module) -> nn.Module:

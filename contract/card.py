@@ -36,6 +36,7 @@ MAX_INPUT_VALUES = 100_000_000
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Mode = Literal["stl", "sl", "tl"]
 ThresholdScope = Literal["neuron", "channel", "layer"]
+Norm = Literal["step", "time", "none"]
 
 T = TypeVar("T")
 Recorded = Annotated[T | None, Field(exclude_if=lambda value: value is None)]  # written only where it has a value
@@ -158,6 +159,10 @@ class Learning(_Part):
     batch_size: Recorded[PositiveInt] = None
     learning_rate_decay: Recorded[float] = None
     weight_decay: Recorded[float] = None
+    bias_weight_decay: Recorded[float] = None
+    threshold_weight_decay: Recorded[float] = None
+    threshold_learning_rate_multiplier: Recorded[PositiveFloat] = None
+    threshold_floor: Recorded[float] = None
     validation_fraction: Recorded[Fraction] = None
     shift: Recorded[NonNegativeInt] = None
     event_drop: Recorded[Fraction] = None
@@ -202,7 +207,11 @@ class Provenance(_Part):
 
 
 class Card(_Part):
-    """The whole card. `voters` is the number of voting neurons of each class."""
+    """The whole card. `voters` is the number of voting neurons of each class.
+
+    `norm` is the batch norm of the convolutions in training: over the batch at each `step`, over batch and `time`, or
+    `none`. `bias` says whether layers without batch norm have one.
+    """
 
     format_version: int = FORMAT_VERSION
     name: ModelName
@@ -213,6 +222,8 @@ class Card(_Part):
     encoder: Encoder
     neuron: Neuron
     network: str
+    norm: Norm = Field(default="step", exclude_if=lambda norm: norm == "step")
+    bias: bool = Field(default=True, exclude_if=lambda bias: bias)
     voters: PositiveInt
     layers: tuple[Layer, ...] = Field(min_length=1)
     learning: Learning

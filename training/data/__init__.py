@@ -2,14 +2,24 @@
 
 from pathlib import Path
 
-from training.data.dataset import Dataset, Images, Recordings, Samples, split_train
+from training.data.dataset import Dataset, Images, Recordings, Samples, split_train, stratified
 from training.data.digits import load_digits
 from training.data.folder import load_folder
 from training.data.idx import FASHION_MNIST, MNIST, load_idx_dataset
 from training.data.nmnist import load_nmnist
 from training.errors import DataError
 
-__all__ = ["DATASETS", "DataError", "Dataset", "Images", "Recordings", "Samples", "load_dataset", "split_train"]
+__all__ = [
+    "DATASETS",
+    "DataError",
+    "Dataset",
+    "Images",
+    "Recordings",
+    "Samples",
+    "load_dataset",
+    "split_train",
+    "stratified",
+]
 
 DATASETS = ("digits", "mnist", "fashion-mnist", "nmnist", "folder")
 

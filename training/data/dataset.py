@@ -117,6 +117,20 @@ def split_train(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
     return torch.from_numpy(np.sort(train)), torch.from_numpy(np.sort(validation))
 
 
+def stratified(labels: Tensor, count: int, seed: int) -> Tensor:
+    """The rising indices of `count` samples in which each class keeps its share, or of all where there are no more.
+
+    `labels` is int64 `[N]`; the same seed gives the same samples.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    shuffled = labels.numpy()[order]
+    place = np.empty(len(labels))  # of a sample within its class, from 0 to 1: the first ones are chosen
+    for label in np.unique(shuffled):
+        (members,) = np.nonzero(shuffled == label)
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return torch.from_numpy(np.sort(order[np.argsort(place, kind="stable")[:count]]))
+
+
 def _check_labels(labels: Tensor, count: int) -> None:
     if labels.dtype != torch.int64 or labels.shape != (count,):
         raise DataError(f"labels must be int64 [{count}], not {labels.dtype} {list(labels.shape)}")

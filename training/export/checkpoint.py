@@ -15,7 +15,7 @@ from training.errors import DivergedError
 from training.export.grid import grid_exponent, to_grid
 from training.snn.builder import build_network
 from training.snn.encode import EventInput, ImageInput
-from training.snn.layers import SpikingLayer, Stateless, StepNorm
+from training.snn.layers import ChannelNorm, SpikingLayer, Stateless
 from training.snn.network import SpikingNetwork
 
 
@@ -77,7 +77,7 @@ def folded(layer: SpikingLayer) -> tuple[Tensor, Tensor | None]:
     """The layer's weights and bias in float64, with the batch norm's running statistics folded in."""
     weight = layer.synapses.weight.detach().double()
     bias = None if layer.synapses.bias is None else layer.synapses.bias.detach().double()
-    if not isinstance(layer.norm, StepNorm):
+    if not isinstance(layer.norm, ChannelNorm):
         return weight, bias
     norm = layer.norm.norm
     assert norm.running_var is not None
@@ -130,7 +130,13 @@ def _state(network: SpikingNetwork) -> bytes:
 def rebuild(card: Card, state_file: Path) -> SpikingNetwork:
     """The network in training form from which a checkpoint was exported, rebuilt from card and training state."""
     network, _ = build_network(
-        card.network, spec=card.input, encoder=card.encoder, neuron=card.neuron, classes=len(card.labels)
+        card.network,
+        spec=card.input,
+        encoder=card.encoder,
+        neuron=card.neuron,
+        classes=len(card.labels),
+        norm=card.norm,
+        bias=card.bias,
     )
     network.load_state_dict(safetensors.torch.load_file(state_file))
     return network.eval()

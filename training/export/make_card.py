@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from contract.card import Card, EventEncoder, ImageEncoder, InputSpec, Layer, Learning, Metrics, Neuron
+from contract.card import Card, EventEncoder, ImageEncoder, InputSpec, Layer, Learning, Metrics, Neuron, Norm
 from training.export.provenance import provenance
 
 
@@ -14,6 +14,8 @@ def make_card(
     encoder: ImageEncoder | EventEncoder,
     neuron: Neuron,
     network: str,
+    norm: Norm,
+    bias: bool,
     voters: int,
     layers: tuple[Layer, ...],
     learning: Learning,
@@ -33,6 +35,8 @@ def make_card(
         encoder=encoder,
         neuron=neuron,
         network=network,
+        norm=norm,
+        bias=bias,
         voters=voters,
         layers=layers,
         learning=learning,

@@ -16,10 +16,22 @@ from training.learning.config import Recipe
 from training.learning.module import SpikingModule
 from training.snn.builder import build_network
 from training.snn.encode import EventInput, ImageInput
-from training.snn.layers import StepNorm
+from training.snn.layers import ChannelNorm
 from training.snn.network import SpikingNetwork
 
 OUTPUT_LAYER = "vote"
+
+INHERITED = (
+    "learning_rate_decay",
+    "weight_decay",
+    "bias_weight_decay",
+    "threshold_weight_decay",
+    "threshold_learning_rate_multiplier",
+    "threshold_floor",
+    "shift",
+    "event_drop",
+)
+"""Fields of the base's training that also hold for its fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,13 @@ def starting_network(base: BaseVersion, spec: JobSpec) -> tuple[SpikingNetwork, 
     labels = card.labels if spec.labels is None else spec.labels
     torch.manual_seed(spec.seed)
     network, layers = build_network(
-        card.network, spec=card.input, encoder=card.encoder, neuron=card.neuron, classes=len(labels)
+        card.network,
+        spec=card.input,
+        encoder=card.encoder,
+        neuron=card.neuron,
+        classes=len(labels),
+        norm=card.norm,
+        bias=card.bias,
     )
     state = safetensors.torch.load_file(base.state)
     if spec.labels is not None:
@@ -74,8 +92,11 @@ def starting_network(base: BaseVersion, spec: JobSpec) -> tuple[SpikingNetwork, 
 
 
 def recipe_of(spec: JobSpec, card: Card) -> Recipe:
-    """The job's recipe: what the job does not set (decay of the rate, augmentation) comes from the base's card."""
-    kept = card.learning.model_dump(include={"learning_rate_decay", "weight_decay", "shift", "event_drop"})
+    """The job's recipe: what the job does not set (decays, augmentation, thresholds) comes from the base's card."""
+    inherited = set(INHERITED)
+    if spec.mode == "tl":  # its learning rate is for thresholds already
+        inherited.remove("threshold_learning_rate_multiplier")
+    kept = card.learning.model_dump(include=inherited)
     return Recipe(
         mode=spec.mode,
         epochs=spec.n_epochs,
@@ -118,7 +139,7 @@ class FineTuningModule(SpikingModule):
         self.fixed_norms = [
             layer.norm
             for name, layer in layers.items()
-            if isinstance(layer.norm, StepNorm) and (config.mode == "tl" or name in freeze)
+            if isinstance(layer.norm, ChannelNorm) and (config.mode == "tl" or name in freeze)
         ]
         self.train()
 

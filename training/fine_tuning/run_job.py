@@ -31,6 +31,7 @@ from training.export.checkpoint import load_scripted, publish, script
 from training.export.evaluate import evaluate, metrics
 from training.export.make_card import make_card
 from training.fine_tuning.base_version import (
+    INHERITED,
     BaseVersion,
     FineTuningModule,
     recipe_of,
@@ -147,6 +148,8 @@ class _Job:
             encoder=base.card.encoder,
             neuron=base.card.neuron,
             network=base.card.network,
+            norm=base.card.norm,
+            bias=base.card.bias,
             voters=network.voters,
             layers=layers,
             learning=self._learning(base.card, module.config, len(training), best_epoch, baseline),
@@ -171,11 +174,8 @@ class _Job:
             threshold=base.learning.threshold,
             threshold_std=base.learning.threshold_std,
             batch_size=recipe.batch_size,
-            learning_rate_decay=recipe.learning_rate_decay,
-            weight_decay=recipe.weight_decay,
+            **{name: getattr(recipe, name) for name in INHERITED},
             validation_fraction=VALIDATION_FRACTION if cut else None,
-            shift=recipe.shift,
-            event_drop=recipe.event_drop,
             learning_rate_multiplier=spec.learning_rate_multiplier,
             freeze=spec.freeze,
             new_labels=spec.labels is not None,

@@ -4,9 +4,18 @@ import tomllib
 from importlib import resources
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
-from contract.card import EventEncoder, ImageEncoder, InputSpec, Mode, Neuron, Surrogate, ThresholdScope
+from contract.card import EventEncoder, ImageEncoder, InputSpec, Mode, Neuron, Norm, Surrogate, ThresholdScope
 from contract.names import ModelName
 from training.errors import ConfigError
 from training.snn.structure import parse_structure
@@ -29,7 +38,15 @@ class Recipe(BaseModel):
     learning_rate_decay: float = Field(
         default=0.93, gt=0, le=1, description="factor on the learning rate after each epoch"
     )
-    weight_decay: NonNegativeFloat = Field(default=1e-6, description="weight decay of Adam")
+    weight_decay: NonNegativeFloat = Field(default=1e-6, description="weight decay of Adam, for the synaptic weights")
+    bias_weight_decay: NonNegativeFloat = Field(default=0.0, description="weight decay of biases and batch norm")
+    threshold_weight_decay: NonNegativeFloat = Field(default=0.0, description="weight decay of the thresholds")
+    threshold_learning_rate_multiplier: PositiveFloat = Field(
+        default=1.0, description="factor on the learning rate for the thresholds"
+    )
+    threshold_floor: float | None = Field(
+        default=None, description="least value of a threshold, to which it is raised after each step"
+    )
     shift: NonNegativeInt = Field(default=0, description="augmentation: random shifts of up to N pixels")
     event_drop: float = Field(default=0.0, ge=0, lt=1, description="augmentation: drop up to this share of events")
     seed: NonNegativeInt = Field(default=0, description="seed of weights, order, dropout and Poisson draws")
@@ -43,8 +60,14 @@ class TrainingConfig(Recipe):
     image_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
         default=None, description="channels, height and width of the images in the data set 'folder', such as 3,32,32"
     )
-    train_samples: PositiveInt | None = Field(default=None, description="use only the first N training samples")
+    train_samples: PositiveInt | None = Field(
+        default=None, description="use only N training samples, each class with its share"
+    )
     network: str = Field(description="structure, such as 128C5-MP2-FC2048-VOTE10")
+    norm: Norm = Field(
+        default="step", description="batch norm of convolutions: of each time step, of batch and time, or none"
+    )
+    bias: bool = Field(default=True, description="whether layers without batch norm have a bias")
     threshold_scope: ThresholdScope = Field(default="neuron", description="one threshold per neuron, channel or layer")
     threshold: float = Field(default=1.0, description="initial thresholds")
     threshold_std: NonNegativeFloat = Field(default=0.0, description="standard deviation of the initial thresholds")

@@ -6,10 +6,11 @@ from functools import cached_property
 import torch
 
 from contract.card import Card, EventEncoder, ImageEncoder, Layer, Learning, Metrics
-from training.data import Dataset, Samples, split_train
+from training.data import Dataset, Samples, split_train, stratified
 from training.export.make_card import make_card
 from training.learning.config import TrainingConfig
 from training.snn.builder import build_network
+from training.snn.layers import ChannelNorm
 from training.snn.network import SpikingNetwork
 
 
@@ -30,7 +31,7 @@ class Experiment:
         """The part to train on and the part that chooses the epoch; `DataError` where a class is too small for both."""
         config, whole = self.config, self.dataset.train
         if config.train_samples is not None:
-            whole = whole.subset(torch.arange(min(config.train_samples, len(whole))))
+            whole = whole.subset(stratified(whole.labels, config.train_samples, config.seed))
         training, validation = split_train(whole.labels, config.validation_fraction, config.seed)
         return whole.subset(training), whole.subset(validation)
 
@@ -39,11 +40,19 @@ class Experiment:
         config, dataset = self.config, self.dataset
         torch.manual_seed(config.seed)
         network, layers = build_network(
-            config.network, spec=dataset.input, encoder=self.encoder, neuron=config.neuron, classes=len(dataset.labels)
+            config.network,
+            spec=dataset.input,
+            encoder=self.encoder,
+            neuron=config.neuron,
+            classes=len(dataset.labels),
+            norm=config.norm,
+            bias=config.bias,
         )
         with torch.no_grad():
             for layer in network.spiking_layers().values():
                 layer.neurons.threshold.normal_(config.threshold, config.threshold_std)
+                if config.norm == "time" and isinstance(layer.norm, ChannelNorm):
+                    layer.norm.norm.weight.fill_(config.threshold)
         return network, layers
 
     def card(self, layers: tuple[Layer, ...], voters: int, metrics: Metrics, best_epoch: int) -> Card:
@@ -55,6 +64,8 @@ class Experiment:
             encoder=self.encoder,
             neuron=self.config.neuron,
             network=self.config.network,
+            norm=self.config.norm,
+            bias=self.config.bias,
             voters=voters,
             layers=layers,
             learning=self._learning(best_epoch),
@@ -78,6 +89,10 @@ class Experiment:
             batch_size=config.batch_size,
             learning_rate_decay=config.learning_rate_decay,
             weight_decay=config.weight_decay,
+            bias_weight_decay=config.bias_weight_decay,
+            threshold_weight_decay=config.threshold_weight_decay,
+            threshold_learning_rate_multiplier=config.threshold_learning_rate_multiplier,
+            threshold_floor=config.threshold_floor,
             validation_fraction=config.validation_fraction,
             shift=config.shift,
             event_drop=config.event_drop,

@@ -17,8 +17,35 @@ from training.snn.network import SpikingNetwork
 def choose_what_learns(network: SpikingNetwork, mode: str) -> None:
     """Set `requires_grad` by learning mode: all parameters (`stl`), all but the thresholds (`sl`), only they (`tl`)."""
     for name, parameter in network.named_parameters():
-        is_threshold = name.endswith("neurons.threshold")
-        parameter.requires_grad_(mode == "stl" or is_threshold == (mode == "tl"))
+        parameter.requires_grad_(mode == "stl" or is_threshold(name) == (mode == "tl"))
+
+
+def parameter_groups(network: SpikingNetwork, config: Recipe) -> list[dict[str, Any]]:
+    """The parameters that learn, as groups for the optimizer: synaptic weights, biases with batch norm, and thresholds.
+
+    Thresholds are a group of their own because Adam divides a gradient by its size: one of the thousands of thresholds
+    of a feature map has so small a gradient that even a weak decay would move it instead of the loss.
+    """
+    weights: list[Tensor] = []
+    biases: list[Tensor] = []
+    thresholds: list[Tensor] = []
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        is_weight = name.endswith("synapses.weight")
+        (thresholds if is_threshold(name) else weights if is_weight else biases).append(parameter)
+    rate, threshold_rate = config.learning_rate, config.learning_rate * config.threshold_learning_rate_multiplier
+    groups = [
+        {"params": weights, "lr": rate, "weight_decay": config.weight_decay},
+        {"params": biases, "lr": rate, "weight_decay": config.bias_weight_decay},
+        {"params": thresholds, "lr": threshold_rate, "weight_decay": config.threshold_weight_decay},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def is_threshold(name: str) -> bool:
+    """Whether the parameter of this name holds thresholds."""
+    return name.endswith("neurons.threshold")
 
 
 class SpikingModule(lightning.LightningModule):
@@ -38,6 +65,13 @@ class SpikingModule(lightning.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the random numbers of this step."""
         torch.manual_seed(step_seed(self.config.seed, self.current_epoch, batch_idx, self.global_rank))
+
+    @torch.no_grad()
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Raise thresholds to their floor, if there is one."""
+        if self.config.threshold_floor is not None:
+            for layer in self.network.spiking_layers().values():
+                layer.neurons.threshold.clamp_(min=self.config.threshold_floor)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
@@ -74,8 +108,7 @@ class SpikingModule(lightning.LightningModule):
         return self.encoder.image(samples, seeds.random_(2**62) if draw else seeds)
 
     def configure_optimizers(self) -> Any:
-        """Adam on the parameters that learn; the learning rate decays by a factor each epoch."""
-        learning = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(learning, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        """Adam on the parameters that learn, in groups; the learning rates decay by a factor each epoch."""
+        optimizer = torch.optim.Adam(parameter_groups(self.network, self.config))
         scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=self.config.learning_rate_decay)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}

@@ -22,7 +22,7 @@ def metavar(annotation: Any) -> str:
         return "{" + ",".join(typing.get_args(plain)) + "}"
     if typing.get_origin(plain) is tuple:
         return "C,H,W"
-    return {int: "N", float: "X"}.get(plain, "TEXT")
+    return {bool: "{true,false}", int: "N", float: "X"}.get(plain, "TEXT")
 
 
 def config_of(options: argparse.Namespace) -> TrainingConfig:

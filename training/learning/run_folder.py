@@ -59,7 +59,7 @@ def close_run(run_dir: Path) -> None:
 
 
 class SavedStates(Checkpoint):
-    """Saves the whole state as `last.ckpt` after each epoch, and the weights as `best.ckpt` if validation improved.
+    """Saves the whole state as `last.ckpt` after each epoch, and the weights as `best.ckpt` if none were better.
 
     Without a validation part, the last epoch is the best. The best accuracy so far is part of the state, so a resumed
     run chooses the same epoch as an uninterrupted one, even in a folder that was moved.
@@ -83,8 +83,12 @@ class SavedStates(Checkpoint):
         trainer.save_checkpoint(self.run_dir / LAST, weights_only=False)
 
     def improves(self, accuracy: float) -> bool:
-        """Whether this validation accuracy is the best so far; of equal ones the first wins."""
-        return accuracy > self.best
+        """Whether this validation accuracy is the best so far.
+
+        Of equal ones the last wins: on a small validation part an early epoch can be as good by chance, and is trained
+        less.
+        """
+        return accuracy >= self.best
 
     def state_dict(self) -> dict[str, Any]:
         """The state that a resumed run needs."""

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import nn
 
-from contract.card import EventEncoder, ImageEncoder, InputSpec, Layer, Neuron
+from contract.card import EventEncoder, ImageEncoder, InputSpec, Layer, Neuron, Norm
 from training.errors import StructureError
 from training.snn.encode import max_input
-from training.snn.layers import MaxPool, ResidualBlock, SpikingLayer, Stateless, StepNorm, conv_fan_out
+from training.snn.layers import ChannelNorm, MaxPool, ResidualBlock, SpikingLayer, Stateless, conv_fan_out
 from training.snn.network import SpikingNetwork
 from training.snn.neurons import LIF
 from training.snn.structure import Conv, Dropout, Linear, Pool, Residual, Vote, parse_structure
@@ -20,8 +20,12 @@ class _Builder:
     `analog` is set if that input has values other than 0 and 1; `exact` is cleared if they are not whole numbers.
     """
 
-    def __init__(self, spec: InputSpec, encoder: ImageEncoder | EventEncoder, neuron: Neuron) -> None:
+    def __init__(
+        self, spec: InputSpec, encoder: ImageEncoder | EventEncoder, neuron: Neuron, norm: Norm, *, bias: bool
+    ) -> None:
         self.neuron = neuron
+        self.norm = norm
+        self.bias = bias
         self.shape: tuple[int, ...] = spec.shape
         self.max_input = max_input(encoder)
         self.analog = self.max_input > 1
@@ -31,17 +35,19 @@ class _Builder:
 
     def conv(self, name: str, channels: int, kernel: int) -> SpikingLayer:
         inputs, height, width = self.shape
-        synapses = nn.Conv2d(inputs, channels, kernel, padding=(kernel - 1) // 2, bias=False)
+        bias = self.bias and self.norm == "none"
+        synapses = nn.Conv2d(inputs, channels, kernel, padding=(kernel - 1) // 2, bias=bias)
+        norm = nn.Identity() if self.norm == "none" else ChannelNorm(channels, per_step=self.norm == "step")
         fan_out = conv_fan_out(height, width, channels, kernel)
         shape = (channels, height, width)
-        layer = self._spiking(synapses, StepNorm(channels), shape, fan_out)
+        layer = self._spiking(synapses, norm, shape, fan_out)
         self._record(name, "conv", shape, synapses=int(fan_out.sum()) * inputs)
         return layer
 
     def linear(self, name: str, units: int) -> SpikingLayer:
         inputs = math.prod(self.shape)
         fan_out = torch.tensor([float(units)], dtype=torch.float64)
-        layer = self._spiking(nn.Linear(inputs, units), nn.Identity(), (units,), fan_out)
+        layer = self._spiking(nn.Linear(inputs, units, bias=self.bias), nn.Identity(), (units,), fan_out)
         self._record(name, "linear", (units,), synapses=inputs * units)
         return layer
 
@@ -99,13 +105,21 @@ class _Builder:
 
 
 def build_network(
-    structure: str, *, spec: InputSpec, encoder: ImageEncoder | EventEncoder, neuron: Neuron, classes: int
+    structure: str,
+    *,
+    spec: InputSpec,
+    encoder: ImageEncoder | EventEncoder,
+    neuron: Neuron,
+    classes: int,
+    norm: Norm = "step",
+    bias: bool = True,
 ) -> tuple[SpikingNetwork, tuple[Layer, ...]]:
     """A network with fresh weights (from torch's global generator) and thresholds of one, and its layers for the card.
 
-    Layers are named by kind and number: `conv1`, `pool1`, `fc1`, `residual1`, and `vote`. Raises `StructureError`.
+    Layers are named by kind and number: `conv1`, `pool1`, `fc1`, `residual1`, and `vote`. `norm` is the
+    batch norm of the convolutions; with `bias`, the layers without one have a bias. Raises `StructureError`.
     """
-    builder = _Builder(spec, encoder, neuron)
+    builder = _Builder(spec, encoder, neuron, norm, bias=bias)
     input_scale = 1.0 / builder.max_input
     stages: dict[str, nn.Module] = {}
     seen: dict[str, int] = {}

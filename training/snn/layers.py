@@ -23,19 +23,22 @@ def conv_fan_out(height: int, width: int, channels: int, kernel: int) -> Tensor:
     return nn.functional.conv_transpose2d(ones, windows, padding=(kernel - 1) // 2).flatten() * channels
 
 
-class StepNorm(nn.Module):
-    """Batch norm over the channels; in training, each time step is normalised by its own statistics.
+class ChannelNorm(nn.Module):
+    """Batch norm over the channels, with one set of running statistics, so that it can be folded into the convolution.
 
-    All steps share one set of running statistics and affine parameters, so that it can be folded into the convolution.
+    In training, the statistics are those of each time step where `per_step` is set, as in the demo of Sun et al.;
+    otherwise those of batch and time together, as in tdBN (Zheng et al., AAAI 2021), whose gain starts at the
+    threshold.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, per_step: bool) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels)
+        self.per_step = per_step
 
     def forward(self, current: Tensor) -> Tensor:
         """Normalised currents, `[T, B, C, H, W]`."""
-        if self.training:
+        if self.training and self.per_step:
             return torch.stack([self.norm(step) for step in current.unbind(0)])
         normalised: Tensor = self.norm(current.flatten(0, 1))
         return normalised.reshape(current.shape)
@@ -137,12 +140,15 @@ class MaxPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to `[N, C, H // size, W // size]`.
 
-        Without gradients, this takes maxima of strided slices, several times faster than torch's pooling with the same
-        result. With gradients, it uses torch's pooling, which passes the gradient to one of several equal values.
+        Equal values share the gradient evenly. Spikes are equal most of the time, and torch's pooling would give all of
+        it to the top left one, so that the thresholds of a feature map would learn by their place in the window.
+        Without gradients, this takes maxima of strided slices, several times faster with the same result.
         """
-        if self.training:
-            return nn.functional.max_pool2d(x, self.size)
         height, width = x.shape[2] // self.size * self.size, x.shape[3] // self.size * self.size
+        if self.training:
+            windows = x[:, :, :height, :width].unflatten(3, [-1, self.size]).unflatten(2, [-1, self.size])
+            maxima: Tensor = windows.amax([3, 5])
+            return maxima
         rows = x[:, :, 0 : height : self.size]
         for offset in range(1, self.size):
             rows = torch.maximum(rows, x[:, :, offset : height : self.size])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from contract.card import InputSpec
-from training.data import DataError, Dataset, Images, Recordings, load_dataset, split_train
+from training.data import DataError, Dataset, Images, Recordings, load_dataset, split_train, stratified
 
 
 def images(labels: list[int]) -> Images:
@@ -138,3 +138,18 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_a_folder_needs_the_shape_of_its_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="shape"):
         load_dataset("folder", tmp_path)
+
+
+def test_a_stratified_sample_of_a_sorted_data_set_has_every_class() -> None:
+    labels = torch.tensor([0] * 600 + [1] * 300 + [2] * 100)
+    chosen = stratified(labels, 50, seed=3)
+    assert torch.equal(chosen, chosen.unique())  # rising, none twice
+    assert torch.bincount(labels[chosen]).tolist() == [30, 15, 5]
+    assert torch.equal(chosen, stratified(labels, 50, seed=3))
+    assert not torch.equal(chosen, stratified(labels, 50, seed=4))
+
+
+@pytest.mark.parametrize("count", [6, 7, 1000])
+def test_a_stratified_sample_is_never_larger_than_the_data_set(count: int) -> None:
+    labels = torch.tensor([0, 0, 0, 1, 1, 2, 2])
+    assert len(stratified(labels, count, seed=0)) == min(count, 7)

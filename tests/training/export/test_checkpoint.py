@@ -8,8 +8,11 @@ from torch import nn
 
 from contract.card import ImageEncoder, InputSpec, read_card
 from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
+from tests.tiny import tiny_image_config
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
+from training.data import load_dataset
 from training.export.checkpoint import folded, inference_form, rebuild, script
+from training.learning.train import train
 from training.snn.encode import build_encoder
 from training.snn.layers import SpikingLayer
 
@@ -139,6 +142,28 @@ def test_published_archives_equal_what_their_training_state_gives(tiny_store_roo
         x = spikes_in(card.timesteps, 6, card.input.shape)
         with torch.inference_mode():
             assert all(torch.equal(one, other) for one, other in zip(loaded(x), again(x), strict=True))
+
+
+@pytest.mark.parametrize(("norm", "bias"), [("none", True), ("none", False), ("time", False)])
+def test_other_norms_and_networks_without_biases_are_rebuilt_from_their_card(
+    norm: str, bias: bool, tmp_path: Path
+) -> None:
+    config = tiny_image_config(norm=norm, bias=bias, threshold=0.5, epochs=1, train_samples=100)
+    store = Store(tmp_path)
+    train(config, load_dataset("digits"), store, tmp_path / "run", progress=False)
+    path = store.checkpoint_path("tiny-image", 1)
+    card = read_card(path)
+    assert (card.norm, card.bias) == (norm, bias)
+    loaded = torch.jit.load(str(path))
+    again = script(rebuild(card, path.with_name(STATE_FILE)), build_encoder(card.input, card.encoder))
+    state = again.state_dict()
+    assert ("network.stages.conv1.synapses.bias" in state) == (bias or norm != "none")
+    assert ("network.stages.fc1.synapses.bias" in state) == bias
+    x = spikes_in(card.timesteps, 6, card.input.shape)
+    with torch.inference_mode():
+        results = loaded(x)
+        assert int(results[1].sum()) > 0
+        assert all(torch.equal(one, other) for one, other in zip(results, again(x), strict=True))
 
 
 def test_the_archives_weights_load_strictly_into_an_eager_network(tiny_store_root: Path) -> None:

@@ -10,7 +10,7 @@ from training.learning.experiment import Experiment
 from training.learning.module import SpikingModule
 from training.snn.builder import build_network
 from training.snn.encode import build_encoder
-from training.snn.layers import SpikingLayer, Stateless
+from training.snn.layers import ChannelNorm, SpikingLayer, Stateless
 
 DIGIT = InputSpec(kind="image", channels=1, height=8, width=8)
 MNIST = InputSpec(kind="image", channels=1, height=28, width=28)
@@ -18,7 +18,15 @@ MNIST = InputSpec(kind="image", channels=1, height=28, width=28)
 
 def module_of(config: TrainingConfig, spec: InputSpec = DIGIT, classes: int = 10) -> SpikingModule:
     encoder = config.encoder(spec)
-    network, _ = build_network(config.network, spec=spec, encoder=encoder, neuron=config.neuron, classes=classes)
+    network, _ = build_network(
+        config.network,
+        spec=spec,
+        encoder=encoder,
+        neuron=config.neuron,
+        classes=classes,
+        norm=config.norm,
+        bias=config.bias,
+    )
     module = SpikingModule(network, build_encoder(spec, encoder), config)
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
     return module
@@ -40,19 +48,68 @@ def test_the_loss_is_the_squared_error_of_firing_rates_against_one_hot_labels() 
     assert float(module.training_step(batch, 0)) == pytest.approx((0.75**2 + 0 + 0.75**2) / 3)
 
 
-def test_the_optimizer_has_the_configured_rate_decay_and_parameters() -> None:
-    config = tiny_image_config(mode="tl", learning_rate=0.03, weight_decay=0.02, learning_rate_decay=0.5)
+def test_weights_biases_and_thresholds_have_rates_and_decays_of_their_own() -> None:
+    config = tiny_image_config(
+        learning_rate=0.03,
+        learning_rate_decay=0.5,
+        weight_decay=0.02,
+        bias_weight_decay=0.01,
+        threshold_weight_decay=0.005,
+        threshold_learning_rate_multiplier=10,
+    )
     module = module_of(config)
     found = module.configure_optimizers()
     optimizer, scheduler = found["optimizer"], found["lr_scheduler"]
-    (group,) = optimizer.param_groups
-    thresholds = [layer.neurons.threshold for layer in module.network.spiking_layers().values()]
     assert isinstance(optimizer, torch.optim.Adam)
-    assert (group["lr"], group["weight_decay"]) == (0.03, 0.02)
-    assert [id(parameter) for parameter in group["params"]] == [id(threshold) for threshold in thresholds]
+    groups = optimizer.param_groups
+    assert [(group["lr"], group["weight_decay"]) for group in groups] == [(0.03, 0.02), (0.03, 0.01), (0.3, 0.005)]
+    layers = module.network.spiking_layers().values()
+    named = {id(parameter): name for name, parameter in module.network.named_parameters()}
+    members = [{named[id(parameter)] for parameter in group["params"]} for group in groups]
+    assert members[0] == {f"stages.{name}.synapses.weight" for name in ("conv1", "fc1", "vote")}
+    assert members[1] == {
+        *(f"stages.conv1.norm.norm.{part}" for part in ("weight", "bias")),
+        *(f"stages.{name}.synapses.bias" for name in ("fc1", "vote")),
+    }
+    assert members[2] == {named[id(layer.neurons.threshold)] for layer in layers}
     optimizer.step()
     scheduler.step()
-    assert group["lr"] == 0.015
+    assert [group["lr"] for group in groups] == [0.015, 0.015, 0.15]
+
+
+@pytest.mark.parametrize(("mode", "groups"), [("sl", 2), ("tl", 1), ("stl", 3)])
+def test_the_optimizer_has_what_learns(mode: str, groups: int) -> None:
+    module = module_of(tiny_image_config(mode=mode))
+    found = module.configure_optimizers()["optimizer"].param_groups
+    learning = [id(parameter) for parameter in module.network.parameters() if parameter.requires_grad]
+    assert len(found) == groups
+    assert sorted(id(parameter) for group in found for parameter in group["params"]) == sorted(learning)
+
+
+def test_decay_moves_no_threshold() -> None:
+    module = module_of(tiny_image_config(threshold=1.0, weight_decay=0.5))
+    optimizer = module.configure_optimizers()["optimizer"]
+    for parameter in module.network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    before = module.network.state_dict()["stages.fc1.synapses.weight"].clone()
+    optimizer.step()
+    assert not torch.equal(module.network.state_dict()["stages.fc1.synapses.weight"], before)
+    for layer in module.network.spiking_layers().values():
+        assert bool((layer.neurons.threshold == 1).all())
+
+
+def test_thresholds_do_not_fall_below_their_floor() -> None:
+    module = module_of(tiny_image_config(threshold_floor=0.25))
+    thresholds = [layer.neurons.threshold for layer in module.network.spiking_layers().values()]
+    with torch.no_grad():
+        for threshold in thresholds:
+            threshold.uniform_(-1, 1)
+    above = [threshold.detach() > 0.25 for threshold in thresholds]
+    before = [threshold.detach().clone() for threshold in thresholds]
+    module.on_train_batch_end(None, (torch.zeros(0), torch.zeros(0)), 0)
+    for threshold, was, kept in zip(thresholds, before, above, strict=True):
+        assert float(threshold.detach().min()) == 0.25
+        assert torch.equal(threshold[kept], was[kept])
 
 
 def test_training_draws_anew_for_every_sample_and_step_and_validation_uses_seed_zero() -> None:
@@ -86,10 +143,9 @@ def test_training_samples_are_augmented_as_configured() -> None:
 
 
 def test_the_authors_demo_is_built_as_published() -> None:
-    """128C5 (padding 2, no bias) - batch norm - LIF - pool, twice; dropout around FC2048; ten voters a class."""
+    """128C5 (padding 2) - batch norm - LIF - pool, twice; dropout around FC2048; ten voters a class; no bias at all."""
     config = TrainingConfig(**load_preset("mnist-paper"))
-    encoder = config.encoder(MNIST)
-    network, _ = build_network(config.network, spec=MNIST, encoder=encoder, neuron=config.neuron, classes=10)
+    network = module_of(config, MNIST).network
     shown: list[object] = []
     for stage in network.stages.values():
         if isinstance(stage, SpikingLayer):
@@ -103,9 +159,9 @@ def test_the_authors_demo_is_built_as_published() -> None:
         ("Conv2d", (128, 128, 5, 5), False),
         ("MaxPool", None, None),
         ("Dropout", 0.5, None),
-        ("Linear", (2048, 128 * 7 * 7), True),
+        ("Linear", (2048, 128 * 7 * 7), False),
         ("Dropout", 0.5, None),
-        ("Linear", (100, 2048), True),
+        ("Linear", (100, 2048), False),
     ]
     for layer in network.spiking_layers().values():
         assert (layer.neurons.tau, layer.neurons.alpha) == (0.5, 2.0)
@@ -115,7 +171,8 @@ def test_the_authors_demo_is_built_as_published() -> None:
     assert conv.padding == (2, 2)
     assert (config.timesteps, config.coding, config.batch_size, config.epochs) == (4, "poisson", 50, 100)
     assert (config.learning_rate, config.learning_rate_decay, config.weight_decay) == (1e-3, 0.93, 1e-6)
-    assert (config.threshold, config.threshold_std, config.mode) == (2.0, 0.01, "stl")
+    assert (config.bias_weight_decay, config.threshold_weight_decay) == (1e-6, 1e-6)
+    assert (config.threshold, config.threshold_std, config.mode, config.norm) == (2.0, 1e-4, "stl", "step")
 
 
 def test_thresholds_start_where_the_configuration_says() -> None:
@@ -140,3 +197,20 @@ def test_dropout_is_active_in_training_only() -> None:
     x = torch.ones(2, 3, 1, 8, 8)
     assert float((stage.train()(x, [])[0] == 0).float().mean()) == pytest.approx(0.5, abs=0.15)
     assert torch.equal(stage.eval()(x, [])[0], x)
+
+
+@pytest.mark.parametrize(("norm", "gain"), [("step", 1.0), ("time", 0.5)])
+def test_batch_norm_over_batch_and_time_starts_at_the_threshold(norm: str, gain: float) -> None:
+    network, _ = Experiment(tiny_image_config(threshold=0.5, norm=norm), load_dataset("digits")).initial_network()
+    layer = network.spiking_layers()["conv1"]
+    assert isinstance(layer.norm, ChannelNorm)
+    assert layer.norm.per_step == (norm == "step")
+    assert bool((layer.norm.norm.weight == gain).all())
+
+
+def test_a_network_without_batch_norm_has_a_bias_instead() -> None:
+    layers = module_of(tiny_image_config(norm="none")).network.spiking_layers()
+    assert isinstance(layers["conv1"].norm, nn.Identity)
+    assert all(layer.synapses.bias is not None for layer in layers.values())
+    without = module_of(tiny_image_config(norm="none", bias=False)).network.spiking_layers()
+    assert all(layer.synapses.bias is None for layer in without.values())

@@ -11,9 +11,28 @@ import torch
 from contract.files import unfinished_path
 from tests.tiny import tiny_image_config
 from training.errors import ConfigError
-from training.learning.run_folder import BEST, CONFIG_FILE, LAST, LOG_FOLDER, AtomicCheckpoints, close_run, open_run
+from training.learning.run_folder import (
+    BEST,
+    CONFIG_FILE,
+    LAST,
+    LOG_FOLDER,
+    AtomicCheckpoints,
+    SavedStates,
+    close_run,
+    open_run,
+)
 
 CONFIG = tiny_image_config()
+
+
+def test_the_last_of_the_best_epochs_is_chosen(tmp_path: Path) -> None:
+    states = SavedStates(tmp_path)
+    chosen = []
+    for epoch, accuracy in enumerate([0.5, 0.9, 0.8, 0.9, 0.7]):
+        if states.improves(accuracy):
+            states.best = accuracy
+            chosen.append(epoch)
+    assert chosen == [0, 1, 3]
 
 
 def test_a_new_folder_is_taken_and_left_without_a_trace(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ train(config, load_dataset("digits"), Store(Path(store)), Path(run), progress=Fa
 
 
 def test_the_epoch_is_the_best_on_validation_and_not_the_last(tmp_path: Path) -> None:
-    config = tiny_image_config(epochs=5, learning_rate=0.05, seed=2)
+    config = tiny_image_config(epochs=5, learning_rate=0.05, seed=3)
     run = tmp_path / "run"
     accuracies = []
 
@@ -173,7 +173,7 @@ def test_the_epoch_is_the_best_on_validation_and_not_the_last(tmp_path: Path) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.learning.train.SavedStates", Watch)
         published = train(config, load_dataset("digits"), Store(tmp_path / "store"), run, progress=False)
-    best = accuracies.index(max(accuracies))
+    best = max(epoch for epoch, accuracy in enumerate(accuracies) if accuracy == max(accuracies))
     assert best < config.epochs - 1, "choose another seed: the best epoch has to come before the last here"
     assert published.card.learning.best_epoch == best + 1
     exported = safetensors.torch.load_file(tmp_path / "store" / config.name / "1" / STATE_FILE)
@@ -199,7 +199,7 @@ def stopped_after(config: TrainingConfig, epochs: int, run: Path, store: Store) 
 
 
 def test_a_run_resumes_to_the_same_weights_wherever_it_stopped_and_was_moved(tmp_path: Path) -> None:
-    config = tiny_image_config(epochs=5, learning_rate=0.05, seed=2)
+    config = tiny_image_config(epochs=5, learning_rate=0.05, seed=3)
     whole, card = trained(config, tmp_path / "whole")
     for epochs in range(1, 5):
         store, run = Store(tmp_path / str(epochs) / "store"), tmp_path / str(epochs) / "run"

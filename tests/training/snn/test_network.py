@@ -11,7 +11,7 @@ from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, 
 from training.errors import StructureError
 from training.export.checkpoint import inference_form
 from training.snn.builder import build_network
-from training.snn.layers import MaxPool, ResidualBlock, StepNorm
+from training.snn.layers import ChannelNorm, MaxPool, ResidualBlock
 from training.snn.network import SpikingNetwork
 
 STRUCTURES = [
@@ -200,13 +200,21 @@ def test_classes_are_counted_by_their_own_voters() -> None:
 def test_batch_norm_uses_each_steps_own_statistics_in_training() -> None:
     network, _ = lively_network("3C3-VOTE1")
     norm = network.spiking_layers()["conv1"].norm
-    assert isinstance(norm, StepNorm)
+    assert isinstance(norm, ChannelNorm)
     norm.norm.reset_parameters()
     norm.train()
     current = torch.stack([torch.randn(8, 3, 4, 4) + 5, torch.randn(8, 3, 4, 4) * 9])
     normalised = norm(current)
     assert normalised.mean((1, 3, 4)).abs().max() < 1e-5
     torch.testing.assert_close(normalised.var((1, 3, 4), correction=0), torch.ones(2, 3), rtol=1e-4, atol=1e-4)
+
+
+def test_batch_norm_over_time_uses_the_statistics_of_all_steps_in_training() -> None:
+    torch.manual_seed(0)
+    norm, torchs = ChannelNorm(3, per_step=False), nn.BatchNorm2d(3)
+    current = torch.stack([torch.randn(8, 3, 4, 4) + 5, torch.randn(8, 3, 4, 4) * 9])
+    assert torch.equal(norm(current), torchs(current.flatten(0, 1)).unflatten(0, (2, 8)))
+    assert torch.equal(norm.eval()(current), torchs.eval()(current.flatten(0, 1)).unflatten(0, (2, 8)))
 
 
 def test_a_pool_that_does_not_fit_is_an_error() -> None:
@@ -227,3 +235,10 @@ def test_pooling_without_gradients_equals_torchs(size: int, shape: tuple[int, in
     pool = MaxPool(size)
     assert torch.equal(pool.eval()(x), pool.train()(x))
     assert torch.equal(torch.jit.script(pool.eval())(x), nn.functional.max_pool2d(x, size))
+
+
+def test_equal_values_in_a_pooling_window_share_the_gradient() -> None:
+    spikes = torch.tensor([[[[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]]], requires_grad=True)
+    (MaxPool(2).train()(spikes) * torch.tensor([6.0, 4.0])).sum().backward()
+    assert spikes.grad is not None
+    assert spikes.grad.tolist() == [[[[2.0, 2.0, 1.0, 1.0], [0.0, 2.0, 1.0, 1.0]]]]
