@@ -171,10 +171,22 @@ def _norm(stage: SpikingLayer) -> list[nn.Module]:
     return [copy.deepcopy(stage.norm.norm)] if isinstance(stage.norm, ChannelNorm) else []
 
 
+class SharingMaxPool(nn.MaxPool2d):
+    """Torch's pooling; in training ours, with which equal values share the gradient, so that gradients can be equal."""
+
+    def __init__(self, ours: MaxPool) -> None:
+        super().__init__(ours.size)
+        self.ours = ours
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The maximum over each window."""
+        return self.ours(x) if self.training else super().forward(x)  # type: ignore[no-any-return]
+
+
 def _function(stage: nn.Module) -> nn.Module:
     """Pooling as torch has it, or dropout."""
     if not isinstance(stage, Stateless):
         raise TypeError(f"the peers have no copy of a {type(stage).__name__}")
     if isinstance(stage.function, MaxPool):
-        return nn.MaxPool2d(stage.function.size)
+        return SharingMaxPool(stage.function)
     return copy.deepcopy(stage.function)
