@@ -156,6 +156,7 @@ class Learning(_Part):
 
     threshold: Recorded[float] = None
     threshold_std: Recorded[NonNegativeFloat] = None
+    initial_thresholds: Recorded[dict[str, float]] = None
     batch_size: Recorded[PositiveInt] = None
     learning_rate_decay: Recorded[float] = None
     weight_decay: Recorded[float] = None

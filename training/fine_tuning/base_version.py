@@ -83,7 +83,7 @@ def starting_network(base: BaseVersion, spec: JobSpec) -> tuple[SpikingNetwork, 
     if spec.labels is not None:
         start = card.learning
         threshold = network.spiking_layers()[OUTPUT_LAYER].neurons.threshold
-        mean = 1.0 if start.threshold is None else start.threshold
+        mean = (start.initial_thresholds or {}).get(OUTPUT_LAYER, 1.0 if start.threshold is None else start.threshold)
         torch.nn.init.normal_(threshold, mean, start.threshold_std or 0.0)
         fresh = {name: value for name, value in network.state_dict().items() if _is_output(name)}
         state = {name: value for name, value in state.items() if not _is_output(name)} | fresh

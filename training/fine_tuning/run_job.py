@@ -173,6 +173,7 @@ class _Job:
             seed=recipe.seed,
             threshold=base.learning.threshold,
             threshold_std=base.learning.threshold_std,
+            initial_thresholds=base.learning.initial_thresholds,
             batch_size=recipe.batch_size,
             **{name: getattr(recipe, name) for name in INHERITED},
             validation_fraction=VALIDATION_FRACTION if cut else None,

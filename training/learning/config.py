@@ -70,6 +70,12 @@ class TrainingConfig(Recipe):
     bias: bool = Field(default=True, description="whether layers without batch norm have a bias")
     threshold_scope: ThresholdScope = Field(default="neuron", description="one threshold per neuron, channel or layer")
     threshold: float = Field(default=1.0, description="initial thresholds")
+    threshold_init: Literal["constant", "balanced"] = Field(
+        default="constant", description="initial thresholds: as given, or such that each layer fires at initial_rate"
+    )
+    initial_rate: float = Field(
+        default=0.1, gt=0, lt=1, description="share of neurons that spike in a step, with threshold_init=balanced"
+    )
     threshold_std: NonNegativeFloat = Field(default=0.0, description="standard deviation of the initial thresholds")
     tau: float = Field(default=0.5, ge=0, le=1, description="decay of the membrane potential per time step")
     surrogate_alpha: float = Field(default=2.0, gt=0, description="steepness of the arctangent surrogate gradient")
@@ -89,6 +95,12 @@ class TrainingConfig(Recipe):
     @model_validator(mode="after")
     def _structure_parses(self) -> Self:
         parse_structure(self.network)
+        return self
+
+    @model_validator(mode="after")
+    def _threshold_is_given_or_found(self) -> Self:
+        if self.threshold_init == "balanced" and "threshold" in self.model_fields_set and self.threshold != 1.0:
+            raise ValueError("threshold and threshold_init=balanced exclude each other")
         return self
 
     @property

@@ -7,11 +7,16 @@ import torch
 
 from contract.card import Card, EventEncoder, ImageEncoder, Layer, Learning, Metrics
 from training.data import Dataset, Samples, split_train, stratified
+from training.data.batches import make_batch
 from training.export.make_card import make_card
+from training.learning.balance import balance_thresholds
 from training.learning.config import TrainingConfig
 from training.snn.builder import build_network
+from training.snn.encode import EventInput, build_encoder
 from training.snn.layers import ChannelNorm
 from training.snn.network import SpikingNetwork
+
+BALANCING_SAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,38 @@ class Experiment:
         training, validation = split_train(whole.labels, config.validation_fraction, config.seed)
         return whole.subset(training), whole.subset(validation)
 
+    @cached_property
+    def initial_thresholds(self) -> dict[str, float]:
+        """The mean initial threshold of each layer by name, as given, or found from samples of all classes."""
+        config = self.config
+        network, _ = self._untrained_network()
+        if config.threshold_init == "constant":
+            return dict.fromkeys(network.spiking_layers(), config.threshold)
+        samples = self.parts[0]
+        inputs, labels = make_batch(samples, stratified(samples.labels, BALANCING_SAMPLES, config.seed))
+        encoder = build_encoder(self.dataset.input, self.encoder)
+        if isinstance(encoder, EventInput):
+            x = encoder.events(inputs, len(labels))
+        else:
+            x = encoder.image(inputs, torch.arange(len(labels)))
+        return balance_thresholds(network, x, config.initial_rate)
+
     def initial_network(self) -> tuple[SpikingNetwork, tuple[Layer, ...]]:
         """The network before training, and its layers: a function of the seed alone, so sl, tl and stl start alike."""
+        config, thresholds = self.config, self.initial_thresholds
+        network, layers = self._untrained_network()
+        with torch.no_grad():
+            for name, layer in network.spiking_layers().items():
+                layer.neurons.threshold.normal_(thresholds[name], config.threshold_std)
+                if config.norm == "time" and isinstance(layer.norm, ChannelNorm):
+                    layer.norm.norm.weight.fill_(config.threshold)
+        return network, layers
+
+    def _untrained_network(self) -> tuple[SpikingNetwork, tuple[Layer, ...]]:
+        """A network with its initial weights, and thresholds of one."""
         config, dataset = self.config, self.dataset
         torch.manual_seed(config.seed)
-        network, layers = build_network(
+        return build_network(
             config.network,
             spec=dataset.input,
             encoder=self.encoder,
@@ -48,12 +80,6 @@ class Experiment:
             norm=config.norm,
             bias=config.bias,
         )
-        with torch.no_grad():
-            for layer in network.spiking_layers().values():
-                layer.neurons.threshold.normal_(config.threshold, config.threshold_std)
-                if config.norm == "time" and isinstance(layer.norm, ChannelNorm):
-                    layer.norm.norm.weight.fill_(config.threshold)
-        return network, layers
 
     def card(self, layers: tuple[Layer, ...], voters: int, metrics: Metrics, best_epoch: int) -> Card:
         """The card of the trained network: `layers` and `voters` of the network, the metrics of its exported form."""
@@ -84,8 +110,9 @@ class Experiment:
             optimizer="adam",
             lr=config.learning_rate,
             seed=config.seed,
-            threshold=config.threshold,
+            threshold=config.threshold if config.threshold_init == "constant" else None,
             threshold_std=config.threshold_std,
+            initial_thresholds=self.initial_thresholds if config.threshold_init == "balanced" else None,
             batch_size=config.batch_size,
             learning_rate_decay=config.learning_rate_decay,
             weight_decay=config.weight_decay,
