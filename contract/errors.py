@@ -276,7 +276,7 @@ DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)  # of a full disk
 
 
 class InsufficientStorage(ServiceError):
-    """The disk is full."""
+    """The disk is full, or the uploads take all the space they may."""
 
     code = "insufficient_storage"
 

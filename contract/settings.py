@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     max_inputs: PositiveInt = Field(256, description="Maximum number of inputs in a request.")
     max_body_bytes: PositiveInt = Field(32 * 1024 * 1024, description="Maximum size of a request body.")
     max_upload_bytes: PositiveInt = Field(1024 * 1024 * 1024, description="Maximum size of an uploaded data set.")
+    max_stored_bytes: PositiveInt = Field(
+        16 * 1024 * 1024 * 1024, description="Maximum size of all uploads together; beyond it the response is 507."
+    )
     max_image_pixels: PositiveInt = Field(
         4096 * 4096, description="Maximum size of an image before resizing, width x height."
     )
@@ -157,6 +160,11 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(Path("data"), description="Folder of uploads, fine-tuning jobs and their database.")
+    file_retention_days: PositiveFloat | None = Field(
+        None,
+        description="Days after which an upload is removed, unless a queued or running job uses it; unset keeps all "
+        "uploads.",
+    )
     database_url: SecretStr | None = Field(
         None,
         description="Jobs database, as postgresql://user:password@host/name; unset uses SQLite in the data folder.",

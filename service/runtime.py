@@ -10,6 +10,7 @@ from contract.settings import Settings
 from contract.store import Store
 from service.engine.device import choose_device
 from service.engine.torchserve import TorchServe
+from service.fine_tuning.file_retention import FileRetention
 from service.fine_tuning.queue import JobQueue
 from service.fine_tuning.stream import Streams
 from service.inference.decoding import TASK as DECODE
@@ -54,6 +55,8 @@ class Runtime:
     """The streams of events of jobs."""
     uploads: Uploads
     """Uploaded data sets on disk."""
+    file_retention: FileRetention
+    """What removes old uploads."""
     torchserve: TorchServe | None = None
     """The TorchServe that runs the networks; None if they run in this process."""
 
@@ -64,6 +67,7 @@ class Runtime:
         await self.upload_checks.start()
         await self.predictor.start()
         await self.registry.start()
+        self.file_retention.start()
 
     async def stop(self) -> bool:
         """Finish the queue, then release the models; False if the device is stuck in a batch.
@@ -74,6 +78,7 @@ class Runtime:
         await self.upload_checks.stop()
         is_done = await self.predictor.stop(min(LAST_BATCH_SECONDS, self.settings.shutdown_grace_seconds))
         await self.registry.stop()
+        await self.file_retention.stop()
         await self.streams.close()
         await self.jobs.close()
         if self.torchserve is not None and is_done:
@@ -112,6 +117,7 @@ def build_runtime(settings: Settings) -> Runtime:
     )
     readiness = Readiness(registry, predictor.batcher, seconds=settings.ready_seconds)
     jobs = JobQueue(settings.jobs_database, settings.data_dir.absolute() / JOBS_FOLDER)
+    uploads = Uploads(settings.data_dir.absolute(), settings.max_stored_bytes)
     return Runtime(
         settings=settings,
         store=store,
@@ -124,7 +130,8 @@ def build_runtime(settings: Settings) -> Runtime:
         upload_checks=upload_checks,
         jobs=jobs,
         streams=Streams(jobs, lambda: readiness.shutting_down, limit=settings.max_event_streams),
-        uploads=Uploads(settings.data_dir.absolute()),
+        uploads=uploads,
+        file_retention=FileRetention(uploads, jobs, settings.file_retention_days),
         torchserve=torchserve,
     )
 

@@ -68,6 +68,8 @@ async def create_file(request: Request, runtime: RuntimeOf) -> Response:
     timeout.
     """
     uploads, checks, client = runtime.uploads, runtime.upload_checks, ticket_of(request).client
+    length = request.headers.get("content-length", "")
+    await asyncio.to_thread(uploads.check_room, int(length) if length.isdecimal() else 0)
     incoming: Incoming | None = None
     async with AsyncExitStack() as held:
 

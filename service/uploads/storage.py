@@ -26,8 +26,10 @@ from contract.datasets.inspect import Summary
 from contract.errors import DISK_FULL_ERRNOS, FileNotFound, InsufficientStorage, ServiceError
 from contract.files import replacing, sync
 from contract.job_spec import FILES_FOLDER, LOCKS_FOLDER
+from service.uploads.quota import Quota
 
 UPLOADS_FOLDER = "uploads"
+MAX_FILES = 10_000
 SUMMARY_CLASSES = 10
 
 _INCOMING = ".incoming-"
@@ -62,8 +64,9 @@ class Upload(BaseModel):
 class Incoming:
     """A file that is being received. `discard` removes it unless it was added; `path` can be read until then."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quota: Quota) -> None:
         self.size = 0
+        self._quota = quota
         self._hash = hashlib.sha256()
         with _as_upload_error():
             folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +84,8 @@ class Incoming:
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> None:
-        """Append `data`; `InsufficientStorage` if the disk is full."""
+        """Append `data`; `InsufficientStorage` if the disk is full, or the uploads take all the space they may."""
+        self._quota.take(len(data))
         with _as_upload_error():
             rest = memoryview(data)
             while rest:
@@ -101,17 +105,24 @@ class Incoming:
 
 
 class Uploads:
-    """The uploads in `data_dir`. Every method blocks on the disk; call them off the event loop."""
+    """The uploads in `data_dir`, of `max_bytes` together. Every method blocks on the disk; call them off the loop."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, max_bytes: int) -> None:
         self._files = data_dir / FILES_FOLDER
         self._uploads = data_dir / UPLOADS_FOLDER
         self._locks = data_dir / LOCKS_FOLDER
         self._known: dict[str, Upload] = {}
+        self._quota = Quota(self._files, max_bytes)
+
+    def check_room(self, size: int) -> None:
+        """`InsufficientStorage` if a file of `size` bytes would exceed the space for uploads, or their number."""
+        if len(self._ids()) >= MAX_FILES:
+            raise InsufficientStorage(f"{MAX_FILES} files are stored; delete those that are no longer needed")
+        self._quota.check(size)
 
     def receive(self) -> Incoming:
         """Start to receive a file. This is quick enough to be called on the event loop."""
-        return Incoming(self._files)
+        return Incoming(self._files, self._quota)
 
     def add(self, incoming: Incoming, filename: str, dataset: Summary) -> Upload:
         """Keep a received file; if that fails, nothing is left behind. Raises `InsufficientStorage`."""

@@ -38,7 +38,7 @@ class World:
         self.store = self.uploads.store
         self.data = data_dir
         self.url = url
-        self._kept = Uploads(data_dir)
+        self._kept = Uploads(data_dir, 2**30)
         self._runner = runner
         self._jobs = runner.run(_client(url, data_dir / JOBS_FOLDER))
         self._number = 0

@@ -253,6 +253,24 @@ async def test_the_limit_of_uploads_is_their_own(store_root: Path, serve: Serve,
         assert left(client) == before
 
 
+async def test_an_upload_beyond_the_space_for_uploads_is_refused_before_its_body_is_read(
+    store_root: Path, serve: Serve, pets: bytes
+) -> None:
+    async with serve(store_root, max_stored_bytes=2 * len(pets)) as client:
+        assert (await upload(client, pets)).status_code == 200
+        before = left(client)
+
+        async def pieces(size: int) -> AsyncIterator[bytes]:
+            yield PURPOSE + HEAD + bytes(size)
+
+        announced = FORM | {"Content-Length": str(3 * len(pets))}
+        answer = await client.post(FILES, content=pieces(0), headers=announced)  # refused for what it announces
+        check(answer, 507, "insufficient_storage", None)
+        answer = await client.post(FILES, content=pieces(2 * 1024 * 1024), headers=FORM)
+        check(answer, 507, "insufficient_storage", None)
+        assert left(client) == before
+
+
 async def test_a_full_disk_is_told_and_nothing_is_left(
     store_root: Path, serve: Serve, tmp_path: Path, pets: bytes
 ) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from service.uploads.storage import Uploads
-from tests.service.uploads.contents import put
+from tests.service.uploads.contents import put, uploads_in
 
 UNHARMED = 7
 """The exit status when there were fewer calls."""
@@ -30,7 +29,7 @@ def _killing(name: str, at: int) -> Callable[..., Any]:
 
 
 def main(folder: Path, place: str, at: int) -> None:
-    uploads = Uploads(folder)
+    uploads = uploads_in(folder)
     kept = put(uploads, b"kept")
     for name in ("open", "fsync", "replace", "unlink"):
         setattr(os, name, _killing(name, at))
