@@ -160,6 +160,12 @@ class JobNotResumable(Conflict):
     code = "job_not_resumable"
 
 
+class JobNotDeletable(Conflict):
+    """The job is queued, running, or still being stopped."""
+
+    code = "job_not_deletable"
+
+
 class IdempotencyConflict(Conflict):
     """The idempotency key was already used with a different body."""
 
@@ -276,7 +282,7 @@ DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)  # of a full disk
 
 
 class InsufficientStorage(ServiceError):
-    """The disk is full, or the uploads take all the space they may."""
+    """The disk is full, or the uploads or the jobs have reached their limit."""
 
     code = "insufficient_storage"
 

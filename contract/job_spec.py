@@ -33,6 +33,7 @@ FILES_FOLDER = "files"
 LOCKS_FOLDER = "locks"
 SPEC_FILE = "job.json"
 LOG_FILE = "child.log"
+LOCK_FILE = ".lock"  # held by the process that runs the job
 HEARTBEAT_FILE = "worker.json"
 HEARTBEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 30.0  # without a heartbeat

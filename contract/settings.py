@@ -172,6 +172,13 @@ class Settings(BaseSettings):
     database_password_file: FilePath | None = Field(
         None, description="File with the password, if SNN_DATABASE_URL leaves it out."
     )
+    max_queued_jobs: PositiveInt = Field(1000, description="Maximum number of queued jobs; the next one gets 429.")
+    max_jobs: PositiveInt = Field(
+        10_000, description="Maximum number of jobs that are kept, ended ones included; the next one gets 507."
+    )
+    job_retention_days: PositiveFloat | None = Field(
+        None, description="Days after which ended jobs are deleted, with their events; unset keeps them."
+    )
     max_event_streams: PositiveInt = Field(
         256,
         description="Maximum number of open streams of events, of which one client address gets half; the next one "

@@ -11,7 +11,8 @@ from contract.store import Store
 from service.engine.device import choose_device
 from service.engine.torchserve import TorchServe
 from service.fine_tuning.file_retention import FileRetention
-from service.fine_tuning.queue import JobQueue
+from service.fine_tuning.job_retention import JobRetention
+from service.fine_tuning.queue import JobLimits, JobQueue
 from service.fine_tuning.stream import Streams
 from service.inference.decoding import TASK as DECODE
 from service.inference.decoding import decode_body
@@ -53,6 +54,8 @@ class Runtime:
     """Fine-tuning jobs in their database."""
     streams: Streams
     """The streams of events of jobs."""
+    job_retention: JobRetention
+    """What deletes old jobs."""
     uploads: Uploads
     """Uploaded data sets on disk."""
     file_retention: FileRetention
@@ -68,6 +71,7 @@ class Runtime:
         await self.predictor.start()
         await self.registry.start()
         self.file_retention.start()
+        self.job_retention.start()
 
     async def stop(self) -> bool:
         """Finish the queue, then release the models; False if the device is stuck in a batch.
@@ -80,6 +84,7 @@ class Runtime:
         await self.registry.stop()
         await self.file_retention.stop()
         await self.streams.close()
+        await self.job_retention.stop()
         await self.jobs.close()
         if self.torchserve is not None and is_done:
             self.torchserve.close()
@@ -116,7 +121,11 @@ def build_runtime(settings: Settings) -> Runtime:
         models_bytes=lambda: loaded_bytes(registry),
     )
     readiness = Readiness(registry, predictor.batcher, seconds=settings.ready_seconds)
-    jobs = JobQueue(settings.jobs_database, settings.data_dir.absolute() / JOBS_FOLDER)
+    jobs = JobQueue(
+        settings.jobs_database,
+        settings.data_dir.absolute() / JOBS_FOLDER,
+        JobLimits(queued=settings.max_queued_jobs, kept=settings.max_jobs),
+    )
     uploads = Uploads(settings.data_dir.absolute(), settings.max_stored_bytes)
     return Runtime(
         settings=settings,
@@ -130,6 +139,7 @@ def build_runtime(settings: Settings) -> Runtime:
         upload_checks=upload_checks,
         jobs=jobs,
         streams=Streams(jobs, lambda: readiness.shutting_down, limit=settings.max_event_streams),
+        job_retention=JobRetention(jobs, settings.job_retention_days),
         uploads=uploads,
         file_retention=FileRetention(uploads, jobs, settings.file_retention_days),
         torchserve=torchserve,

@@ -89,6 +89,14 @@ class JobBody(BaseModel):
     result_files: list[str]
 
 
+class DeletedJob(BaseModel):
+    """A job that is no more."""
+
+    id: str
+    object: Literal["fine_tuning.job"]
+    deleted: Literal[True]
+
+
 class EventBody(BaseModel):
     """An event of a job."""
 

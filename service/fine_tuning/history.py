@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from urllib.parse import quote
 
 from contract.errors import InvalidParameter
 from contract.files import lines_backwards
@@ -108,7 +109,7 @@ class Histories:
 
     def folder(self, job: str) -> Path:
         """The job's folder, which may not exist yet."""
-        return self.root / job
+        return self.root / quote(job, safe="").replace(".", "%2E")  # always a folder right under the root
 
     def read(self, job: str) -> History:
         """The job's history up to now."""
@@ -127,6 +128,11 @@ class Histories:
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return history
+
+    def forget(self, job: str) -> None:
+        """The job and its events are deleted."""
+        with self._lock:
+            self._known.pop(job, None)
 
     def page(self, job: str, before: int | None, limit: int) -> tuple[list[tuple[int, Event]], bool]:
         """At most `limit` events, newest first, that end before byte `before`; and whether there are more."""

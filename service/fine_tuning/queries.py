@@ -15,7 +15,7 @@ from contract.errors import JobNotFound
 from contract.job_spec import WORKFLOW
 from service.fine_tuning import payloads
 from service.fine_tuning.filters import carries
-from service.fine_tuning.job import STATUSES, WAITING, JobRow, Status
+from service.fine_tuning.job import ENDED, STATUSES, WAITING, JobRow, Status
 
 _COLUMNS = (
     "workflow_uuid",
@@ -30,6 +30,7 @@ _COLUMNS = (
     "inputs",
     "error",
 )
+_MS_A_DAY = 24 * 3600 * 1000
 
 
 class JobQueries:
@@ -44,6 +45,7 @@ class JobQueries:
         schema = None if self._is_sqlite else "dbos"
         self._table = sa.table("workflow_status", *(sa.column(name) for name in _COLUMNS), schema=schema)
         self._inputs = sa.table("workflow_input", sa.column("workflow_uuid"), sa.column("inputs"), schema=schema)
+        self._steps = sa.table("operation_outputs", sa.column("workflow_uuid"), schema=schema)
         self._outputs = sa.table("workflow_output", sa.column("workflow_uuid"), sa.column("error"), schema=schema)
         columns = self._table.c
         # SQLite's creation times are whole seconds; within a second, the row number gives the order.
@@ -119,6 +121,25 @@ class JobQueries:
         age = self._now_ms - columns.started_at_epoch_ms
         [[milliseconds]] = self._rows(sa.select(age).where(columns.workflow_uuid == identity)) or [[None]]
         return None if milliseconds is None else float(milliseconds) / 1000
+
+    def delete(self, identity: str) -> bool:
+        """Delete an ended job; False, with nothing changed, for any other."""
+        columns = self._table.c
+        ended = columns.status.in_([name for name, status in STATUSES.items() if status in ENDED])
+        with self._engine.begin() as connection:
+            deleted = connection.execute(sa.delete(self._table).where(columns.workflow_uuid == identity, ended))
+            for table in (self._inputs, self._outputs, self._steps):
+                if deleted.rowcount:
+                    connection.execute(sa.delete(table).where(table.c.workflow_uuid == identity))
+        return bool(deleted.rowcount)
+
+    def ended_before(self, days: float, limit: int) -> list[str]:
+        """Jobs that ended more than `days` ago by the database's clock, the oldest first, at most `limit`."""
+        columns = self._table.c
+        ended = columns.status.in_([name for name, status in STATUSES.items() if status in ENDED])
+        age = self._now_ms - columns.completed_at
+        query = sa.select(columns.workflow_uuid).where(columns.name == WORKFLOW, ended, age > days * _MS_A_DAY)
+        return [row[0] for row in self._rows(query.order_by(columns.completed_at).limit(limit))]
 
     def counts(self) -> dict[str, int]:
         """How many jobs have each status."""

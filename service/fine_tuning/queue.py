@@ -2,9 +2,18 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from contract.errors import IdempotencyConflict, JobNotCancellable, JobNotFound, JobNotResumable
+from contract.errors import (
+    IdempotencyConflict,
+    InsufficientStorage,
+    JobNotCancellable,
+    JobNotDeletable,
+    JobNotFound,
+    JobNotResumable,
+    Overloaded,
+)
 from contract.job_events import Cancelled, Data, Resumed
 from contract.job_spec import JobSpec
 from service.fine_tuning.client import JobClient
@@ -24,8 +33,18 @@ from service.fine_tuning.job import (
     job_from_row,
 )
 from service.fine_tuning.places import Places
+from service.fine_tuning.removal import remove, sweep
 
+_AT_ONCE = 100  # jobs of which the age is looked up together
 PAGE_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True)
+class JobLimits:
+    """How many jobs may wait, and how many are kept, ended ones included."""
+
+    queued: int = 1000
+    kept: int = 10_000
 
 
 class JobQueue:
@@ -34,17 +53,25 @@ class JobQueue:
     Every method raises `JobsUnavailable` within seconds where the database cannot be reached or is locked.
     """
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, limits: JobLimits = JobLimits()) -> None:
         self._database = JobDatabase(url)
+        self._limits = limits
         self._places = Places()
         self.histories = Histories(folder)
 
     async def submit(self, spec: JobSpec) -> Job:
         """Put a job into the queue; a job of this id that came from the same request is returned as it is.
 
-        `IdempotencyConflict` where the job of this id came from another request.
+        `IdempotencyConflict` where the job of this id came from another request, `Overloaded` or `InsufficientStorage`
+        where there are too many jobs.
         """
-        await self._database.call(lambda client: client.enqueue(spec))
+
+        def submit(client: JobClient) -> None:
+            if client.queries.state(spec.id) is None:
+                self._check_room(client)
+                client.enqueue(spec)
+
+        await self._database.call(submit)
         self._places.forget()
         job = await self.get(spec.id)
         check_same_request(job, spec.request_sha256)
@@ -125,21 +152,48 @@ class JobQueue:
     async def resume(self, identity: str) -> Job:
         """Put a job that was cancelled, has failed, or lost its worker back into the queue.
 
-        It continues from its last saved state. `JobNotResumable` for every other job.
+        It continues from its last saved state. `JobNotResumable` for every other job, `Overloaded` where too many jobs
+        wait.
         """
 
         def resume(client: JobClient) -> None:
             state = _state(client, identity)
             status = STATUSES[state]
+            if status not in ("cancelled", "failed") and not (state == RUNNING and self._is_lost(client, identity)):
+                raise JobNotResumable(f"job {identity!r} {_in_words(status)}", param="id")
+            self._check_room(client, more=0)
             if state == FAILED:
                 client.retry(identity)
-            elif status in ("cancelled", "failed") or (state == RUNNING and self._is_lost(client, identity)):
-                client.requeue(identity)
             else:
-                raise JobNotResumable(f"job {identity!r} {_in_words(status)}", param="id")
+                client.requeue(identity)
 
         await self._database.call(resume)
         return await self._after(identity, "The job was resumed.", Resumed())
+
+    async def delete(self, identity: str) -> None:
+        """Delete an ended job with its events; `JobNotDeletable` for a job that has not ended."""
+
+        def delete(client: JobClient) -> None:
+            _state(client, identity)
+            remove(client.queries, self.histories.folder(identity), identity)
+
+        await self._database.call(delete)
+        self.histories.forget(identity)
+
+    async def delete_older(self, days: float) -> None:
+        """Delete the jobs that ended more than `days` ago."""
+        await asyncio.to_thread(sweep, self.histories.root)
+        kept: set[str] = set()
+
+        def old(client: JobClient) -> list[str]:
+            return client.queries.ended_before(days, _AT_ONCE + len(kept))
+
+        while found := set(await self._database.call(old)) - kept:
+            for identity in found:
+                try:
+                    await self.delete(identity)
+                except (JobNotFound, JobNotDeletable):
+                    kept.add(identity)
 
     async def counts(self) -> Mapping[str, int] | None:
         """How many jobs have each status, a few seconds old at most; None while the database does not answer."""
@@ -159,6 +213,14 @@ class JobQueue:
         """The job of a row; None for a row that cannot be read."""
         places = self._places.read(client.queries) if row.state in WAITING else {}
         return job_from_row(row, self.histories.read(row.id), places.get(row.id))
+
+    def _check_room(self, client: JobClient, more: int = 1) -> None:
+        """`Overloaded` where no job may join the queue, `InsufficientStorage` where no more jobs are kept."""
+        counts = client.queries.counts()
+        if counts["queued"] >= self._limits.queued:
+            raise Overloaded(f"{self._limits.queued} jobs are queued already; try again later")
+        if sum(counts.values()) + more > self._limits.kept:
+            raise InsufficientStorage(f"{self._limits.kept} jobs are kept already; delete some that have ended")
 
     def _is_lost(self, client: JobClient, identity: str) -> bool:
         return is_lost(self.histories.folder(identity), client.queries.seconds_since_taken(identity))

@@ -42,6 +42,7 @@ HTTP_STATUS = {
     "version_not_ready": 409,
     "job_not_cancellable": 409,
     "job_not_resumable": 409,
+    "job_not_deletable": 409,
     "idempotency_conflict": 409,
     "body_too_large": 413,
     "image_too_large": 413,

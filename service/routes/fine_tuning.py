@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from contract import errors
 from service.fine_tuning.bodies import (
     CheckpointBody,
+    DeletedJob,
     EventBody,
     JobBody,
     checkpoint_bodies,
@@ -112,6 +113,7 @@ Key = Annotated[
         errors.UnsupportedMediaType,
         errors.RequestTimeout,
         errors.InvalidDataset,
+        errors.Overloaded,
         errors.JobsUnavailable,
         errors.InsufficientStorage,
     ),
@@ -177,6 +179,19 @@ async def get_job(runtime: RuntimeOf, id: Id) -> Response:
     return answer(job_body(await runtime.jobs.get(id)))
 
 
+@router.delete(
+    _JOB,
+    operation_id="delete_fine_tuning_job",
+    summary="Delete a job",
+    response_model=DeletedJob,
+    responses=failures(errors.JobNotFound, errors.JobNotDeletable, errors.JobsUnavailable),
+)
+async def delete_job(runtime: RuntimeOf, id: Id) -> Response:
+    """Delete a job that has ended, with its events and saved states. The version that it has published stays."""
+    await runtime.jobs.delete(id)
+    return answer(DeletedJob(id=id, object="fine_tuning.job", deleted=True))
+
+
 @router.post(
     f"{_JOB}/cancel",
     operation_id="cancel_fine_tuning_job",
@@ -194,7 +209,7 @@ async def cancel_job(runtime: RuntimeOf, id: Id) -> Response:
     operation_id="resume_fine_tuning_job",
     summary="Resume a job",
     response_model=JobBody,
-    responses=failures(errors.JobNotFound, errors.JobNotResumable, errors.JobsUnavailable),
+    responses=failures(errors.JobNotFound, errors.JobNotResumable, errors.Overloaded, errors.JobsUnavailable),
 )
 async def resume_job(runtime: RuntimeOf, id: Id) -> Response:
     """Put a job that was cancelled, has failed, or lost its worker back into the queue.

@@ -11,10 +11,9 @@ import torch
 from filelock import FileLock, Timeout
 
 from contract.cores import MOST_THREADS, available_cores
-from contract.job_spec import LOCKS_FOLDER
+from contract.job_spec import LOCK_FILE, LOCKS_FOLDER
 from contract.settings import Settings
 
-LOCK_FILE = ".lock"
 NICENESS = 10
 
 

@@ -8,20 +8,24 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from filelock import FileLock
 
 from contract.errors import (
     IdempotencyConflict,
+    InsufficientStorage,
     JobNotCancellable,
+    JobNotDeletable,
     JobNotFound,
     JobNotResumable,
+    Overloaded,
     ServiceError,
 )
 from contract.job_events import Cancelled, EpochDone, Progress, Published, Resumed, Started, append_event
-from contract.job_spec import HEARTBEAT_FILE
+from contract.job_spec import HEARTBEAT_FILE, LOCK_FILE
 from service.fine_tuning.client import JobClient, dbos_priority
 from service.fine_tuning.job import Job, Status
 from service.fine_tuning.queries import JobQueries
-from service.fine_tuning.queue import PAGE_BYTES, JobQueue
+from service.fine_tuning.queue import PAGE_BYTES, JobLimits, JobQueue
 from tests.service.jobs_at_work import job_spec, sqlite_jobs, working
 
 
@@ -176,6 +180,83 @@ async def test_places_are_asked_for_once_by_all_jobs_of_a_moment(
     assert (await jobs.get(job_spec(2).id)).queue_position == 2
 
 
+async def test_an_ended_job_is_deleted_with_its_folder_and_no_other_is(
+    jobs: JobQueue, url: str, tmp_path: Path
+) -> None:
+    queued, ended = [(await jobs.submit(job_spec(number))).spec.id for number in (1, 2)]
+    await jobs.cancel(ended)
+    folder = jobs.histories.folder(ended)
+    with pytest.raises(JobNotDeletable):
+        await jobs.delete(queued)
+    with FileLock(folder / LOCK_FILE), pytest.raises(JobNotDeletable):
+        await asyncio.to_thread(asyncio.run, _delete(url, tmp_path, ended))
+    assert (await jobs.get(ended)).status == "cancelled"
+    assert folder.is_dir()
+    await jobs.delete(ended)
+    assert not folder.exists()
+    assert await jobs.find(ended) is None
+    for call in (jobs.delete(ended), jobs.resume(ended)):
+        with pytest.raises(JobNotFound):
+            await call
+    assert (await jobs.submit(job_spec(2))).status == "queued"
+    assert (await jobs.get(queued)).queue_position == 1
+
+
+async def _delete(url: str, tmp_path: Path, identity: str) -> None:
+    other = JobQueue(url, tmp_path / "data" / "jobs")
+    try:
+        await other.delete(identity)
+    finally:
+        await other.close()
+
+
+async def test_old_jobs_are_deleted_and_others_are_kept(jobs: JobQueue, url: str) -> None:
+    old, recent, waiting = [(await jobs.submit(job_spec(number))).spec.id for number in range(3)]
+    for identity in (old, recent):
+        await jobs.cancel(identity)
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    table = "workflow_status" if url.startswith("sqlite") else "dbos.workflow_status"
+    query = f"UPDATE {table} SET completed_at = completed_at - 3 * 24 * 3600 * 1000 WHERE workflow_uuid = :id"
+    with engine.begin() as connection:
+        connection.execute(sa.text(query), {"id": old})
+    engine.dispose()
+    aside = jobs.histories.root / ".deleted-ftjob-1"
+    aside.mkdir()
+    await jobs.delete_older(4)
+    assert await jobs.find(old) is not None
+    assert not aside.exists()
+    await jobs.delete_older(2)
+    assert await jobs.find(old) is None
+    assert not jobs.histories.folder(old).exists()
+    assert {job.spec.id for job in (await jobs.page(limit=9))[0]} == {recent, waiting}
+
+
+async def test_too_many_jobs_are_refused_and_those_that_are_there_are_not(url: str, tmp_path: Path) -> None:
+    jobs = JobQueue(url, tmp_path / "jobs", JobLimits(queued=2, kept=3))
+    first, second = [(await jobs.submit(job_spec(number))).spec.id for number in (1, 2)]
+    with pytest.raises(Overloaded):
+        await jobs.submit(job_spec(3))
+    assert (await jobs.submit(job_spec(1))).spec.id == first
+    await jobs.cancel(first)
+    await jobs.submit(job_spec(3))
+    with pytest.raises(Overloaded):
+        await jobs.resume(first)
+    await jobs.cancel(second)
+    with pytest.raises(InsufficientStorage):
+        await jobs.submit(job_spec(4))
+    assert (await jobs.resume(first)).status == "queued"
+    await jobs.delete(second)
+    await jobs.cancel(first)
+    assert (await jobs.submit(job_spec(4))).status == "queued"
+    await jobs.close()
+
+
+async def test_the_folder_of_a_job_is_always_in_the_folder_of_jobs(jobs: JobQueue) -> None:
+    for identity in ("..", "../..", "/etc", ".", "a/../../b", ""):
+        folder = jobs.histories.folder(identity).resolve()
+        assert folder == jobs.histories.root.resolve() or folder.parent == jobs.histories.root.resolve()
+
+
 async def test_an_unknown_job_is_not_found(jobs: JobQueue) -> None:
     for call in (jobs.get("ftjob-1"), jobs.cancel("ftjob-1"), jobs.resume("ftjob-1"), jobs.page(limit=1, after="x")):
         with pytest.raises(JobNotFound):
@@ -242,8 +323,10 @@ async def test_a_job_whose_worker_is_not_heard_of_any_more_can_be_resumed(
     jobs: JobQueue, url: str, tmp_path: Path
 ) -> None:
     identity = (await jobs.submit(job_spec(1, metadata={"do": "hang"}))).spec.id
-    with working(url, tmp_path):
+    with working(url, tmp_path) as worker:
         await until(jobs, identity, "running")
+        while worker.taken != [identity]:
+            await asyncio.sleep(0.05)
     folder = jobs.histories.folder(identity)
     folder.mkdir(parents=True, exist_ok=True)
     heartbeat = folder / HEARTBEAT_FILE

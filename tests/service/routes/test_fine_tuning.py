@@ -340,10 +340,32 @@ async def test_a_job_is_cancelled_and_resumed(client: Client) -> None:
     assert (await client.get(path)).json()["queue_position"] == 1
 
 
+async def test_an_ended_job_is_deleted(client: Client) -> None:
+    path = f"{JOBS}/{(await create(client, await upload(client)))['id']}"
+    check(await client.delete(path), 409, "job_not_deletable", "id")
+    await client.post(f"{path}/cancel")
+    deleted = await client.delete(path)
+    assert deleted.json() == {"id": path.rpartition("/")[2], "object": "fine_tuning.job", "deleted": True}
+    check(await client.get(path), 404, "job_not_found", "id")
+
+
+async def test_ended_jobs_are_deleted_when_they_are_old(store_root: Path, serve: Serve) -> None:
+    async with serve(store_root, preload=()) as client:
+        identity = (await create(client, await upload(client)))["id"]
+        await client.post(f"{JOBS}/{identity}/cancel")
+        data = client.runtime.settings.data_dir
+    await asyncio.sleep(1.1)  # the database's clock counts whole seconds
+    async with serve(store_root, preload=(), data_dir=data, job_retention_days=1e-9) as client:
+        async with asyncio.timeout(10):
+            while (await client.get(f"{JOBS}/{identity}")).status_code == 200:
+                await asyncio.sleep(0.05)
+
+
 @pytest.mark.parametrize("identity", ["ftjob-1", "x" * 200, "..", "a%2Fb", "%00", "é"])
 async def test_an_unknown_job_is_not_found(client: Client, identity: str) -> None:
     for method, rest in (
         ("GET", ""),
+        ("DELETE", ""),
         ("GET", "/events"),
         ("GET", "/checkpoints"),
         ("POST", "/cancel"),

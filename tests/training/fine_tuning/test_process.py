@@ -7,9 +7,9 @@ import pytest
 import torch
 from filelock import FileLock
 
+from contract.job_spec import LOCK_FILE
 from contract.settings import Settings
 from training.fine_tuning.process import (
-    LOCK_FILE,
     Stop,
     choose_training_threads,
     hold_device,
