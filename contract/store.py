@@ -66,6 +66,14 @@ class Store:
         """Whether any of the folders is there."""
         return any(folder.is_dir() for folder in self.folders)
 
+    def has_models(self) -> bool:
+        """Whether there is at least one version, found without looking at all of them."""
+        for name in (name for folder in self.folders for name in _entries(folder)):
+            with suppress(OSError):  # of one model
+                if self.checkpoints(name):
+                    return True
+        return False
+
     def models(self) -> dict[str, dict[int, Path]]:
         """The names that have at least one version, sorted, each with its `checkpoints`."""
         names = sorted({name for folder in self.folders for name in _entries(folder)})
@@ -85,12 +93,15 @@ class Store:
             return {}
         found: dict[int, Path] = {}
         for folder in self.folders:
-            entries = [entry for entry in _entries(folder / name) if _VERSION.fullmatch(entry)]
-            real = os.path.realpath(folder) if entries else ""
-            for entry in entries:
-                path = folder / name / entry / CHECKPOINT_FILE
-                if int(entry) not in found and path.parent.is_dir() and _is_inside(path, real):
-                    found[int(entry)] = path
+            model = folder / name
+            has_link = os.path.islink(model)  # links are rare, and slow to follow
+            for entry in _scandir(model):
+                if not _VERSION.fullmatch(entry.name) or int(entry.name) in found:
+                    continue
+                path = model / entry.name / CHECKPOINT_FILE
+                is_plain = not has_link and entry.is_dir(follow_symlinks=False) and not os.path.islink(path)
+                if is_plain or (path.parent.is_dir() and _is_inside(path, os.path.realpath(folder))):
+                    found[int(entry.name)] = path
         return dict(sorted(found.items()))
 
     def versions(self, name: str) -> list[int]:
@@ -281,7 +292,12 @@ def _is_inside(path: Path, real_folder: str) -> bool:
 
 
 def _entries(folder: Path) -> list[str]:
+    return [entry.name for entry in _scandir(folder)]
+
+
+def _scandir(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        return [entry.name for entry in folder.iterdir()]
+        with os.scandir(folder) as entries:
+            return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []

@@ -42,7 +42,8 @@ class Readiness:
         loading = [entry for entry in self._registry.pending if entry not in missing]
         parts = [f"still loading: {', '.join(loading)}"] if loading else []
         parts += [f"not in the model store: {', '.join(missing)}"] if missing else []
-        return "; ".join(parts) or "the model store does not exist"
+        parts += [self._registry.trouble] if self._registry.trouble else []
+        return "; ".join(parts)
 
     async def _try(self, model: Loaded) -> None:
         """Run one blank sample, the same one for all callers, so that the queue of a stuck device does not grow."""

@@ -6,10 +6,10 @@ results are applied in the order of the scans. A `Loader` brings versions into m
 
 import asyncio
 import logging
+from bisect import insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +30,9 @@ from contract.store_history import Change, StoreError
 from service.engine.torchscript import TorchScriptEngine
 from service.models.loader import Load, Loader
 from service.models.preload import Preload
-from service.models.version import Loaded, Model, Snapshot, State, Version, scan
+from service.models.scan import Scanner, Snapshot, StoreLost
+from service.models.unknown import Lookups, suggestion
+from service.models.version import Loaded, Model, State, Version
 
 __all__ = ["Registry", "State", "Version"]
 
@@ -63,20 +65,23 @@ class Registry:
         self._preload = Preload.parse(preload)
         self._poll_seconds = poll_seconds
         self._models: dict[str, Model] = {}
+        self._names: list[str] = []
+        self._failed: set[Version] = set()
         self._faults: dict[str, str] = {}
-        self._store_exists = False
+        self.trouble: str | None = "the model store has not been read yet"
+        """Why the store cannot be read at present."""
         self._was_ready = False
+        self._scanner = Scanner(store)
+        self._scans: set[asyncio.Task[None]] = set()
+        self._lookups = Lookups(self._begin_scan)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._polling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Scan the store, start loading the preload set, and keep scanning."""
         await self.refresh()
-        if not self._store_exists:
-            folders = " or ".join(str(folder.absolute()) for folder in self._store.folders)
-            log.error("there is no model store at %s", folders)
         for entry in self.missing:
-            near = "".join(f"; did you mean {name!r}?" for name in get_close_matches(entry, self._models, n=1))
+            near = suggestion(entry, self._names)
             log.warning("%r should be loaded at start, but the store does not have it%s", entry, near)
         self._polling = asyncio.create_task(self._poll())
 
@@ -87,16 +92,17 @@ class Registry:
             with suppress(asyncio.CancelledError):
                 await self._polling
         await self._loader.stop()
+        await asyncio.gather(*self._scans, return_exceptions=True)
         await asyncio.to_thread(self._disk.shutdown, cancel_futures=True)
 
     @property
     def ready(self) -> bool:
-        """Whether the store exists and every preload version is loaded or has failed.
+        """Whether the store can be read and every preload version is loaded or has failed.
 
         A ready registry stays ready while a model that has appeared later is loading.
         """
-        self._was_ready = self._was_ready or (self._store_exists and not self.pending)
-        return self._was_ready and self._store_exists
+        self._was_ready = self._was_ready or (self.trouble is None and not self.pending)
+        return self._was_ready and self.trouble is None
 
     @property
     def pending(self) -> list[str]:
@@ -114,7 +120,7 @@ class Registry:
 
     def names(self) -> list[str]:
         """The models that have a version, sorted."""
-        return sorted(self._models)
+        return list(self._names)
 
     def versions(self, name: str) -> list[Version]:
         """The versions of `name`, lowest first; `ModelNotFound`."""
@@ -133,13 +139,13 @@ class Registry:
         return self._model(name).default
 
     async def find(self, name: str, number: int | None = None) -> Model:
-        """The model `name`; if it or its version `number` is unknown, the store is scanned for it first.
+        """The model `name`; if it or its version `number` is unknown, the store may be scanned for it first.
 
         Raises `ModelNotFound`, or `VersionNotFound` for a `number` that the model does not have.
         """
         model = self._models.get(name)
         if model is None or (number is not None and number not in model.versions):
-            await self.refresh(name)
+            await self._lookups.look_for(name, number)
         if number is not None:
             self.version(name, number)
         return self._model(name)
@@ -213,19 +219,37 @@ class Registry:
     async def refresh(self, name: str | None = None) -> None:
         """Scan the folder of `name`, or the whole store, and apply what has changed.
 
-        If the store cannot be read or has disappeared, everything stays as it is.
+        If the store cannot be read, or has disappeared or been unmounted, everything stays as it is.
         """
-        store = self._store
-        known = {(v.name, v.number) for model in self._models.values() for v in model.versions.values() if v.card}
+        await asyncio.shield(self._begin_scan(name))
+
+    def _begin_scan(self, name: str | None) -> asyncio.Task[None]:
+        """Scan in a task of its own: what the scanner has seen is applied even if nobody waits for it any more."""
+        task = asyncio.create_task(self._scan(name))
+        self._scans.add(task)
+        task.add_done_callback(self._scans.discard)
+        return task
+
+    async def _scan(self, name: str | None) -> None:
+        self._failed = {each for each in self._failed if self._is_failed(each)}
+        failed = {(each.name, each.number): each.fingerprint for each in self._failed}
         try:
-            self._store_exists, seen = await self._on_disk(lambda: (store.exists(), scan(store, name, known)))
+            found = await self._on_disk(lambda: self._scanner.scan(failed, name))
         except OSError as error:
-            self._report("", f"the store cannot be read: {error.strerror}")
-            return
-        self._report("", None)
-        if self._store_exists:
-            for each in sorted({*seen, *self._models}) if name is None else [name]:
-                self._apply(each, seen.get(each))
+            self.trouble = f"the model store cannot be read: {error.strerror}"
+            self._report("", self.trouble)
+        except StoreLost as lost:
+            self.trouble = str(lost)
+            self._report("", lost.detail)
+        else:
+            self.trouble = None
+            self._report("", None)
+            for each, seen in found.items():
+                self._apply(each, seen)
+
+    def _is_failed(self, version: Version) -> bool:
+        model = self._models.get(version.name)
+        return version.state == "failed" and model is not None and model.versions.get(version.number) is version
 
     def stays(self, version: Version) -> bool:
         """Whether the version is a default, present or coming, or among those to load at start."""
@@ -243,6 +267,8 @@ class Registry:
 
     def settled(self, version: Version) -> None:
         """Decide on the default again, after the version has been loaded or has failed."""
+        if version.state == "failed":
+            self._failed.add(version)
         if model := self._models.get(version.name):
             self._settle(model)
 
@@ -256,15 +282,24 @@ class Registry:
                 await self.refresh()
             except Exception:
                 log.exception("scanning the store failed")
+            self._lookups.forget()
 
     async def _on_disk(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)
 
-    def _apply(self, name: str, seen: Snapshot | None) -> None:
-        if seen is None:
-            self._models.pop(name, None)
+    def _apply(self, name: str, seen: Snapshot | StoreError | None) -> None:
+        if isinstance(seen, StoreError):
+            self._report(name, seen.message)
             return
-        model = self._models.setdefault(name, Model(name))
+        if seen is None:
+            if self._models.pop(name, None):
+                self._names.remove(name)
+            self._faults.pop(name, None)
+            return
+        if name not in self._models:
+            self._models[name] = Model(name)
+            insort(self._names, name)
+        model = self._models[name]
         for number in model.versions.keys() - seen.fingerprints.keys():
             del model.versions[number]
         for number, found in seen.fingerprints.items():
@@ -273,6 +308,8 @@ class Registry:
                 version = model.versions[number] = self._new(name, number, seen.cards.get(number))
                 if self._preload.includes(version.ref):
                     self._loader.begin(version)
+            elif version.card is None:
+                version.card = seen.cards.get(number)
         if isinstance(seen.pointer, StoreError):
             self._report(name, seen.pointer.message)
         else:
@@ -310,8 +347,7 @@ class Registry:
 
     def _model(self, name: str) -> Model:
         if name not in self._models:
-            near = "".join(f"; did you mean {near!r}?" for near in get_close_matches(name, self._models, n=1))
-            raise ModelNotFound(f"there is no model {name!r}{near}", param="name")
+            raise ModelNotFound(f"there is no model {name!r}{suggestion(name, self._names)}", param="name")
         return self._models[name]
 
     def _refuse_default(self, name: str, number: int) -> None:

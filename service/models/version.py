@@ -1,16 +1,16 @@
-"""A model's versions in memory, and the snapshot of the store they are updated from."""
+"""A model and its versions, as the service knows them."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Literal, NamedTuple
 
-from contract.card import Card, CardError, read_card
+from contract.card import Card
 from contract.names import ModelRef
-from contract.store import Store, default_version
-from contract.store_history import Pointer, StoreError
+from contract.store import default_version
+from contract.store_history import Pointer
 from service.engine.interface import Engine
 
 State = Literal["available", "loading", "ready", "failed"]
@@ -79,28 +79,6 @@ class Model:
         return default_version(self.versions, self.pointer, lambda number: self.versions[number].state != "failed")
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """One model in the store at one moment.
-
-    `fingerprints`: one for each version's checkpoint, None if the file is missing. `cards`: the valid ones among
-    those requested. `pointer`: the pointer, or the error in reading it.
-    """
-
-    fingerprints: dict[int, Fingerprint | None]
-    cards: dict[int, Card]
-    pointer: Pointer | StoreError
-
-
-def scan(store: Store, name: str | None, known: Collection[tuple[str, int]]) -> dict[str, Snapshot]:
-    """The models that have a version, or `name` alone, with the cards of the versions that are not `known`.
-
-    Blocks on the disk, and raises its `OSError`.
-    """
-    models = store.models() if name is None else {name: store.checkpoints(name)}
-    return {each: _snapshot(store, each, paths, known) for each, paths in models.items() if paths}
-
-
 def fingerprint(path: Path) -> Fingerprint | None:
     """Inode, size in bytes and modification time in ns, which change with the file; None if there is no file."""
     try:
@@ -108,23 +86,3 @@ def fingerprint(path: Path) -> Fingerprint | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _snapshot(store: Store, name: str, paths: dict[int, Path], known: Collection[tuple[str, int]]) -> Snapshot:
-    cards = {number: _card(path) for number, path in paths.items() if (name, number) not in known}
-    try:
-        pointer: Pointer | StoreError = store.pointer(name)
-    except StoreError as error:
-        pointer = error
-    return Snapshot(
-        fingerprints={number: fingerprint(path) for number, path in paths.items()},
-        cards={number: card for number, card in cards.items() if card},
-        pointer=pointer,
-    )
-
-
-def _card(path: Path) -> Card | None:
-    try:
-        return read_card(path)
-    except CardError:  # loading the version will say why
-        return None

@@ -397,6 +397,55 @@ async def test_a_store_that_vanishes_makes_the_registry_unready_and_what_is_load
         assert states(registry, "tiny-image") == {1: "ready", 2: "available"}
 
 
+async def test_an_unmounted_store_makes_the_registry_unready_and_no_model_is_forgotten(
+    store_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(store_root, "*") as registry:
+        await until(lambda: registry.ready)
+        store_root.rename(store_root.with_name("away"))
+        store_root.mkdir()
+        await until(lambda: not registry.ready)
+        assert registry.trouble == "a folder of the model store has disappeared, or an empty one is in its place"
+        await asyncio.sleep(3 * POLL_SECONDS)
+        assert states(registry, "tiny-image") == {1: "ready", 2: "available"}
+        assert (await registry.get("tiny-image", None, timeout=0)).version.state == "ready"
+        store_root.rmdir()
+        store_root.with_name("away").rename(store_root)
+        await until(lambda: registry.ready)
+        shutil.rmtree(store_root / "tiny-direct")
+        await until(lambda: registry.names() == ["tiny-events", "tiny-image"])
+        assert registry.ready
+    assert caplog.text.count(f"the folder {store_root} has disappeared, or an empty one is in its place") == 1
+
+
+async def test_a_store_that_cannot_be_read_makes_the_registry_unready(store_root: Path) -> None:
+    async with running(store_root, "*") as registry:
+        await until(lambda: registry.ready)
+        store_root.rename(store_root.with_name("away"))
+        store_root.symlink_to(store_root)
+        await until(lambda: not registry.ready)
+        assert registry.trouble == "the model store cannot be read: Too many levels of symbolic links"
+        assert (await registry.get("tiny-image", None, timeout=0)).version.state == "ready"
+
+
+async def test_a_model_asked_for_in_vain_is_found_by_the_next_scan(store_root: Path) -> None:
+    async with running(store_root) as registry:
+        with pytest.raises(ModelNotFound):
+            await registry.find("brand-new")
+        Store(store_root).publish("brand-new", copy_of(store_root, "tiny-image", 1))
+        await until(lambda: "brand-new" in registry)
+        assert registry.names() == ["brand-new", "tiny-direct", "tiny-events", "tiny-image"]
+
+
+async def test_what_a_scan_has_seen_is_applied_even_if_nobody_waits_for_it(store_root: Path) -> None:
+    async with running(store_root, poll_seconds=NEVER) as registry:
+        Store(store_root).publish("brand-new", copy_of(store_root, "tiny-image", 1))
+        leaving = asyncio.create_task(registry.find("brand-new"))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await until(lambda: "brand-new" in registry)
+
+
 async def test_the_models_of_several_folders_are_served_together(store_root: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     async with running(mine, "*", read_only=[store_root]) as registry:
