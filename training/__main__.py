@@ -66,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "model", metavar="MODEL[/VERSION]", help="a model in the store; without a version, the newest"
     )
+    evaluate.add_argument(
+        "--noise", metavar="KIND=LEVEL", help="add noise to the samples or inside the network, such as gaussian=0.2"
+    )
+    evaluate.add_argument("--draw", type=int, metavar="N", default=0, help="another draw of the noise (default: 0)")
     _add_places(evaluate)
 
     fine_tune = commands.add_parser("fine-tune", help="run one fine-tuning job (called by the worker)")
@@ -153,16 +157,24 @@ def _evaluate(options: argparse.Namespace) -> None:
     from training.export.card_table import accuracy_table
     from training.export.checkpoint import load_scripted
     from training.export.evaluate import evaluate, metrics
+    from training.noise.checkpoint import noisy_checkpoint
+    from training.noise.kinds import parse_noise
+    from training.noise.samples import noisy_samples
 
     card, checkpoint = _find(options.model, _store(options))
     dataset = load_dataset(card.learning.dataset, options.data_dir, image_shape=card.input.shape)
     if (dataset.labels, dataset.input) != (card.labels, card.input):
         raise ConfigError(f"{dataset.name} in this folder has other classes or inputs than the model was trained on")
-    try:
-        scripted = load_scripted(checkpoint)
-    except RuntimeError as error:
-        raise ConfigError("torch cannot load the checkpoint") from error
-    print(accuracy_table(card, metrics(evaluate(scripted, dataset.test), card.layers, card.timesteps)))
+    noise = parse_noise(options.noise, options.draw) if options.noise else None
+    if noise is not None and noise.kind.target == "network":
+        module, samples = noisy_checkpoint(card, checkpoint, noise), dataset.test
+    else:
+        try:
+            module = load_scripted(checkpoint)
+        except RuntimeError as error:
+            raise ConfigError("torch cannot load the checkpoint") from error
+        samples = dataset.test if noise is None else noisy_samples(dataset.test, noise, card.input.shape)
+    print(accuracy_table(card, metrics(evaluate(module, samples), card.layers, card.timesteps)))
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -47,6 +47,16 @@ def test_train_evaluate_and_inspect_agree(tmp_path: Path, capsys: pytest.Capture
     assert card == json.loads(read_card(tmp_path / "store" / "mine" / "1" / "model.pt").model_dump_json())
 
 
+def test_evaluate_measures_with_noise(tiny_store_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for noise in ([], ["--noise", "gaussian=0"], ["--noise", "weights=0"], ["--noise", "gaussian=0.4"]):
+        assert main(["evaluate", "tiny-image/1", "--store", str(tiny_store_root), *noise]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1] == found[2] != found[3]
+    assert main(["evaluate", "tiny-image/1", "--store", str(tiny_store_root), "--noise", "fog=1"]) == 2
+    assert "there is no noise 'fog'" in capsys.readouterr().err
+
+
 def test_without_a_folder_the_first_of_the_settings_is_written_and_all_are_read(
     tiny_store_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
