@@ -35,7 +35,7 @@ def read_archive(path: Path) -> tuple[bytes, Card]:
     the bytes to load, even if the file changes meanwhile.
     """
     data = _read(path)
-    return data, _check(data)
+    return data, check_archive(data)
 
 
 def _read(path: Path) -> bytes:
@@ -49,8 +49,11 @@ def _read(path: Path) -> bytes:
         raise CheckpointError(f"the checkpoint cannot be read: {error.strerror}") from error
 
 
-def _check(data: bytes) -> Card:
-    """Every member is whole, unchanged and of a reasonable size, and one of them is a valid card."""
+def check_archive(data: bytes) -> Card:
+    """The card of an archive whose members are whole, unchanged and of a reasonable size; otherwise `CheckpointError`.
+
+    A writer calls this before it publishes, so that there is no version that its readers refuse.
+    """
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             # Compressed members may be bombs, and stored members may all name the same bytes.

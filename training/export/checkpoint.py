@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from contract.card import CARD_FILE, Card
-from contract.checkpoint import METHODS, TRIAL_BATCHES, check_outputs, read_archive
+from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_archive, check_outputs, read_archive
 from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
-from training.errors import DivergedError
+from training.errors import ConfigError, DivergedError
 from training.export.grid import grid_exponent, to_grid
 from training.snn.builder import build_network
 from training.snn.encode import EventInput, ImageInput
@@ -103,11 +103,19 @@ def script(network: SpikingNetwork, encoder: ImageInput | EventInput) -> torch.j
 
 
 def publish(store: Store, card: Card, scripted: torch.jit.ScriptModule, network: SpikingNetwork) -> int:
-    """Write the checkpoint and its training state as the model's next version; returns the version."""
+    """Write the checkpoint and its training state as the model's next version; returns the version.
+
+    Raises `ConfigError`, and publishes nothing, where a reader would refuse the checkpoint, such as for a card that is
+    too large.
+    """
 
     def write(folder: Path) -> None:
         archive = io.BytesIO()  # torch hides a full disk's errno; Python's files do not
         torch.jit.save(scripted, archive, _extra_files={CARD_FILE: card.model_dump_json(indent=2)})
+        try:
+            check_archive(archive.getvalue())
+        except CheckpointError as error:
+            raise ConfigError(f"nothing was published, because the service could not load it: {error}") from error
         (folder / CHECKPOINT_FILE).write_bytes(archive.getbuffer())
         (folder / STATE_FILE).write_bytes(_state(network))
 

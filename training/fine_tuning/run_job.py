@@ -26,7 +26,7 @@ from contract.settings import Settings
 from contract.store import Store
 from training.data import Samples
 from training.data.upload import VALIDATION_FRACTION, load_parts
-from training.errors import DataError, DivergedError
+from training.errors import ConfigError, DataError, DivergedError
 from training.export.checkpoint import load_scripted, publish, script
 from training.export.evaluate import evaluate, metrics
 from training.export.make_card import make_card
@@ -211,6 +211,8 @@ def failure_of(error: Exception) -> Failure:
         return error.failure
     if isinstance(error, DataError):
         return Failure(InvalidDataset.code, str(error), "training_file")
+    if isinstance(error, ConfigError):
+        return Failure(ServiceError.code, str(error))
     return Failure(ServiceError.code, f"training failed: {type(error).__name__}")
 
 

@@ -6,12 +6,13 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from contract.card import ImageEncoder, InputSpec, read_card
+from contract.card import MAX_CARD_BYTES, ImageEncoder, InputSpec, read_card
 from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
 from tests.tiny import tiny_image_config
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
 from training.data import load_dataset
-from training.export.checkpoint import folded, inference_form, rebuild, script
+from training.errors import ConfigError
+from training.export.checkpoint import folded, inference_form, load_scripted, publish, rebuild, script
 from training.learning.train import train
 from training.snn.encode import build_encoder
 from training.snn.layers import SpikingLayer
@@ -183,3 +184,15 @@ def test_the_training_state_holds_unfolded_weights_and_thresholds(tiny_store_roo
     names = safetensors.torch.load_file(folder / STATE_FILE).keys()
     assert {"stages.conv1.synapses.weight", "stages.conv1.norm.norm.running_var"} <= names
     assert "stages.conv1.neurons.threshold" in names
+
+
+def test_a_card_that_is_too_large_to_be_read_is_not_published(tiny_store_root: Path, tmp_path: Path) -> None:
+    checkpoint = Store(tiny_store_root).checkpoint_path("tiny-image", 1)
+    card = read_card(checkpoint)
+    network = rebuild(card, checkpoint.with_name(STATE_FILE))
+    large = card.model_copy(update={"labels": tuple(f"{number:0100d}" for number in range(MAX_CARD_BYTES // 100))})
+    store = Store(tmp_path)
+    with pytest.raises(ConfigError, match=f"nothing was published.*card.json has [0-9]+ bytes; .* {MAX_CARD_BYTES}"):
+        publish(store, large, load_scripted(checkpoint), network)
+    assert store.names() == []
+    assert publish(store, card, load_scripted(checkpoint), network) == 1
