@@ -176,6 +176,16 @@ class Settings(BaseSettings):
     max_jobs: PositiveInt = Field(
         10_000, description="Maximum number of jobs that are kept, ended ones included; the next one gets 507."
     )
+    max_job_samples: PositiveInt = Field(
+        100_000_000, description="Maximum number of samples that a job goes through: its data sets' samples x n_epochs."
+    )
+    max_job_data_bytes: PositiveInt = Field(
+        1024**3, description="Maximum size of a job's images in the size of its model; training takes twice this."
+    )
+    max_job_priority: int = Field(100, ge=-100, le=100, description="Highest priority that a job may ask for.")
+    max_job_hours: PositiveFloat = Field(
+        24.0, description="Hours that a job may train before it fails; resumed, it may train as long again."
+    )
     job_retention_days: PositiveFloat | None = Field(
         None, description="Days after which ended jobs are deleted, with their events; unset keeps them."
     )
@@ -193,6 +203,11 @@ class Settings(BaseSettings):
         None,
         min_length=1,
         description="Name by which a restarted fine-tuning worker finds its jobs; unset uses host and device.",
+    )
+    worker_stall_seconds: float = Field(
+        120.0,
+        ge=15,
+        description="Seconds without a sign of life after which a training process is killed and started again.",
     )
     worker_grace_seconds: PositiveFloat = Field(
         20.0, description="Seconds that a training process gets to stop before it is killed."

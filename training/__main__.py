@@ -144,8 +144,10 @@ def _train(options: argparse.Namespace) -> None:
 
 def _fine_tune(options: argparse.Namespace) -> None:
     from training.fine_tuning.die_with_parent import die_with_parent
+    from training.fine_tuning.sign_of_life import show_life
 
     die_with_parent()
+    show_life(options.job)
     settings = _settings()
     from training.fine_tuning.run_job import main as run
 

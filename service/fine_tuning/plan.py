@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import re
 import secrets
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from contract.datasets.inspect import check_fits
 from contract.errors import InvalidDataset, InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
 from contract.job_spec import HYPERPARAMETERS, DataFile, JobSpec
 from contract.names import NAME_PATTERN, ModelRef
+from contract.settings import Settings
 from contract.store import STATE_FILE, Store
 from service.fine_tuning.create_job import CreateJobBody
 from service.fine_tuning.hyperparameters import (
@@ -42,12 +44,21 @@ def request_hash(requested: Any) -> str:
 
 
 async def plan(
-    body: CreateJobBody, requested: dict[str, Any], *, identity: str, registry: Registry, store: Store, uploads: Uploads
+    body: CreateJobBody,
+    requested: dict[str, Any],
+    *,
+    identity: str,
+    registry: Registry,
+    store: Store,
+    uploads: Uploads,
+    settings: Settings,
 ) -> JobSpec:
-    """The job that `body` asks for; `requested` is the same body, unchanged.
+    """The job that `body` asks for, within the limits of `settings`; `requested` is the same body, unchanged.
 
     Raises `ModelNotFound`, `VersionNotFound`, `FileNotFound`, `InvalidDataset` or `InvalidParameter`.
     """
+    if (body.priority or 0) > settings.max_job_priority:
+        raise InvalidParameter(f"priority: at most {settings.max_job_priority} is allowed here", param="priority")
     base = await _base(registry, body.model)
     chosen = body.chosen
     card = _card(base)
@@ -59,6 +70,8 @@ async def plan(
     if body.validation_file is not None:
         validation = await _file(uploads, body.validation_file, card, chosen.labels, "validation_file")
     _check_freeze(chosen.freeze or [], card, has_new_output=chosen.labels is not None)
+    epochs = chosen.n_epochs or auto_epochs(training.dataset.samples)
+    _check_size([training] if validation is None else [training, validation], epochs, card, settings)
     mode = chosen.learning_mode or "stl"
     multiplier = chosen.learning_rate_multiplier or LEARNING_RATE_MULTIPLIER[mode]
     return JobSpec(
@@ -70,7 +83,7 @@ async def plan(
         validation_file=None if validation is None else _data_file(validation),
         labels=None if chosen.labels is None else tuple(chosen.labels),
         mode=mode,
-        n_epochs=chosen.n_epochs or auto_epochs(training.dataset.samples),
+        n_epochs=epochs,
         batch_size=chosen.batch_size or auto_batch_size(training.dataset.samples),
         learning_rate=base_learning_rate(card) * multiplier,
         learning_rate_multiplier=multiplier,
@@ -118,6 +131,21 @@ async def _file(uploads: Uploads, identity: str, card: Card, labels: Sequence[st
         raise InvalidDataset(f"the data set has {upload.class_count} classes; the limit is {MAX_LABELS}", param=param)
     check_fits(upload.dataset, card, labels, param=param)
     return upload
+
+
+def _check_size(files: Sequence[Upload], epochs: int, card: Card, settings: Settings) -> None:
+    """`InvalidParameter` for a job that takes too long, or more memory than it may."""
+    samples = sum(file.dataset.samples for file in files)
+    if samples * epochs > settings.max_job_samples:
+        most = settings.max_job_samples // samples
+        advice = f"at most {most} epochs" if most else "a smaller data set"
+        message = f"{samples} samples x {epochs} epochs exceed the limit of {settings.max_job_samples}; choose {advice}"
+        raise InvalidParameter(message, param=f"{HYPERPARAMETERS}.n_epochs")
+    size = samples * math.prod(card.input.shape)
+    if card.input.kind == "image" and size > settings.max_job_data_bytes:
+        message = f"{samples} images of {'x'.join(map(str, card.input.shape))} take {size} bytes"
+        message += f", more than the limit of {settings.max_job_data_bytes}"
+        raise InvalidParameter(message, param="training_file")
 
 
 def _data_file(upload: Upload) -> DataFile:

@@ -133,6 +133,7 @@ async def create_job(request: Request, runtime: RuntimeOf, key: Key = None) -> R
             registry=runtime.registry,
             store=runtime.store,
             uploads=runtime.uploads,
+            settings=runtime.settings,
         )
         job = await runtime.jobs.submit(spec)
     else:

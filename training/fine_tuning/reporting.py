@@ -15,7 +15,7 @@ from training.errors import DivergedError
 from training.fine_tuning.process import Stop
 from training.learning.run_folder import SavedStates
 
-PROGRESS_SECONDS = 1.0
+PROGRESS_SECONDS = 1.0  # between two reports of progress, and then a thousandth of the time so far
 
 
 class JobReporter:
@@ -52,14 +52,15 @@ class ReportingCheckpoint(SavedStates):
         self.stop = stop
         self.baseline = baseline
         self.done: EpochDone | None = None
-        self.reported_at = time.monotonic()
+        self.begun_at = self.reported_at = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Batch, index: int
     ) -> None:
-        """Stop here if asked to; report progress, once a second at most."""
+        """Stop here if asked to; report progress, once a second at most, and less often in a long training."""
         self.stop.check()
-        if time.monotonic() - self.reported_at >= PROGRESS_SECONDS:
+        now = time.monotonic()
+        if now - self.reported_at >= max(PROGRESS_SECONDS, (now - self.begun_at) / 1000):
             progress = Progress(
                 attempt=self.reporter.attempt,
                 epochs=trainer.max_epochs or 0,

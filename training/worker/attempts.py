@@ -6,6 +6,7 @@ times in a row without finishing an epoch fails.
 
 import asyncio
 import logging
+import math
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from contract.files import replacing
 from contract.job_events import Data, Killed, Stopped, append_event
 from contract.job_spec import BUSY, SPEC_FILE, JobSpec
 from training.worker.child import Child, has_published
+from training.worker.watch import Overdue, until_overdue
 
 DEATHS_WITHOUT_PROGRESS = 3
 BUSY_SECONDS = 1.0
@@ -32,13 +34,28 @@ class JobFailed(Exception):
 
 
 class Attempts:
-    """The attempts of a worker at a job, in the job's folder, with the environment that its children get."""
+    """The attempts of a worker at a job, in the job's folder, with the environment that its children get.
 
-    def __init__(self, spec: JobSpec, folder: Path, environment: Mapping[str, str], grace_seconds: float) -> None:
+    A child gets `grace_seconds` to stop. One that gives no sign of life for `stall_seconds` is killed. The attempts may
+    train for `train_seconds` altogether.
+    """
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        grace_seconds: float,
+        stall_seconds: float = math.inf,
+        train_seconds: float = math.inf,
+    ) -> None:
         self._spec = spec
         self._folder = folder
         self._environment = environment
         self._grace_seconds = grace_seconds
+        self._stall_seconds = stall_seconds
+        self._train_seconds = train_seconds
         self._deaths = 0
 
     async def run(self, lost: asyncio.Future[Any], stopping: asyncio.Future[Any]) -> bool:
@@ -50,7 +67,7 @@ class Attempts:
         self._prepare()
         while not (lost.done() or stopping.done()):
             try:
-                child, status = await self._attempt(lost, stopping)
+                child, status, overdue = await self._attempt(lost, stopping)
             except OSError as error:
                 raise _unusable(error) from error
             if lost.done():
@@ -63,25 +80,34 @@ class Attempts:
                 self._report("stopped: the worker is shutting down", Stopped())
             elif status == BUSY:  # the previous child is still being stopped, by another worker
                 await asyncio.wait({lost, stopping}, timeout=BUSY_SECONDS)
+            elif overdue == "time_limit":
+                hours = f"{self._train_seconds / 3600:g} hours"
+                raise _failed(f"trained for {hours}, which is the limit; resume the job to go on", code="time_limit")
             elif number := _signal(status):
-                self._count_death(child, number)
+                silent = f": no sign of life for {self._stall_seconds:g} s" if overdue == "stalled" else ""
+                self._count_death(child, number, silent)
             else:
                 raise _failed_by(child, status)
         return False
 
-    async def _attempt(self, *stops: asyncio.Future[Any]) -> tuple[Child, int]:
-        """A child, stopped when one of `stops` is done, and its exit status."""
+    async def _attempt(self, *stops: asyncio.Future[Any]) -> tuple[Child, int, Overdue | None]:
+        """A child, stopped when one of `stops` is done or it is overdue, its exit status, and what was overdue."""
         child = await Child.start(self._folder, self._environment)
         log.info("job %s runs as process %d", self._spec.id, child.pid)
-        ends: list[asyncio.Future[Any]] = [asyncio.create_task(child.wait()), *stops]
+        watch = asyncio.create_task(until_overdue(child, self._stall_seconds, self._train_seconds))
+        ends: list[asyncio.Future[Any]] = [asyncio.create_task(child.wait()), watch, *stops]
+        overdue: Overdue | None = None
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            overdue = watch.result() if watch.done() else None
         finally:
-            status = await asyncio.shield(child.stop(self._grace_seconds))
-        return child, status
+            watch.cancel()
+            grace = 0.0 if overdue == "stalled" else self._grace_seconds
+            status = await asyncio.shield(child.stop(grace))
+        return child, status, overdue
 
-    def _count_death(self, child: Child, number: int) -> None:
-        self._report(f"killed by {signal.Signals(number).name}", Killed(signal=number))
+    def _count_death(self, child: Child, number: int, why: str) -> None:
+        self._report(f"killed by {signal.Signals(number).name}{why}", Killed(signal=number))
         self._deaths = 1 if child.made_progress() else self._deaths + 1
         if self._deaths > DEATHS_WITHOUT_PROGRESS:
             raise _failed(f"killed {self._deaths} times in a row without finishing an epoch", code="killed")

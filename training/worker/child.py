@@ -9,15 +9,23 @@ from contextlib import suppress
 from pathlib import Path
 
 from contract.errors import Failure
-from contract.job_events import EVENTS_FILE, EpochDone, Event, Failed, Published, read_events
-from contract.job_spec import LOG_FILE
+from contract.job_events import (
+    EVENTS_FILE,
+    EpochDone,
+    Failed,
+    Published,
+    Started,
+    read_events,
+    read_events_backwards,
+)
+from contract.job_spec import ALIVE_FILE, LOG_FILE
 
 
 class Child:
     """One attempt at a job, in a session of its own, so that Ctrl-C at a terminal reaches the worker alone."""
 
     def __init__(self, folder: Path, process: asyncio.subprocess.Process, start: int) -> None:
-        self._folder = folder
+        self.folder = folder
         self._process = process
         self._start = start
 
@@ -27,6 +35,7 @@ class Child:
 
         Call this from a thread that lives as long as the worker: the child asks to be killed when that thread ends.
         """
+        (folder / ALIVE_FILE).touch()
         events = folder / EVENTS_FILE
         start = events.stat().st_size if events.exists() else 0
         with (folder / LOG_FILE).open("ab") as log:
@@ -60,21 +69,31 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
             return await self._process.wait()
 
+    def last_sign(self) -> int:
+        """When the child gave its last sign of life, as a number that changes with each one."""
+        try:
+            return (self.folder / ALIVE_FILE).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def has_started(self) -> bool:
+        """Whether this attempt has its device."""
+        return any(isinstance(event.data, Started) for _, event in read_events(self.folder, self._start))
+
     def made_progress(self) -> bool:
         """Whether this attempt finished an epoch."""
-        return any(isinstance(event.data, EpochDone) for event in self._events())
+        return any(isinstance(event.data, EpochDone) for _, event in read_events(self.folder, self._start))
 
     def failure(self) -> Failure | None:
         """Why this attempt failed, as it reported last; None where it did not report."""
-        for event in reversed(self._events()):
+        for end, event in read_events_backwards(self.folder):
+            if end <= self._start:
+                break
             if isinstance(event.data, Failed):
                 return Failure(event.data.code, event.message, event.data.param)
         return None
 
-    def _events(self) -> list[Event]:
-        return [event for _, event in read_events(self._folder, self._start)]
-
 
 def has_published(folder: Path) -> bool:
     """Whether the job in `folder` has published its version."""
-    return any(isinstance(event.data, Published) for _, event in read_events(folder))
+    return any(isinstance(event.data, Published) for _, event in read_events_backwards(folder))

@@ -120,7 +120,14 @@ class Worker:
             message = f"this worker does not understand the job: {engine.first_line(error)}"
             raise engine.as_workflow_error(Failure(ServiceError.code, message)) from error
         folder = self._data / JOBS_FOLDER / file_name(spec.id)
-        attempts = Attempts(spec, folder, self._environment, self._settings.worker_grace_seconds)
+        attempts = Attempts(
+            spec,
+            folder,
+            self._environment,
+            grace_seconds=self._settings.worker_grace_seconds,
+            stall_seconds=self._settings.worker_stall_seconds,
+            train_seconds=self._settings.max_job_hours * 3600,
+        )
         lost = asyncio.create_task(self._claims.until_lost(spec.id))
         stopping = asyncio.create_task(self._until_stopping())
         beating = asyncio.create_task(keep_beating(folder / HEARTBEAT_FILE, self._name))

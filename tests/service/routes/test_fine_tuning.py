@@ -262,6 +262,20 @@ async def test_the_largest_job_fits_and_a_larger_body_is_refused_before_it_is_re
         check(await client.post(path, content=body, headers=headers), 413, "body_too_large", None)
 
 
+async def test_a_job_has_bounds_in_samples_in_bytes_and_in_priority(store_root: Path, serve: Serve) -> None:
+    limits = {"max_job_samples": 1000, "max_job_priority": 5}
+    async with serve(store_root, preload=(), max_job_data_bytes=200 * 64, **limits) as client:
+        file, large = await upload(client), await upload(client, digits(201))
+        place = f"{PLACE}.n_epochs"
+        message = await refused(client, "invalid_parameter", place, asking(file, **tuned(n_epochs=11)))
+        assert message == "100 samples x 11 epochs exceed the limit of 1000; choose at most 10 epochs"
+        await refused(client, "invalid_parameter", place, asking(file, validation_file=file, **tuned(n_epochs=6)))
+        message = await refused(client, "invalid_parameter", "training_file", asking(large, **tuned(n_epochs=1)))
+        assert message == "201 images of 1x8x8 take 12864 bytes, more than the limit of 12800"
+        await refused(client, "invalid_parameter", "priority", asking(file, priority=6, **tuned(n_epochs=1)))
+        assert (await create(client, file, priority=5, **tuned(n_epochs=10)))["priority"] == 5
+
+
 async def test_a_query_of_thousands_of_names_is_refused_at_once(client: Client) -> None:
     query = "&".join(f"metadata[{number}]" for number in range(4000))
     begun = time.monotonic()

@@ -1,3 +1,4 @@
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import torch
 from filelock import FileLock
 
 from contract.job_events import EpochDone
-from contract.job_spec import BUSY, LOCKS_FOLDER, PARENT_VARIABLE
+from contract.job_spec import ALIVE_FILE, BUSY, LOCKS_FOLDER, PARENT_VARIABLE
 from tests.training.jobs import Jobs, attempts, events, kinds, reported, until
 from training.fine_tuning.run_job import ATTEMPT_FILE, RUN_FOLDER
 from training.learning.run_folder import LAST
@@ -59,8 +60,11 @@ def test_a_killed_child_goes_on_to_the_same_weights_as_one_that_was_not(jobs: Jo
 
 def test_a_child_stops_when_told_to_and_keeps_its_last_epoch_and_a_second_one_leaves_it_alone(jobs: Jobs) -> None:
     folder = jobs.create(n_epochs=10_000)
+    (folder / ALIVE_FILE).touch()
+    os.utime(folder / ALIVE_FILE, (0, 0))
     first = jobs.start(folder)
     until(lambda: epochs_done(folder))
+    assert time.time() - (folder / ALIVE_FILE).stat().st_mtime < AT_ONCE_S
     second = jobs.start(folder)
     output, _ = second.communicate(timeout=120)
     assert second.returncode == BUSY
