@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from contract.layer_statistics import LayerStatistics
 from contract.names import ModelName
 
 FORMAT_VERSION = 1
@@ -211,7 +212,7 @@ class Card(_Part):
     """The whole card. `voters` is the number of voting neurons of each class.
 
     `norm` is the batch norm of the convolutions in training: over the batch at each `step`, over batch and `time`, or
-    `none`. `bias` says whether layers without batch norm have one.
+    `none`. `bias` says whether layers without batch norm have one. `statistics` are those of the layers of neurons.
     """
 
     format_version: int = FORMAT_VERSION
@@ -227,6 +228,7 @@ class Card(_Part):
     bias: bool = Field(default=True, exclude_if=lambda bias: bias)
     voters: PositiveInt
     layers: tuple[Layer, ...] = Field(min_length=1)
+    statistics: Recorded[tuple[LayerStatistics, ...]] = None
     learning: Learning
     metrics: Metrics
     parent: str | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from contract.card import Card, Metrics
+from contract.layer_statistics import LayerStatistics
 
 
 def accuracy_table(card: Card, metrics: Metrics) -> str:
@@ -52,7 +53,36 @@ def card_report(card: Card, version: int) -> str:
         )
         for layer in card.layers
     ]
-    return "\n\n".join([_table(rows), _table([heading, *layers]), accuracy_table(card, card.metrics)])
+    tables = [_table(rows), _table([heading, *layers])]
+    if card.statistics is not None:
+        tables.append(_statistics_table(card.statistics))
+    return "\n\n".join([*tables, accuracy_table(card, card.metrics)])
+
+
+def _statistics_table(statistics: Sequence[LayerStatistics]) -> str:
+    """Thresholds after training, how they moved, and neurons that say nothing."""
+    heading = ("thresholds", "mean", "spread", "minimum", "at or below 0", "before", "after", "silent", "saturated")
+    rows = [
+        (
+            each.layer,
+            f"{each.mean:.3f}",
+            f"{each.std:.3f}",
+            f"{each.minimum:.3f}",
+            f"{each.not_positive:.1%}",
+            _sparkline(each.histogram.before),
+            f"{_sparkline(each.histogram.after)} {each.histogram.low:.2f} to {each.histogram.high:.2f}",
+            f"{each.silent:,}",
+            f"{each.saturated:,}",
+        )
+        for each in statistics
+    ]
+    return _table([heading, *rows])
+
+
+def _sparkline(counts: Sequence[int]) -> str:
+    """A histogram in one line of text: blank where there is nothing, a full block at the largest count."""
+    most = max(counts)
+    return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // most)] for count in counts)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

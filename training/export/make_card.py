@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from contract.card import Card, EventEncoder, ImageEncoder, InputSpec, Layer, Learning, Metrics, Neuron, Norm
+from contract.layer_statistics import LayerStatistics
 from training.export.provenance import provenance
 
 
@@ -20,6 +21,7 @@ def make_card(
     layers: tuple[Layer, ...],
     learning: Learning,
     metrics: Metrics,
+    statistics: tuple[LayerStatistics, ...],
     parent: str | None = None,
 ) -> Card:
     """The validated card, created now by this release.
@@ -41,6 +43,7 @@ def make_card(
         layers=layers,
         learning=learning,
         metrics=metrics,
+        statistics=statistics,
         parent=parent,
         provenance=provenance(),
     )

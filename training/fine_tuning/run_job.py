@@ -5,6 +5,7 @@ and promotes once. The exit status is 0 once the version is published, `BUSY` if
 signal if the process was asked to stop, and 1 for a failure, which the last `Failed` event describes.
 """
 
+import copy
 import os
 import shutil
 import sys
@@ -27,8 +28,9 @@ from contract.store import Store
 from training.data import Samples
 from training.data.upload import VALIDATION_FRACTION, load_parts
 from training.errors import ConfigError, DataError, DivergedError
-from training.export.checkpoint import load_scripted, publish, script
+from training.export.checkpoint import inference_form, load_scripted, publish, script
 from training.export.evaluate import evaluate, metrics
+from training.export.layer_statistics import layer_statistics
 from training.export.make_card import make_card
 from training.fine_tuning.base_version import (
     INHERITED,
@@ -127,6 +129,7 @@ class _Job:
         training, validation = self._parts(base.card)
         baseline = None if spec.labels else evaluate(load_scripted(base.checkpoint), validation).accuracy
         network, layers = starting_network(base, spec)
+        start = copy.deepcopy(network)
         module = FineTuningModule(
             network,
             build_encoder(base.card.input, base.card.encoder),
@@ -154,6 +157,7 @@ class _Job:
             layers=layers,
             learning=self._learning(base.card, module.config, len(training), best_epoch, baseline),
             metrics=metrics(measured, layers, base.card.timesteps, measured),
+            statistics=layer_statistics(start, inference_form(network), module.encoder, validation),
             parent=f"{spec.model}/{spec.version}",
         )
         return publish(store, card, scripted, network)

@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 
 from contract.card import Card, EventEncoder, ImageEncoder, Layer, Learning, Metrics
+from contract.layer_statistics import LayerStatistics
 from training.data import Dataset, Samples, split_train, stratified
 from training.data.batches import make_batch
 from training.export.make_card import make_card
@@ -81,8 +82,15 @@ class Experiment:
             bias=config.bias,
         )
 
-    def card(self, layers: tuple[Layer, ...], voters: int, metrics: Metrics, best_epoch: int) -> Card:
-        """The card of the trained network: `layers` and `voters` of the network, the metrics of its exported form."""
+    def card(
+        self,
+        layers: tuple[Layer, ...],
+        voters: int,
+        metrics: Metrics,
+        statistics: tuple[LayerStatistics, ...],
+        best_epoch: int,
+    ) -> Card:
+        """The card of the trained network: `layers` and `voters` of the network, measurements of its exported form."""
         return make_card(
             self.config.name,
             labels=self.dataset.labels,
@@ -96,6 +104,7 @@ class Experiment:
             layers=layers,
             learning=self._learning(best_epoch),
             metrics=metrics,
+            statistics=statistics,
         )
 
     def _learning(self, best_epoch: int) -> Learning:

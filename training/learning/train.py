@@ -10,8 +10,9 @@ from pytorch_lightning.loggers import CSVLogger
 from contract.card import Card, read_card
 from contract.store import Store
 from training.data import Dataset
-from training.export.checkpoint import find_published, publish, script
+from training.export.checkpoint import find_published, inference_form, publish, script
 from training.export.evaluate import evaluate, metrics
+from training.export.layer_statistics import layer_statistics
 from training.learning.config import TrainingConfig
 from training.learning.experiment import Experiment
 from training.learning.loop import fit
@@ -57,7 +58,9 @@ def train(
             test = evaluate(scripted, dataset.test)
             chosen_on = evaluate(scripted, validation) if len(validation) else None
             measured = metrics(test, layers, experiment.encoder.timesteps, chosen_on)
-            card = experiment.card(layers, network.voters, measured, best_epoch)
+            initial, _ = experiment.initial_network()
+            statistics = layer_statistics(initial, inference_form(network), module.encoder, dataset.test)
+            card = experiment.card(layers, network.voters, measured, statistics, best_epoch)
             version = publish(store, card, scripted, network)
     close_run(run_dir)
     return Published(version, read_card(store.checkpoint_path(config.name, version)))
