@@ -14,8 +14,8 @@ from service.fine_tuning.file_retention import FileRetention
 from service.fine_tuning.job_retention import JobRetention
 from service.fine_tuning.queue import JobLimits, JobQueue
 from service.fine_tuning.stream import Streams
+from service.inference.decoding import MAX_WAIT_SECONDS, decode_body
 from service.inference.decoding import TASK as DECODE
-from service.inference.decoding import decode_body
 from service.inference.predictor import Predictor
 from service.inference.readiness import Readiness
 from service.models.registry import Registry
@@ -110,7 +110,10 @@ def build_runtime(settings: Settings) -> Runtime:
     metrics = Metrics()
     meter = None if torchserve else energy_meter(device)
     sandbox = Sandbox(
-        {DECODE: decode_body}, processes=settings.decode_processes, large=Allowance(settings.decode_memory_bytes)
+        {DECODE: decode_body},
+        processes=settings.decode_processes,
+        large=Allowance(settings.decode_memory_bytes),
+        max_wait_seconds=MAX_WAIT_SECONDS,
     )
     upload_checks = UploadChecks(seconds=settings.upload_check_seconds, memory_bytes=settings.upload_check_memory_bytes)
     predictor = Predictor(registry, settings, meter=meter, metrics=metrics, sandbox=sandbox)

@@ -24,6 +24,7 @@ from service.sandbox.message import Spool
 from service.sandbox.pool import Crashed, Sandbox, TookTooLong, TooMuchMemory
 
 TASK = "decode"
+MAX_WAIT_SECONDS = 10.0
 
 # One such image or recording, and what is made of it on the way, fits into the memory of a small task.
 SMALL_PIXELS = 2_000_000

@@ -29,6 +29,7 @@ SMALL_MEMORY_BYTES = 128 * 1024 * 1024
 SMALL_SECONDS = 1.0
 MAX_SMALL_WAITING = 128
 MAX_LARGE_WAITING = 16
+USUAL_LARGE_SECONDS = 1.0
 
 _preloaded: set[str] = set()
 
@@ -65,7 +66,8 @@ class Sandbox:
 
     A task is a function of a module's top level: it takes a head (what JSON holds) and a body, and returns both. Every
     task is first run as a small one, with little memory and time. The caller runs it again as a large one if that was
-    not enough: of those one at a time runs where there are two processes, and always one less than there are.
+    not enough: of those one at a time runs where there are two processes, and always one less than there are. Tasks
+    that would probably wait for more than `max_wait_seconds` are refused.
     """
 
     def __init__(
@@ -77,13 +79,19 @@ class Sandbox:
         small: Allowance = Allowance(SMALL_MEMORY_BYTES, SMALL_SECONDS),
         max_small_waiting: int = MAX_SMALL_WAITING,
         max_large_waiting: int = MAX_LARGE_WAITING,
+        max_wait_seconds: float = float("inf"),
     ) -> None:
         self._tasks = dict(tasks)
         self._small = Allowance(min(small.memory_bytes, large.memory_bytes), small.seconds)
         self._large = large
         self._processes = processes
-        self._places = Turns(processes, max_waiting=max_small_waiting)
-        self._large_places = Turns(max(1, processes - 1), max_waiting=max_large_waiting)
+        self._places = Turns(processes, max_waiting=max_small_waiting, max_wait_seconds=max_wait_seconds)
+        self._large_places = Turns(
+            max(1, processes - 1),
+            max_waiting=max_large_waiting,
+            max_wait_seconds=max_wait_seconds,
+            usual_seconds=USUAL_LARGE_SECONDS,
+        )
         self._context = multiprocessing.get_context("forkserver")
         _preloaded.update(task.__module__ for task in self._tasks.values())
         self._context.set_forkserver_preload(sorted(_preloaded))  # there is one server for all sandboxes

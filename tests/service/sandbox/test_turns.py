@@ -47,6 +47,30 @@ async def test_a_task_above_the_bound_is_refused_at_once() -> None:
     assert waiters.served == ["a1"]
 
 
+async def test_a_task_that_would_wait_too_long_is_refused_as_long_as_places_are_held_long() -> None:
+    turns = Turns(1, max_waiting=10, max_wait_seconds=0.2, usual_seconds=0.15)
+    waiters = Waiters(turns)
+    async with turns.place("a"):
+        first = await waiters.come("b1")
+        with pytest.raises(Overloaded):
+            async with turns.place("b"):
+                pass
+    await first
+    for _ in range(20):
+        async with turns.place("a"):
+            pass
+    async with turns.place("a"):
+        tasks = [await waiters.come(f"c{n}") for n in range(9)]
+    await asyncio.gather(*tasks)
+
+    async with turns.place("a"):
+        await asyncio.sleep(1.2)
+    async with turns.place("a"):
+        with pytest.raises(Overloaded):
+            async with turns.place("b"):
+                pass
+
+
 async def test_a_task_that_no_longer_waits_is_passed_over_and_no_place_is_lost() -> None:
     turns = Turns(1, max_waiting=10)
     waiters = Waiters(turns)
@@ -61,5 +85,21 @@ async def test_a_task_that_no_longer_waits_is_passed_over_and_no_place_is_lost()
     await asyncio.gather(next_one, return_exceptions=True)
 
     assert waiters.served == []
+    async with asyncio.timeout(1), turns.place("c"):
+        pass
+
+
+async def test_a_place_that_becomes_free_while_the_next_task_is_being_cancelled_goes_to_the_one_after() -> None:
+    turns = Turns(1, max_waiting=10)
+    waiters = Waiters(turns)
+    async with turns.place("z"):
+        gone, alone, last = [await waiters.come(name) for name in ("a1", "b1", "a2")]
+        gone.cancel()
+        alone.cancel()
+    await asyncio.wait_for(last, 2)
+    await asyncio.gather(gone, alone, return_exceptions=True)
+
+    assert waiters.served == ["a2"]
+    assert turns.waiting == 0
     async with asyncio.timeout(1), turns.place("c"):
         pass
