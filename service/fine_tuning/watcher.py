@@ -19,6 +19,9 @@ EVENTS_SECONDS = 0.25  # between two looks at the events
 STATUS_SECONDS = 0.5  # between two looks at the jobs
 _REMEMBERED = 200  # messages of each job
 
+Look = Callable[[], Coroutine[Any, Any, float]]
+"""Looks once, and returns the seconds until the next time."""
+
 log = logging.getLogger(__name__)
 
 
@@ -94,16 +97,16 @@ class Watcher:
         self._jobs = jobs
         self._is_stopping = is_stopping
         self._watched: dict[str, Watched] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[Look, asyncio.Task[None]] = {}
 
     @contextmanager
     def watching(self, job: str) -> Iterator[Watched]:
         """Watch a job as long as the block runs."""
         watched = self._watched.setdefault(job, Watched(job))
         watched.streams += 1
-        if all(task.done() for task in self._tasks):
-            loops = (self._repeat(self._look_at_events), self._repeat(self._look_at_jobs))
-            self._tasks = [asyncio.create_task(loop) for loop in loops]
+        for look in (self._look_at_events, self._look_at_jobs):
+            if look not in self._tasks or self._tasks[look].done():  # each ends by itself once there is no stream
+                self._tasks[look] = asyncio.create_task(self._repeat(look))
         try:
             yield watched
         finally:
@@ -122,11 +125,11 @@ class Watcher:
 
     async def close(self) -> None:
         """Look no more."""
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _repeat(self, look: Callable[[], Coroutine[Any, Any, float]]) -> None:
+    async def _repeat(self, look: Look) -> None:
         while self._watched:
             try:
                 seconds = await look()

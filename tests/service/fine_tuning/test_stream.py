@@ -109,7 +109,7 @@ async def test_a_stream_that_nothing_happens_in_is_kept_alive_and_one_that_is_le
         found = [await asyncio.wait_for(anext(stream), 5) for _ in range(6)]
     assert found.count(b": keep-alive\n\n") >= 3
     async with asyncio.timeout(5):
-        while not all(task.done() for task in streams._watcher._tasks):
+        while not all(task.done() for task in streams._watcher._tasks.values()):
             await asyncio.sleep(0.02)
 
 
