@@ -3,9 +3,11 @@
 Training writes it into the TorchScript archive as `card.json`; the service refuses an archive without a valid one.
 """
 
+import json
 import zipfile
 import zlib
 from datetime import datetime
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -259,6 +261,11 @@ class Card(_Part):
     def timesteps(self) -> int:
         """T, the number of time steps of one inference."""
         return self.encoder.timesteps
+
+    @cached_property
+    def longest_label(self) -> int:
+        """Bytes of the longest label as JSON."""
+        return max(len(json.dumps(label, ensure_ascii=False).encode()) for label in self.labels)
 
     @property
     def neurons(self) -> int:

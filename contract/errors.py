@@ -196,6 +196,12 @@ class TooManyInputs(TooLarge):
     code = "too_many_inputs"
 
 
+class AnswerTooLarge(TooLarge):
+    """The answer would exceed a limit."""
+
+    code = "answer_too_large"
+
+
 class ArchiveTooLarge(TooLarge):
     """The data set exceeds a limit once unpacked."""
 

@@ -48,6 +48,7 @@ HTTP_STATUS = {
     "image_too_large": 413,
     "too_many_events": 413,
     "too_many_inputs": 413,
+    "answer_too_large": 413,
     "archive_too_large": 413,
     "unsupported_media_type": 415,
     "invalid_parameter": 422,

@@ -1,13 +1,16 @@
 """`Predictor`: the one pipeline from inputs to predictions, for every transport and for Python without a server."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
+from pydantic_core import to_json
 
 from contract.cores import available_cores, choose_threads
 from contract.energy import profiles_with
@@ -15,19 +18,22 @@ from contract.settings import Settings
 from contract.store import Store
 from service.engine.device import choose_device
 from service.inference.admission import Admission, Ticket
+from service.inference.answer import Answer
+from service.inference.answer_size import AnswerBytes
 from service.inference.batcher import Batcher
 from service.inference.bodies import PredictAnswer, Prediction
 from service.inference.decoding import Inputs, decode_inputs
 from service.inference.device_thread import DeviceThread, Run
 from service.inference.options import PredictOptions, resolve
-from service.inference.prediction import build_prediction
 from service.models.registry import Registry
 from service.models.version import Loaded
 from service.sandbox.pool import Sandbox
 from service.telemetry.energy_meter import EnergyMeter, energy_meter
-from service.telemetry.logs import new_id
 from service.telemetry.metrics import Metrics
 
+ANSWERS_SHARE = 0.25  # of the queue's bytes, for large answers
+
+T = TypeVar("T")
 Source = Inputs | Callable[[], Awaitable[Inputs]]
 
 _DEFAULTS = PredictOptions()
@@ -77,6 +83,8 @@ class Predictor:
             max_batch_cost=settings.max_batch_cost,
             on_run=partial(_report, metrics) if metrics else None,
         )
+        self.answer_bytes = AnswerBytes(settings.max_answer_bytes, int(settings.max_queue_bytes * ANSWERS_SHARE))
+        self._builder = ThreadPoolExecutor(1, thread_name_prefix="answers")
         self._models = models
         self._settings = settings
         self._metrics = metrics
@@ -115,7 +123,9 @@ class Predictor:
 
     async def stop(self, seconds: float | None = None) -> bool:
         """Finish the queue and stop; False if that takes more than `seconds`."""
-        return await self.batcher.stop(seconds)
+        is_done = await self.batcher.stop(seconds)
+        self._builder.shutdown(wait=False)
+        return is_done
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -138,15 +148,44 @@ class Predictor:
         The function is called once the model is loaded and the options are valid, so that a request that fails before
         costs no body. `ticket` bounds the request's time and memory. Raises the `ServiceError` of the step that fails.
         """
+        answer, held = await self._answer(model, inputs, options, version, ticket)
+        try:
+            return await self._off_loop(answer.as_dict) if held else answer.as_dict()
+        finally:
+            self.answer_bytes.give(held)
+
+    async def predict_json(
+        self,
+        model: str,
+        inputs: Source,
+        options: PredictOptions = _DEFAULTS,
+        *,
+        version: int | None = None,
+        ticket: Ticket | None = None,
+    ) -> tuple[bytes, int]:
+        """The same as JSON, with the bytes to give back to `answer_bytes` once it has been sent, 0 for a small one."""
+        answer, held = await self._answer(model, inputs, options, version, ticket)
+        if not held:
+            return to_json(answer.as_dict(), inf_nan_mode="null"), 0
+        try:
+            return await self._off_loop(answer.as_json), held
+        except BaseException:
+            self.answer_bytes.give(held)
+            raise
+
+    async def _answer(
+        self, model: str, inputs: Source, options: PredictOptions, version: int | None, ticket: Ticket | None
+    ) -> tuple[Answer, int]:
+        """Run the network; what the answer is built from, and the bytes that it holds in `answer_bytes`."""
         started = perf_counter()
         loaded = await self._models.get(model, version, timeout=ticket.remaining if ticket else None)
         loaded.version.hold()
         try:
-            return await self._predict(loaded, model, inputs, options, ticket, started)
+            return await self._run(loaded, model, inputs, options, ticket, started)
         finally:
             loaded.version.release()
 
-    async def _predict(
+    async def _run(
         self,
         loaded: Loaded,
         model: str,
@@ -154,44 +193,40 @@ class Predictor:
         options: PredictOptions,
         ticket: Ticket | None,
         started: float,
-    ) -> PredictAnswer:
+    ) -> tuple[Answer, int]:
         resolved = resolve(options, model, loaded.engine.card, self._settings, self.profiles)
+        shape = resolved.card, resolved.detail, resolved.top_k
+        self.answer_bytes.check(1, *shape)
         body = await inputs() if callable(inputs) else inputs
         client = ticket.client if ticket else ""
         decoded = await decode_inputs(body, resolved.decoding, self._sandbox, client=client)
-        result = await self.batcher.submit(loaded, [each.sample for each in decoded], ticket)
-        predictions = [
-            build_prediction(index, *each, resolved)
-            for index, each in enumerate(zip(decoded, result.activities, result.measured_mj, strict=True))
-        ]
+        held = self.answer_bytes.take(self.answer_bytes.check(len(decoded), *shape))
+        try:
+            result = await self.batcher.submit(loaded, [each.sample for each in decoded], ticket)
+        except BaseException:
+            self.answer_bytes.give(held)
+            raise
+        count = None
         if self._metrics is not None:
             self._metrics.waited(model, result.queue_ms / 1000)
-            _count(self._metrics, model, predictions)
-        return {
-            "id": f"pred-{new_id()}",
-            "model": model,
-            "version": loaded.version.number,
-            "predictions": predictions,
-            "timing": {
-                "queue_ms": result.queue_ms,
-                "compute_ms": result.compute_ms,
-                "total_ms": (perf_counter() - started) * 1000,
-                "batch_size": result.batch_size,
-            },
-        }
+            count = partial(_count, self._metrics, model)
+        return Answer(loaded.version.number, resolved, decoded, result, started, count), held
+
+    async def _off_loop(self, build: Callable[[], T]) -> T:
+        """Build a large answer without keeping others from theirs."""
+        return await asyncio.get_running_loop().run_in_executor(self._builder, build)
 
 
 def _report(metrics: Metrics, model: str, run: Run) -> None:
     metrics.run(model, rows=run.rows, seconds=run.seconds, joules=run.joules)
 
 
-def _count(metrics: Metrics, model: str, predictions: Sequence[Prediction]) -> None:
-    for each in predictions:
-        metrics.prediction(
-            model,
-            spikes=each["spikes"]["total"],
-            accumulates=each["energy"]["accumulates"],
-            multiply_accumulates=each["energy"]["multiply_accumulates"],
-            estimate_nj=each["energy"]["estimate_nj"],
-            profile=each["energy"]["profile"],
-        )
+def _count(metrics: Metrics, model: str, prediction: Prediction) -> None:
+    metrics.prediction(
+        model,
+        spikes=prediction["spikes"]["total"],
+        accumulates=prediction["energy"]["accumulates"],
+        multiply_accumulates=prediction["energy"]["multiply_accumulates"],
+        estimate_nj=prediction["energy"]["estimate_nj"],
+        profile=prediction["energy"]["profile"],
+    )

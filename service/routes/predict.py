@@ -1,15 +1,16 @@
 """`POST /v1/models/{name}/predict`."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from contract import errors, images
 from service.http.direct_route import DirectRoute
 from service.http.openapi import body_schema
+from service.http.paced_response import PacedResponse
 from service.http.parameters import Name, TimeoutHeader, VersionQuery, runtime_of, ticket_of
 from service.http.request_body import media_type, spool_body
 from service.http.responses import failures
@@ -43,6 +44,7 @@ _FAILURES = failures(
     errors.ImageTooLarge,
     errors.TooManyEvents,
     errors.TooManyInputs,
+    errors.AnswerTooLarge,
     errors.UnsupportedMediaType,
     errors.RequestTimeout,
     errors.InvalidImage,
@@ -88,5 +90,8 @@ async def predict(
         media_type(request)
         return Body(request.headers["content-type"], await spool_body(request, QUICK_BODY))
 
-    answer = await runtime.predictor.predict(name, read, query, version=query.version, ticket=ticket_of(request))
-    return Response(to_json(answer, inf_nan_mode="null"), media_type="application/json")
+    predictor = runtime.predictor
+    body, held = await predictor.predict_json(name, read, query, version=query.version, ticket=ticket_of(request))
+    if held:
+        return PacedResponse(body, on_end=partial(predictor.answer_bytes.give, held))
+    return Response(body, media_type="application/json")

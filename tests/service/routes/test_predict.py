@@ -10,7 +10,7 @@ from PIL import Image
 
 from contract.errors import Overloaded
 from service.engine.interface import EventSample, ImageSample
-from tests.service.serving import Client, Serve
+from tests.service.serving import Client, Serve, check
 from tests.tiny import moving_bar
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -223,3 +223,18 @@ async def test_a_request_larger_than_a_batch_is_split(store_root: Path, serve: S
         answer = await client.post(IMAGE, json={"inputs": [{"pixels": plane.tolist()} for plane in planes]})
         assert len(answer.json()["predictions"]) == 9
         assert answer.json()["timing"]["batch_size"] == 4
+
+
+async def test_a_large_answer_is_sent_whole_and_one_beyond_the_limit_is_refused(
+    tiny_store_root: Path, serve: Serve
+) -> None:
+    async with serve(tiny_store_root, max_answer_bytes=600_000) as client:
+        inputs = [{"pixels": PLANE.tolist()}]
+        for count in (1, 150):
+            answer = await client.post(f"{IMAGE}?detail=layers", json={"inputs": inputs * count})
+            assert len(answer.json()["predictions"]) == count, answer.text
+            assert int(answer.headers["content-length"]) == len(answer.content)
+        assert len(answer.content) > 64 * 1024
+        assert client.runtime.predictor.answer_bytes.held == 0
+        refused = await client.post(f"{IMAGE}?top_k=10", json={"inputs": inputs * 256})
+        assert "lower top_k, or send fewer inputs" in check(refused, 413, "answer_too_large", "top_k")

@@ -1,0 +1,56 @@
+"""How large an answer will be, known before its network runs, and how much all large answers may hold together."""
+
+from contract.card import Card
+from contract.errors import AnswerTooLarge, Overloaded
+from service.inference.bodies import Detail
+
+LARGE = 256 * 1024
+"""Answers from this size on are built in a thread and sent in pieces."""
+
+# Bytes of JSON, rounded up.
+_PREDICTION, _CLASS, _LAYER, _LAYER_SPIKES, _STEP, _SCORE = 1000, 80, 250, 150, 150, 22
+
+
+def prediction_bytes(card: Card, detail: Detail, top_k: int) -> int:
+    """The most bytes that one prediction has as JSON."""
+    size = _PREDICTION + (top_k + 1) * (_CLASS + card.longest_label) + len(card.layers) * _LAYER
+    if detail == "layers":
+        size += len(card.layers) * _LAYER_SPIKES
+    if detail == "timesteps":
+        size += card.timesteps * (_STEP + len(card.labels) * _SCORE)
+    return size
+
+
+class AnswerBytes:
+    """Bounds one answer by `max_bytes`, and all large ones together, from before they run until they are sent."""
+
+    def __init__(self, max_bytes: int, max_together: int) -> None:
+        self.held = 0
+        self._max_bytes = max_bytes
+        self._max_together = max(max_bytes, max_together)
+
+    def check(self, count: int, card: Card, detail: Detail, top_k: int) -> int:
+        """The size of an answer with `count` predictions, at most; `AnswerTooLarge` if it is beyond the limit."""
+        size = count * prediction_bytes(card, detail, top_k)
+        if size > self._max_bytes:
+            is_detailed = detail == "timesteps" and prediction_bytes(card, "summary", top_k) * 2 * count < size
+            raise AnswerTooLarge(
+                f"the answer to {count} input{'s' * (count > 1)} would have up to {size} bytes; the limit is "
+                f"{self._max_bytes}: {'leave out detail=timesteps' if is_detailed else 'lower top_k'}"
+                f"{', or send fewer inputs' * (count > 1)}",
+                param="detail" if is_detailed else "top_k",
+            )
+        return size
+
+    def take(self, size: int) -> int:
+        """Hold a large answer until `give`, and return the bytes to give back; `Overloaded` if there is no room."""
+        if size < LARGE:
+            return 0
+        if self.held + size > self._max_together:
+            raise Overloaded("other large answers hold all the memory they may; try again later")
+        self.held += size
+        return size
+
+    def give(self, size: int) -> None:
+        """Give back what `take` returned."""
+        self.held -= size
