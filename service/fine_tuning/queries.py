@@ -152,13 +152,14 @@ class JobQueries:
     def summarize_older(self) -> None:
         """Give every job of an older release its summary, without which filters do not find it."""
         columns = self._table.c
-        query = sa.select(columns.workflow_uuid).where(self._is_job, columns.attributes.is_(None))
+        has_none = sa.or_(columns.attributes.is_(None), sa.cast(columns.attributes, sa.Text) == "null")
+        query = sa.select(columns.workflow_uuid).where(self._is_job, has_none)
         for [identity] in self._rows(query):
             row = self.row(identity)
             if row is not None and (spec := row.spec) is not None:
                 text = sa.literal(json.dumps(payloads.summary_of(spec)))
                 value = text if self._is_sqlite else sa.cast(text, JSONB)
-                update = sa.update(self._table).where(columns.workflow_uuid == identity, columns.attributes.is_(None))
+                update = sa.update(self._table).where(columns.workflow_uuid == identity, has_none)
                 with self._engine.begin() as connection:
                     connection.execute(update.values(attributes=value))
 
@@ -174,9 +175,14 @@ class JobQueries:
 
     def _summary(self, row: Any) -> JobRow:
         spec, labels = payloads.summary(row.summary)
-        if spec is None:  # a job that another release has just made
-            return self.row(row.workflow_uuid) or _row(row, None)
-        return _row(row, spec, labels, len(row.summary.encode()))
+        text = row.summary
+        if spec is None:  # of a job that an older release has just made
+            whole = self.row(row.workflow_uuid)
+            if whole is None or whole.spec is None:
+                return _row(row, None)
+            text = json.dumps(payloads.summary_of(whole.spec))
+            spec, labels = payloads.summary(text)
+        return _row(row, spec, labels, len(text.encode()))
 
     def _rows(self, query: sa.Select[Any]) -> list[Any]:
         with self._engine.connect() as connection:

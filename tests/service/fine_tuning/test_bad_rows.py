@@ -116,12 +116,16 @@ async def test_a_row_of_garbage_hides_no_job(tmp_path: Path, values: dict[str, o
     await jobs.close()
 
 
-async def test_jobs_of_an_older_release_are_listed_and_found_by_their_metadata(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attributes", [None, "null"])
+async def test_jobs_of_an_older_release_are_listed_and_found_by_their_metadata(
+    tmp_path: Path, attributes: str | None
+) -> None:
     jobs = sqlite_jobs(tmp_path)
     await jobs.submit(job_spec(1, metadata={"team": "red\0"}, labels=("a", "b")))
     with closing(sqlite3.connect(tmp_path / "data" / "jobs.sqlite")) as connection, connection:
-        connection.execute("UPDATE workflow_status SET attributes = NULL")
-    assert await ids(jobs) == [job_spec(1).id]
+        connection.execute("UPDATE workflow_status SET attributes = ?", (attributes,))
+    [job] = (await jobs.page(limit=1))[0]
+    assert (job.spec.labels, job.label_count) == (None, 2)
     await jobs.close()
     again = sqlite_jobs(tmp_path)
     assert await ids(again, metadata={"team": "red"}) == [job_spec(1).id]
