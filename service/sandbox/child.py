@@ -47,6 +47,8 @@ def serve(connection: socket.socket, tasks: Mapping[str, Task], max_bytes: int) 
         except Exception:
             log.exception("task %s failed", head["task"])
             send(connection, {"failure": asdict(ServiceError("the service failed on this input").failure)})
+        except BaseException:  # code in Rust panics where it gets no memory
+            send(connection, {"failure": None})
         del message, head, body
 
 

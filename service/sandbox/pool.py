@@ -45,7 +45,7 @@ class Allowance:
 
 
 class TooMuchMemory(Exception):
-    """The task needs more memory than it may allocate."""
+    """The task needs more memory than it may allocate: it failed, or aborted, as code does that is not in Python."""
 
 
 class TookTooLong(Exception):
@@ -212,6 +212,8 @@ class _Child:
             answer = None
         if answer is None:
             await asyncio.to_thread(self.process.join, 1.0)
+            if self.process.exitcode == -signal.SIGABRT:
+                raise TooMuchMemory
             raise Crashed(self.process.exitcode)
         return answer
 

@@ -168,6 +168,19 @@ async def test_an_image_above_the_small_limits_is_decoded_as_a_large_task(
         await decode_inputs(Body("image/png", file), replace(image_options, max_image_pixels=2_000_000), sandbox)
 
 
+async def test_json_that_takes_more_memory_than_a_small_task_has_is_read_as_a_large_one(
+    image_options: DecodeOptions,
+) -> None:
+    many = Body("application/json", b'{"inputs":[' + b",".join([b"0"] * 4_000_000) + b"]}")
+    made = Sandbox({TASK: decode_body}, processes=1, small=Allowance(40 * MIB), large=Allowance(400 * MIB))
+    await made.start()
+    try:
+        with pytest.raises(TooManyInputs):
+            await decode_inputs(many, image_options, made)
+    finally:
+        await made.stop()
+
+
 async def test_a_decode_is_given_up_at_its_deadline_and_the_next_one_runs(
     sandbox: Sandbox, image_options: DecodeOptions
 ) -> None:

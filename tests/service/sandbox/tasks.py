@@ -37,9 +37,21 @@ def fail(head: Any, body: memoryview) -> Answer:
     raise RuntimeError("a secret path")
 
 
+class Panic(BaseException):
+    """What code in Rust raises where it gets no memory."""
+
+
+def panic(head: Any, body: memoryview) -> Answer:
+    raise Panic
+
+
+def abort(head: Any, body: memoryview) -> Answer:
+    os.abort()
+
+
 def crash(head: Any, body: memoryview) -> Answer:
     os.kill(os.getpid(), signal.SIGSEGV)
     return None, []
 
 
-TASKS = {each.__name__: each for each in (echo, sleep, allocate, refuse, fail, crash)}
+TASKS = {each.__name__: each for each in (echo, sleep, allocate, refuse, fail, panic, abort, crash)}

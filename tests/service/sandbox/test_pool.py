@@ -114,6 +114,15 @@ async def test_a_task_that_needs_too_much_memory_fails_alone() -> None:
         assert len(body) == 16 * MIB
 
 
+@pytest.mark.parametrize("task", ["panic", "abort"])
+async def test_code_that_is_not_in_python_fails_in_its_own_way_without_memory(task: str) -> None:
+    async with sandbox() as made:
+        with pytest.raises(TooMuchMemory):
+            await made.run(task, None)
+
+        await pid_of(made)
+
+
 async def test_a_large_task_has_more_memory_and_leaves_none_of_it_behind() -> None:
     async with sandbox() as made:
         before = await pid_of(made)
