@@ -7,7 +7,7 @@ the job writes the specification into the job's folder, `<SNN_DATA_DIR>/jobs/<id
 
 from typing import Annotated, Any, Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from contract.card import Mode
 from contract.names import ModelName
@@ -67,6 +67,7 @@ class JobSpec(_Part):
     - `model`, `version`: the version that is fine-tuned
     - `labels`: class labels of a new output layer; None keeps the present one
     - `learning_rate`: the rate of the model's first training, from its card, times `learning_rate_multiplier`
+    - `threshold_learning_rate_multiplier`, `threshold_weight_decay`, `threshold_floor`: how thresholds learn
     - `freeze`: names of layers, as on the card, that do not learn
     - `request_sha256`: a hash of the request; with the same idempotency key, another request is a conflict
     - `requested`: the body of the request, unchanged
@@ -84,6 +85,9 @@ class JobSpec(_Part):
     batch_size: PositiveInt
     learning_rate: PositiveFloat
     learning_rate_multiplier: PositiveFloat = 1.0
+    threshold_learning_rate_multiplier: PositiveFloat = 1.0
+    threshold_weight_decay: NonNegativeFloat = 0.0
+    threshold_floor: float | None = None
     freeze: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     promote: Promote = "never"

@@ -28,6 +28,9 @@ class Resolved(BaseModel):
     n_epochs: PositiveInt
     batch_size: PositiveInt
     learning_rate_multiplier: float
+    threshold_learning_rate_multiplier: float
+    threshold_weight_decay: float
+    threshold_floor: float | None
     learning_mode: Mode
     freeze: list[str]
     labels: list[str] | None = Field(description="Labels of a new output layer; null in lists and streams.")
@@ -128,6 +131,9 @@ def job_body(job: Job) -> JobBody:
         n_epochs=spec.n_epochs,
         batch_size=spec.batch_size,
         learning_rate_multiplier=spec.learning_rate_multiplier,
+        threshold_learning_rate_multiplier=spec.threshold_learning_rate_multiplier,
+        threshold_weight_decay=spec.threshold_weight_decay,
+        threshold_floor=spec.threshold_floor,
         learning_mode=spec.mode,
         freeze=list(spec.freeze),
         labels=None if spec.labels is None else list(spec.labels),

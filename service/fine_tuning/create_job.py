@@ -62,6 +62,8 @@ Multiplier = Annotated[
     BeforeValidator(_auto_to_none),
     _or_auto({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_LEARNING_RATE_MULTIPLIER}),
 ]
+Decay = Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)]
+Floor = Annotated[float | None, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_LENGTH, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Labels = Annotated[list[Label] | None, Field(min_length=2, max_length=MAX_LABELS), AfterValidator(_require_unique)]
 Layers = Annotated[list[str] | None, Field(max_length=MAX_LAYERS), AfterValidator(_require_unique)]
@@ -77,6 +79,15 @@ class Hyperparameters(Body):
     batch_size: BatchSize = None
     learning_rate_multiplier: Multiplier = Field(
         None, description="Factor on the learning rate of the model's training."
+    )
+    threshold_learning_rate_multiplier: Multiplier = Field(
+        None, description="Factor on the learning rate for thresholds; by default as in the model's training."
+    )
+    threshold_weight_decay: Decay = Field(
+        None, description="Weight decay of the thresholds; by default as in the model's training."
+    )
+    threshold_floor: Floor = Field(
+        None, description="Least value of a threshold; by default as in the model's training, which may be none."
     )
     learning_mode: Mode | None = Field(
         None, description="`stl` (default): weights and thresholds learn; `sl`: weights; `tl`: thresholds."

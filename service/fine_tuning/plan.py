@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from contract.card import MAX_LABELS, Card
+from contract.card import MAX_LABELS, Card, Mode
 from contract.datasets.inspect import check_fits
 from contract.errors import InvalidDataset, InvalidParameter, ModelNotFound, ServiceError, VersionNotFound
 from contract.job_spec import HYPERPARAMETERS, DataFile, JobSpec
 from contract.names import NAME_PATTERN, ModelRef
 from contract.settings import Settings
 from contract.store import STATE_FILE, Store
-from service.fine_tuning.create_job import CreateJobBody
+from service.fine_tuning.create_job import CreateJobBody, Hyperparameters
 from service.fine_tuning.hyperparameters import (
     LEARNING_RATE_MULTIPLIER,
     auto_batch_size,
@@ -87,6 +87,7 @@ async def plan(
         batch_size=chosen.batch_size or auto_batch_size(training.dataset.samples),
         learning_rate=base_learning_rate(card) * multiplier,
         learning_rate_multiplier=multiplier,
+        **_threshold_learning(chosen, card, mode),
         freeze=tuple(chosen.freeze or ()),
         seed=body.seed or 0,
         promote=body.promote or "never",
@@ -96,6 +97,18 @@ async def plan(
         request_sha256=request_hash(requested),
         requested=requested,
     )
+
+
+def _threshold_learning(chosen: Hyperparameters, card: Card, mode: Mode) -> dict[str, float | None]:
+    """How thresholds learn: as the job says, otherwise as in the model's training."""
+    before = {
+        # in mode tl, the learning rate is for thresholds already
+        "threshold_learning_rate_multiplier": (mode != "tl" and card.learning.threshold_learning_rate_multiplier)
+        or 1.0,
+        "threshold_weight_decay": card.learning.threshold_weight_decay or 0.0,
+        "threshold_floor": card.learning.threshold_floor,
+    }
+    return {name: value if (given := getattr(chosen, name)) is None else given for name, value in before.items()}
 
 
 async def _base(registry: Registry, model: str) -> Version:

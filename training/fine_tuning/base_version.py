@@ -21,16 +21,7 @@ from training.snn.network import SpikingNetwork
 
 OUTPUT_LAYER = "vote"
 
-INHERITED = (
-    "learning_rate_decay",
-    "weight_decay",
-    "bias_weight_decay",
-    "threshold_weight_decay",
-    "threshold_learning_rate_multiplier",
-    "threshold_floor",
-    "shift",
-    "event_drop",
-)
+INHERITED = ("learning_rate_decay", "weight_decay", "bias_weight_decay", "shift", "event_drop")
 """Fields of the base's training that also hold for its fine-tuning."""
 
 
@@ -92,18 +83,17 @@ def starting_network(base: BaseVersion, spec: JobSpec) -> tuple[SpikingNetwork, 
 
 
 def recipe_of(spec: JobSpec, card: Card) -> Recipe:
-    """The job's recipe: what the job does not set (decays, augmentation, thresholds) comes from the base's card."""
-    inherited = set(INHERITED)
-    if spec.mode == "tl":  # its learning rate is for thresholds already
-        inherited.remove("threshold_learning_rate_multiplier")
-    kept = card.learning.model_dump(include=inherited)
+    """The job's recipe: what a job does not set (other decays, augmentation) comes from the base's card."""
     return Recipe(
         mode=spec.mode,
         epochs=spec.n_epochs,
         batch_size=spec.batch_size,
         learning_rate=spec.learning_rate,
+        threshold_learning_rate_multiplier=spec.threshold_learning_rate_multiplier,
+        threshold_weight_decay=spec.threshold_weight_decay,
+        threshold_floor=spec.threshold_floor,
         seed=spec.seed,
-        **kept,
+        **card.learning.model_dump(include=set(INHERITED)),
     )
 
 

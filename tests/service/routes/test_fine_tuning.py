@@ -75,10 +75,13 @@ async def test_a_job_is_created_with_everything_chosen(client: Client) -> None:
     created = job.pop("created_at")
     assert type(created) is int
     assert abs(created - time.time()) < 60
-    resolved = {
+    resolved: dict[str, Any] = {
         "n_epochs": 40,
         "batch_size": 8,
         "learning_rate_multiplier": 1.0,
+        "threshold_learning_rate_multiplier": 1.0,
+        "threshold_weight_decay": 0.0,
+        "threshold_floor": None,
         "learning_mode": "stl",
         "freeze": [],
         "labels": None,
@@ -117,6 +120,9 @@ async def test_everything_can_be_chosen(client: Client) -> None:
         "n_epochs": 2,
         "batch_size": 10,
         "learning_rate_multiplier": 0.5,
+        "threshold_learning_rate_multiplier": 10.0,
+        "threshold_weight_decay": 1e-6,
+        "threshold_floor": 0.01,
         "learning_mode": "tl",
         "freeze": ["conv1"],
         "labels": list("0123456789"),
@@ -237,6 +243,7 @@ async def test_the_files_must_be_there_and_fit_the_model(client: Client) -> None
         (tuned(labels=["a", ""]), f"{PLACE}.labels", "1 character"),
         (tuned(labels=["a", "b" * 101]), f"{PLACE}.labels", "100 characters"),
         (tuned(labels=[str(number) for number in range(1001)]), f"{PLACE}.labels", "1000 items"),
+        (tuned(threshold_weight_decay=-1), f"{PLACE}.threshold_weight_decay", "greater"),
         (tuned() | {"hyperparameters": {}}, "hyperparameters", "method.supervised"),
     ],
 )
