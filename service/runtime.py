@@ -18,6 +18,7 @@ from service.inference.decoding import MAX_WAIT_SECONDS, decode_body
 from service.inference.decoding import TASK as DECODE
 from service.inference.predictor import Predictor
 from service.inference.readiness import Readiness
+from service.models.listing import Listing
 from service.models.registry import Registry
 from service.sandbox.pool import Allowance, Sandbox
 from service.telemetry.energy_meter import energy_meter
@@ -40,6 +41,8 @@ class Runtime:
     """Where networks run: CUDA or the CPU; the CPU if TorchServe runs them."""
     registry: Registry
     """The models of the store, and the versions in memory."""
+    listing: Listing
+    """The JSON of these models."""
     sandbox: Sandbox
     """The processes that decode large inputs."""
     predictor: Predictor
@@ -135,6 +138,7 @@ def build_runtime(settings: Settings) -> Runtime:
         store=store,
         device=device,
         registry=registry,
+        listing=Listing(registry),
         sandbox=sandbox,
         predictor=predictor,
         readiness=readiness,

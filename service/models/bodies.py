@@ -25,7 +25,9 @@ class VersionBody(BaseModel):
     parent: str | None = Field(description="The `name/version` that it was fine-tuned from.")
     task: str | None
     input: InputSpec | None
-    labels: list[str] | None
+    labels: list[str] | None = Field(
+        description="In a model also null if they have more than 1,000 characters altogether."
+    )
     metrics: CardMetrics | None
     error: str | None = Field(description="Why the state is `failed`.")
 

@@ -37,6 +37,9 @@ class Owner(Protocol):
     def free(self, version: Version) -> None:
         """Forget the engine of a loaded version."""
 
+    def changed(self, version: Version) -> None:
+        """The state of the version has changed."""
+
     def settled(self, version: Version) -> None:
         """A version has been loaded or has failed."""
 
@@ -86,6 +89,7 @@ class Loader:
             version.loading = asyncio.create_task(self._load(version))
             self._tasks.add(version.loading)
             version.loading.add_done_callback(self._end)
+            self._owner.changed(version)
         return version.loading
 
     def wake(self) -> None:

@@ -66,6 +66,8 @@ class Registry:
         self._poll_seconds = poll_seconds
         self._models: dict[str, Model] = {}
         self._names: list[str] = []
+        self.revision = 0
+        """Differs after every change of what callers see of the models."""
         self._failed: set[Version] = set()
         self._faults: dict[str, str] = {}
         self.trouble: str | None = "the model store has not been read yet"
@@ -122,13 +124,23 @@ class Registry:
         """The models that have a version, sorted."""
         return list(self._names)
 
+    def models(self) -> list[Model]:
+        """The models that have a version, sorted by name."""
+        return [self._models[name] for name in self._names]
+
+    def model(self, name: str) -> Model:
+        """The model `name`; `ModelNotFound`."""
+        if name not in self._models:
+            raise ModelNotFound(f"there is no model {name!r}{suggestion(name, self._names)}", param="name")
+        return self._models[name]
+
     def versions(self, name: str) -> list[Version]:
         """The versions of `name`, lowest first; `ModelNotFound`."""
-        return [version for _, version in sorted(self._model(name).versions.items())]
+        return [version for _, version in sorted(self.model(name).versions.items())]
 
     def version(self, name: str, number: int) -> Version:
         """One version; `ModelNotFound` or `VersionNotFound`."""
-        versions = self._model(name).versions
+        versions = self.model(name).versions
         if number not in versions:
             message = f"model {name!r} has no version {number}; its latest is version {max(versions)}"
             raise VersionNotFound(message, param="version")
@@ -136,7 +148,7 @@ class Registry:
 
     def default(self, name: str) -> int | None:
         """The version that answers a request without a version, None if every version failed; `ModelNotFound`."""
-        return self._model(name).default
+        return self.model(name).default
 
     async def find(self, name: str, number: int | None = None) -> Model:
         """The model `name`; if it or its version `number` is unknown, the store may be scanned for it first.
@@ -148,7 +160,7 @@ class Registry:
             await self._lookups.look_for(name, number)
         if number is not None:
             self.version(name, number)
-        return self._model(name)
+        return self.model(name)
 
     async def get(self, name: str, number: int | None, *, timeout: float | None) -> Loaded:
         """A version and its engine, the default version for `number` None; loads it on demand.
@@ -170,6 +182,7 @@ class Registry:
         version = await self._find_version(name, number)
         if version.state == "failed":
             version.state = "available"
+            self.changed(version)
         return (await self._loader.get(version)).version
 
     async def unload(self, name: str, number: int) -> Version:
@@ -204,7 +217,7 @@ class Registry:
             await self._loader.get(await self._find_version(name, number))
         except ModelFailedToLoad as error:
             raise VersionNotReady(error.message, param="version") from error
-        present = self._model(name).default or number
+        present = self.model(name).default or number
         before = await self._on_disk(lambda: self._store.set_default(name, number, expected=expected, present=present))
         await self.refresh(name)
         return before
@@ -264,11 +277,22 @@ class Registry:
     def free(self, version: Version) -> None:
         """Put an available version in the place of a loaded one, which its holders can go on using."""
         self._models[version.name].versions[version.number] = self._new(version.name, version.number, version.card)
+        self.changed(version)
+
+    def changed(self, version: Version) -> None:
+        """Note that callers see something else of the version now, or of its model."""
+        if model := self._models.get(version.name):
+            self._note_change(model)
+
+    def _note_change(self, model: Model) -> None:
+        self.revision += 1
+        model.revision = self.revision
 
     def settled(self, version: Version) -> None:
         """Decide on the default again, after the version has been loaded or has failed."""
         if version.state == "failed":
             self._failed.add(version)
+        self.changed(version)
         if model := self._models.get(version.name):
             self._settle(model)
 
@@ -294,6 +318,7 @@ class Registry:
         if seen is None:
             if self._models.pop(name, None):
                 self._names.remove(name)
+                self.revision += 1
             self._faults.pop(name, None)
             return
         if name not in self._models:
@@ -315,6 +340,7 @@ class Registry:
         else:
             self._report(name, None)
             model.pointer = seen.pointer
+        self._note_change(model)
         self._settle(model)
 
     def _settle(self, model: Model) -> None:
@@ -331,6 +357,7 @@ class Registry:
                 self._loader.begin(chosen)
                 return
             model.default = chosen.number if chosen else None
+            self._note_change(model)
             log.info("default of %s is %s", model.name, model.default)
         if chosen and chosen.state == "available" and self._preload.includes(ModelRef(model.name)):
             self._loader.begin(chosen)
@@ -345,13 +372,8 @@ class Registry:
             raise ModelFailedToLoad(f"every version of model {name!r} failed to load; {first.label}: {first.error}")
         return model.versions[number]
 
-    def _model(self, name: str) -> Model:
-        if name not in self._models:
-            raise ModelNotFound(f"there is no model {name!r}{suggestion(name, self._names)}", param="name")
-        return self._models[name]
-
     def _refuse_default(self, name: str, number: int) -> None:
-        if self._model(name).default == number:
+        if self.model(name).default == number:
             raise VersionInUse(f"version {number} is the default of model {name!r}", param="version")
 
     def _report(self, name: str, fault: str | None) -> None:

@@ -73,6 +73,8 @@ class Model:
     versions: dict[int, Version] = field(default_factory=dict)
     pointer: Pointer = field(default_factory=Pointer)
     default: int | None = None
+    revision: int = 0
+    """Differs after every change of what callers see of the model."""
 
     def chosen(self) -> int | None:
         """The version that should be the default. A version that has not been loaded yet is taken to work."""

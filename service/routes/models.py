@@ -20,12 +20,9 @@ from service.models.bodies import (
     VersionBody,
     VersionWithCard,
 )
-from service.models.registry import Registry
-from service.models.version import Version
+from service.models.listing import summary
 
 router = APIRouter(tags=["models"])
-
-OWNER = "stl-snn"
 
 _MODEL = "/v1/models/{name}"
 _VERSION = "/v1/models/{name}/versions/{version}"
@@ -37,8 +34,7 @@ _UNKNOWN = (errors.ModelNotFound, errors.VersionNotFound)
 )
 async def list_models(runtime: RuntimeOf) -> Response:
     """Every model of the store with its versions, sorted by name."""
-    registry = runtime.registry
-    return answer(ModelList(object="list", data=[_model(registry, name) for name in registry.names()]))
+    return Response(await runtime.listing.all(), media_type="application/json")
 
 
 @router.get(
@@ -51,7 +47,7 @@ async def list_models(runtime: RuntimeOf) -> Response:
 async def get_model(runtime: RuntimeOf, name: Name) -> Response:
     """A model and the state of each of its versions."""
     await runtime.registry.find(name)
-    return answer(_model(runtime.registry, name))
+    return Response(await runtime.listing.model(name), media_type="application/json")
 
 
 @router.get(
@@ -64,7 +60,7 @@ async def get_model(runtime: RuntimeOf, name: Name) -> Response:
 async def get_version(runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
     """A version and its whole card; the card is null if it cannot be read."""
     found = (await runtime.registry.find(name, version)).versions[version]
-    return answer(VersionWithCard(**dict(_version(found)), card=found.card))
+    return answer(VersionWithCard(**dict(summary(found, whole=True)), card=found.card))
 
 
 @router.put(
@@ -92,7 +88,8 @@ async def set_default(request: Request, runtime: RuntimeOf, name: Name) -> Respo
     """
     body = await read_json(request, DefaultBody)
     previous = await runtime.registry.set_default(name, body.version, expected=body.expected)
-    return answer(ModelWithPrevious(**dict(_model(runtime.registry, name)), previous_default_version=previous))
+    model = await runtime.listing.model(name)
+    return Response(b'%b,"previous_default_version":%d}' % (model[:-1], previous), media_type="application/json")
 
 
 @router.post(
@@ -111,7 +108,7 @@ async def load_version(
     """
     try:
         async with asyncio.timeout(ticket_of(request).remaining):
-            return answer(_version(await runtime.registry.load(name, version)))
+            return answer(summary(await runtime.registry.load(name, version), whole=True))
     except TimeoutError:
         raise errors.Unavailable(f"{name}/{version} is still loading", param="version") from None
 
@@ -125,7 +122,7 @@ async def load_version(
 )
 async def unload_version(runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
     """Free the memory of a loaded version, which is loaded again on its next request. Not for the default."""
-    return answer(_version(await runtime.registry.unload(name, version)))
+    return answer(summary(await runtime.registry.unload(name, version), whole=True))
 
 
 @router.delete(
@@ -142,32 +139,3 @@ async def delete_version(runtime: RuntimeOf, name: Name, version: VersionNumber)
     """
     await runtime.registry.delete(name, version)
     return answer(Deleted(name=name, version=version, object="model.version", deleted=True))
-
-
-def _model(registry: Registry, name: str) -> ModelBody:
-    versions = [_version(version) for version in registry.versions(name)]
-    created = min((each.created_at for each in versions if each.created_at is not None), default=0)
-    return ModelBody(
-        name=name,
-        object="model",
-        id=name,
-        created=int(created),
-        owned_by=OWNER,
-        default_version=registry.default(name),
-        versions=versions,
-    )
-
-
-def _version(version: Version) -> VersionBody:
-    card = version.card
-    return VersionBody(
-        version=version.number,
-        state=version.state,
-        created_at=card.created_at.timestamp() if card else None,
-        parent=card.parent if card else None,
-        task=card.task if card else None,
-        input=card.input if card else None,
-        labels=list(card.labels) if card else None,
-        metrics=card.metrics if card else None,
-        error=version.error,
-    )
