@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from contract.errors import ServiceError
 from contract.settings import Settings
 from service.http.direct_route import check_direct_routes
+from service.http.documents import add_documents
 from service.http.failures import answer_http_exception, answer_service_error, answer_validation_error
 from service.http.middleware.admission import AdmissionMiddleware
 from service.http.middleware.authentication import Authentication
@@ -47,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=_DESCRIPTION.strip(),
         lifespan=partial(_lifespan, settings),
         redirect_slashes=False,
+        openapi_url=None,  # `add_documents` serves it
         middleware=[
             Middleware(RequestContext),
             *([] if "*" in hosts else [Middleware(OriginCheck, hosts=hosts)]),
@@ -69,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+    add_documents(app)
     return app
 
 
