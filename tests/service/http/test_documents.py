@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -33,6 +34,7 @@ async def test_a_document_is_rendered_once_in_a_thread_for_all_who_ask() -> None
 
     def render() -> bytes:
         threads.append(threading.current_thread())
+        time.sleep(0.02)
         return b"content"
 
     app = Starlette(routes=[Route("/", Document(render, "text/plain").respond)])
