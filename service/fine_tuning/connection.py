@@ -5,6 +5,7 @@ A request about a job is answered within seconds, with an error where the databa
 
 import sqlite3
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from contract.errors import JobsUnavailable
 
 TIMEOUT_SECONDS = 2
 CONNECTIONS = 4
+_STEPS = 10_000  # of SQLite's virtual machine, between two looks at the clock
 
 
 def is_sqlite(url: str) -> bool:
@@ -35,6 +37,7 @@ def make_engine(url: str) -> sa.Engine:
         engine = sa.create_engine(url, **pool)
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "handle_error", _raise_when_locked, retval=True)
+        sa.event.listen(engine, "before_cursor_execute", _bound_in_time)
         return engine
     milliseconds = TIMEOUT_SECONDS * 1000
     return sa.create_engine(
@@ -74,6 +77,12 @@ def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = "IMMEDIATE"  # writers take turns from their first statement on
     connection.execute(f"PRAGMA busy_timeout={TIMEOUT_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _bound_in_time(connection: sa.Connection, cursor: sqlite3.Cursor, *_: object) -> None:
+    """Have SQLite interrupt a statement that takes too long, as a server does."""
+    end = monotonic() + TIMEOUT_SECONDS
+    cursor.connection.set_progress_handler(lambda: monotonic() > end, _STEPS)
 
 
 def _raise_when_locked(context: sa.engine.ExceptionContext) -> BaseException | None:

@@ -58,6 +58,8 @@ class JobQueries:
 
     def row(self, identity: str) -> JobRow | None:
         """The row of one job with its whole specification; None where it does not exist."""
+        if "\0" in identity:
+            return None
         inputs = sa.func.coalesce(self._inputs.c.inputs, self._table.c.inputs)
         joined = self._with_error().outerjoin(self._inputs, self._inputs.c.workflow_uuid == self._table.c.workflow_uuid)
         query = sa.select(*self._selected(), inputs.label("inputs")).select_from(joined)
@@ -69,6 +71,8 @@ class JobQueries:
 
     def state(self, identity: str) -> str | None:
         """The state of one job; None where it does not exist."""
+        if "\0" in identity:
+            return None
         columns = self._table.c
         rows = self._rows(sa.select(columns.status).where(self._is_job, columns.workflow_uuid == identity))
         return rows[0].status if rows else None
@@ -100,10 +104,10 @@ class JobQueries:
         if metadata is not None:
             query = query.where(carries(columns.attributes, metadata, is_sqlite=self._is_sqlite))
         if after is not None:
-            mark = self._rows(sa.select(columns.created_at, self._place).where(columns.workflow_uuid == after))
-            if not mark:
+            if self.state(after) is None:
                 raise JobNotFound(f"there is no fine-tuning job {after!r}", param="after")
-            there = sa.tuple_(*mark[0])
+            found = sa.select(columns.created_at, self._place).where(columns.workflow_uuid == after)
+            there = sa.tuple_(*self._rows(found)[0])
             query = query.where(age > there if oldest_first else age < there)
         order = [column.asc() if oldest_first else column.desc() for column in (columns.created_at, self._place)]
         return [self._summary(row) for row in self._rows(query.order_by(*order))]

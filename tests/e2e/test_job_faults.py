@@ -157,6 +157,18 @@ def test_a_child_that_is_killed_each_time_fails_its_job_which_can_be_resumed(wor
 
 
 @pytest.mark.long
+def test_a_child_that_is_stopped_for_ever_is_replaced_and_holds_up_no_job(world: World) -> None:
+    first, second = world.submit(n_epochs=EPOCHS), world.submit(n_epochs=1)
+    with world.worker(WORKER_STALL_SECONDS="15") as worker:
+        until(lambda: world.epochs(first))
+        stopped = child(worker)
+        os.kill(stopped, signal.SIGSTOP)
+        check_whole(world, first)
+        assert not runs(stopped)
+        assert world.ended(second).status == "succeeded"
+
+
+@pytest.mark.long
 def test_what_a_queued_job_needs_may_be_gone(world: World) -> None:
     lost_data = world.upload(200)
     without_data = world.submit(name="other", training_file=lost_data)

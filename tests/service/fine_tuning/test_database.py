@@ -7,8 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from contract.errors import JobsUnavailable
+from service.fine_tuning.client import JobClient
 from service.fine_tuning.queue import JobQueue
 from tests.service.jobs_at_work import job_spec, sqlite_jobs
 
@@ -61,6 +63,23 @@ async def test_a_locked_database_fails_soon_and_works_again_once_it_is_free(tmp_
     for each in (fresh, jobs):
         assert (await each.submit(job_spec(2))).status == "queued"
         await each.close()
+
+
+async def test_a_statement_that_takes_too_long_is_interrupted_and_holds_no_thread(
+    jobs: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    monkeypatch.setattr("service.fine_tuning.connection.TIMEOUT_SECONDS", 0.2)
+    begun = time.monotonic()
+
+    def run(_: JobClient) -> None:
+        with jobs._database._engine.connect() as connection:
+            connection.execute(sa.text(endless))
+
+    calls = [jobs._database.call(run) for _ in range(8)]
+    assert {type(each) for each in await asyncio.gather(*calls, return_exceptions=True)} == {JobsUnavailable}
+    assert (await jobs.submit(job_spec(1))).status == "queued"
+    assert time.monotonic() - begun < 8
 
 
 @pytest.mark.parametrize("place", ["sqlite:////proc/jobs.sqlite", "postgresql://nobody@127.0.0.1:1/jobs"])

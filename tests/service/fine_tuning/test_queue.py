@@ -258,10 +258,11 @@ async def test_the_folder_of_a_job_is_always_in_the_folder_of_jobs(jobs: JobQueu
 
 
 async def test_an_unknown_job_is_not_found(jobs: JobQueue) -> None:
-    for call in (jobs.get("ftjob-1"), jobs.cancel("ftjob-1"), jobs.resume("ftjob-1"), jobs.page(limit=1, after="x")):
+    for call in (jobs.get("ftjob-1"), jobs.cancel("ftjob-1"), jobs.resume("\0"), jobs.page(limit=1, after="\0")):
         with pytest.raises(JobNotFound):
             await call
     assert await jobs.find("ftjob-1") is None
+    assert await jobs.find("\0") is None
 
 
 async def test_a_queued_job_is_cancelled_and_resumed_again_and_again(jobs: JobQueue, url: str, tmp_path: Path) -> None:
