@@ -20,6 +20,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/bmp", "image/webp", "image/tiff", "image/gif")
 
 MAX_SIDE = 65_535  # a resize needs memory in proportion to each side
+MAX_SCANS = 200  # of a JPEG, each of which goes over all pixels; encoders write about ten
 
 _MODES = {1: "L", 3: "RGB"}
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -47,6 +48,7 @@ class Fitted:
     converted_from: str | None = None
 
 
+_SCAN = b"\xff\xda"
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 
@@ -86,6 +88,8 @@ def read_image(data: bytes, spec: InputSpec, *, max_pixels: int) -> Fitted:
         raise InvalidImage(f"the model takes {spec.channels} channels, but image files have 1 or 3: send pixels")
     image = _open(data)
     check_size(image.width, image.height, max_pixels)
+    if image.format == "JPEG" and data.count(_SCAN) > MAX_SCANS:
+        raise InvalidImage(f"the JPEG image has more than {MAX_SCANS} scans")
     if image.mode in _UNKNOWN_RANGE:
         raise InvalidImage("pixels of 32 bits have no fixed range to scale to 0..255: send 8 or 16 bits")
     try:

@@ -198,3 +198,12 @@ def test_lists_that_are_no_pixels_are_refused(value: Any) -> None:
 def test_too_many_listed_pixels_are_refused() -> None:
     with pytest.raises(ImageTooLarge):
         read_pixels([[0] * 20] * 20, GRAY, max_pixels=399)
+
+
+def test_a_jpeg_of_absurdly_many_scans_is_refused_before_it_is_decoded() -> None:
+    plain = encoded(Image.fromarray(PLANE), "JPEG")
+    scan = plain[plain.index(b"\xff\xda") : -2]
+
+    with pytest.raises(InvalidImage, match="more than 200 scans"):
+        read(plain[:-2] + scan * 200 + plain[-2:])
+    assert read(plain).pixels.shape == (1, *PLANE.shape)
