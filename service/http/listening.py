@@ -23,6 +23,8 @@ from service.http.raw_response import RawResponse
 
 BACKLOG = 2048
 ACCEPTED_AT_ONCE = 64
+# What the system keeps of the answers to a client that does not read; left alone, it keeps megabytes for each.
+UNREAD_BYTES = 128 * 1024
 _KEPT_REFUSALS = 64
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 BEAT_SECONDS = 0.1
@@ -178,6 +180,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
             each = socket.socket(family, kind, number)
             sockets.append(each)
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)  # which its connections inherit
             if family == socket.AF_INET6:
                 each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             each.bind(address)

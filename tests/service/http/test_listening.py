@@ -14,6 +14,7 @@ from service.http.listening import listen
 from tests.service.http.talk import exchange, port_of, serving
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+PIPELINED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -131,6 +132,26 @@ async def test_without_descriptors_it_serves_those_it_has_and_accepts_again_late
         assert await flood.wait() == 0
         assert 1 <= caplog.text.count("no connection can be accepted for a second") < 10
         assert (await exchange(port_of(server), REQUEST)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_client_that_does_not_read_makes_the_service_answer_little() -> None:
+    answered = 0
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal answered
+        answered += 1
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"200000")]})
+        await send({"type": "http.response.body", "body": bytes(200_000)})
+
+    async with serving(large, Limits(connections=4)) as server:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port_of(server)))
+        await asyncio.get_running_loop().sock_sendall(client, PIPELINED * 60)
+        await asyncio.sleep(0.5)
+        assert 1 <= answered <= 4
+        client.close()
 
 
 def test_a_port_that_is_taken_cannot_be_listened_on() -> None:
