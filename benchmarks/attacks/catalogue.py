@@ -120,6 +120,6 @@ CATALOGUE: dict[str, Prepare] = {
     "8 clients of /openapi.json": fixed(Asking(8, (Request("GET", "/openapi.json"),))),
     "8 clients of unknown models": lambda _: unknown_models(),
     "2 uploads of a million labels": lambda _: million_labels(),
-    "6 metadata filters over all jobs": job_filters,
     "200 event streams of a job": job_streams,
+    "6 metadata filters over all jobs": job_filters,
 }
