@@ -8,7 +8,7 @@
 # Check:
 #   make check            lint and test
 #   make lint             formatting, lint, types and layers
-#   make test             tests, quick ones first, in two processes if there are two cores; prints branch coverage
+#   make test             tests, quick ones first, in a process more than there are cores; prints branch coverage
 #   make test-long        tests that take minutes: ten thousand requests, an overload, killed processes
 #   make test-postgres    tests of fine-tuning jobs on a Postgres server that it starts, if Postgres is installed
 #   make test-torchserve  tests with a TorchServe, which needs Java 17 or newer
@@ -27,6 +27,7 @@
 #   PYTHON        interpreter that creates .venv (3.11 to 3.13)
 #   PIP_ARGS      arguments for pip. On Linux, PyPI's torch includes CUDA; for the smaller CPU build:
 #                 make serve PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+#   TEST_PROCESSES  processes for make test
 #   PYTEST_ARGS   arguments for pytest, such as "-k card", "-x", "-n 0" (one process) or "--no-cov" (no coverage)
 #   CONTAINER_TOOL, BUILD_FLAGS  docker or podman, and arguments for its builds, such as --build-arg BASE=...
 #   FUZZ_SECONDS  how long to fuzz
@@ -34,6 +35,8 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+# one more than there are cores: many tests wait for processes that they have started
+TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 FUZZ_SECONDS ?= 300
 export CONTAINER_TOOL BUILD_FLAGS
 
@@ -55,7 +58,7 @@ worker: $(VENV)/.training
 	$(BIN)/python -m training worker
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) --cov
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) --cov
 
 test-long: $(VENV)/.development
 	$(BIN)/python -m pytest -m long -s $(PYTEST_ARGS)
