@@ -33,6 +33,7 @@ def serve(connection: socket.socket, tasks: Mapping[str, Task], max_bytes: int) 
     is closed, and is killed with the process that forked it.
     """
     _become_harmless(max_bytes)
+    _become_quiet()
     used = _address_space()
     while (message := receive(connection)) is not None:
         head, body = message
@@ -60,6 +61,15 @@ def _become_harmless(max_bytes: int) -> None:
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
+
+
+def _become_quiet() -> None:
+    """Keep the error output for the log: libraries also write to it what strangers make them say."""
+    logging.basicConfig(
+        stream=os.fdopen(os.dup(2), "w"), format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+    os.dup2(sys.stderr.fileno(), 2)
 
 
 @contextmanager

@@ -65,6 +65,8 @@ def test_a_job_goes_on_on_another_worker_and_on_a_killed_one_that_is_back(world:
     job = world.submit(n_epochs=EPOCHS)
     with world.worker("one") as worker:
         until(lambda: world.epochs(job))
+        running = child(worker)
+        os.kill(running, signal.SIGSTOP)  # so that the job does not end meanwhile
         second = subprocess.run(
             [sys.executable, "-m", "training", "worker"],
             cwd=ROOT,
@@ -76,7 +78,7 @@ def test_a_job_goes_on_on_another_worker_and_on_a_killed_one_that_is_back(world:
         )
         assert second.returncode == 2
         assert "'one' is running already" in second.stderr
-        running = child(worker)
+        os.kill(running, signal.SIGCONT)
         assert leave(worker) == 0
         assert not runs(running)
     assert world.job(job).status == "queued"

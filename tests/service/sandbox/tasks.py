@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,10 @@ Answer = tuple[Any, Sequence[Buffer]]
 
 def echo(head: Any, body: memoryview) -> Answer:
     return {"head": head, "pid": os.getpid()}, [body]
+
+
+def where_errors_go(head: Any, body: memoryview) -> Answer:
+    return [os.readlink("/proc/self/fd/2"), sys.stderr.name], []
 
 
 def sleep(head: Any, body: memoryview) -> Answer:
@@ -54,4 +59,4 @@ def crash(head: Any, body: memoryview) -> Answer:
     return None, []
 
 
-TASKS = {each.__name__: each for each in (echo, sleep, allocate, refuse, fail, panic, abort, crash)}
+TASKS = {each.__name__: each for each in (echo, where_errors_go, sleep, allocate, refuse, fail, panic, abort, crash)}

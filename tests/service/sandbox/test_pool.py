@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -90,6 +91,12 @@ async def test_what_goes_wrong_in_a_task_is_not_shown_to_the_caller() -> None:
 
         assert "secret" not in caught.value.message
         await pid_of(made)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_what_a_task_writes_to_the_error_output_is_in_no_log() -> None:
+    async with sandbox() as made:
+        assert (await made.run("where_errors_go", None))[0] == [os.devnull, os.devnull]
 
 
 async def test_a_task_that_is_cancelled_is_killed_and_its_process_replaced(tmp_path: Path) -> None:
