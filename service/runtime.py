@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -10,9 +11,9 @@ from contract.settings import Settings
 from contract.store import Store
 from service.engine.device import choose_device
 from service.engine.torchserve import TorchServe
-from service.fine_tuning.file_retention import FileRetention
-from service.fine_tuning.job_retention import JobRetention
+from service.fine_tuning.file_retention import remove_old_files
 from service.fine_tuning.queue import JobLimits, JobQueue
+from service.fine_tuning.retention import Retention
 from service.fine_tuning.stream import Streams
 from service.inference.decoding import MAX_WAIT_SECONDS, decode_body
 from service.inference.decoding import TASK as DECODE
@@ -57,11 +58,11 @@ class Runtime:
     """Fine-tuning jobs in their database."""
     streams: Streams
     """The streams of events of jobs."""
-    job_retention: JobRetention
+    job_retention: Retention
     """What deletes old jobs."""
     uploads: Uploads
     """Uploaded data sets on disk."""
-    file_retention: FileRetention
+    file_retention: Retention
     """What removes old uploads."""
     torchserve: TorchServe | None = None
     """The TorchServe that runs the networks; None if they run in this process."""
@@ -146,9 +147,9 @@ def build_runtime(settings: Settings) -> Runtime:
         upload_checks=upload_checks,
         jobs=jobs,
         streams=Streams(jobs, lambda: readiness.shutting_down, limit=settings.max_event_streams),
-        job_retention=JobRetention(jobs, settings.job_retention_days),
+        job_retention=Retention("jobs", jobs.delete_older, settings.job_retention_days),
         uploads=uploads,
-        file_retention=FileRetention(uploads, jobs, settings.file_retention_days),
+        file_retention=Retention("uploads", partial(remove_old_files, uploads, jobs), settings.file_retention_days),
         torchserve=torchserve,
     )
 

@@ -93,7 +93,7 @@ class JobBody(BaseModel):
 
 
 class DeletedJob(BaseModel):
-    """A job that is no more."""
+    """The answer to the deletion of a job."""
 
     id: str
     object: Literal["fine_tuning.job"]

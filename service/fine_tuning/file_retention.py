@@ -5,50 +5,16 @@ import logging
 import time
 from contextlib import suppress
 
-from contract.errors import FileNotFound, ServiceError
+from contract.errors import FileNotFound
 from service.fine_tuning.job import Status
 from service.fine_tuning.queue import JobQueue
 from service.uploads.storage import Uploads
 
 _DAY_SECONDS = 24 * 60 * 60
-_INTERVAL_SECONDS = 60 * 60
 _PAGE = 100
 _OPEN: tuple[Status, ...] = ("queued", "running")
 
 log = logging.getLogger(__name__)
-
-
-class FileRetention:
-    """Removes uploads that are more than `days` old, at the start and then once an hour; None keeps all of them."""
-
-    def __init__(self, uploads: Uploads, jobs: JobQueue, days: float | None) -> None:
-        self._uploads = uploads
-        self._jobs = jobs
-        self._days = days
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to remove old uploads."""
-        if self._days is not None:
-            self._task = asyncio.create_task(self._repeat(self._days))
-
-    async def stop(self) -> None:
-        """Remove no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _repeat(self, days: float) -> None:
-        while True:
-            try:
-                removed = await remove_old_files(self._uploads, self._jobs, days)
-            except ServiceError as error:
-                log.warning("old uploads were not removed: %s", error.message)
-            else:
-                if removed:
-                    log.info("removed %d uploads of more than %g days", removed, days)
-            await asyncio.sleep(_INTERVAL_SECONDS)
 
 
 async def remove_old_files(uploads: Uploads, jobs: JobQueue, days: float) -> int:
@@ -63,6 +29,8 @@ async def remove_old_files(uploads: Uploads, jobs: JobQueue, days: float) -> int
         with suppress(FileNotFound):  # somebody else has removed it
             await asyncio.to_thread(uploads.delete, identity)
             removed += 1
+    if removed:
+        log.info("removed %d uploads of more than %g days", removed, days)
     return removed
 
 

@@ -1,13 +1,15 @@
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from contract.errors import FileNotFound
 from contract.job_spec import DataFile
-from service.fine_tuning.file_retention import FileRetention, remove_old_files
+from service.fine_tuning.file_retention import remove_old_files
 from service.fine_tuning.queue import JobQueue
+from service.fine_tuning.retention import Retention
 from service.uploads.storage import Upload, Uploads
 from tests.service.jobs_at_work import job_spec
 from tests.service.uploads.contents import put, uploads_in
@@ -58,7 +60,7 @@ async def test_no_file_goes_while_the_database_does_not_answer(
 ) -> None:
     old = put_earlier(uploads, tmp_path, 9)
     jobs = JobQueue("sqlite:////proc/jobs.sqlite", tmp_path / "jobs")
-    retention = FileRetention(uploads, jobs, 5)
+    retention = Retention("uploads", partial(remove_old_files, uploads, jobs), 5)
     retention.start()
     async with asyncio.timeout(20):
         while "old uploads were not removed" not in caplog.text:
@@ -75,7 +77,7 @@ async def test_files_go_by_themselves_where_days_are_set_and_only_there(
     put_earlier(uploads, tmp_path, 9)
     for days in (None, 10.0, 5.0):
         assert len(uploads.all()) == 1
-        retention = FileRetention(uploads, jobs, days)
+        retention = Retention("uploads", partial(remove_old_files, uploads, jobs), days)
         retention.start()
         async with asyncio.timeout(20):
             while days == 5.0 and uploads.all():
