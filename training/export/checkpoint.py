@@ -13,7 +13,7 @@ from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_a
 from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
 from training.errors import ConfigError, DivergedError
 from training.export.grid import grid_exponent, to_grid
-from training.snn.builder import build_network
+from training.snn.builder import build_from_card
 from training.snn.encode import EventInput, ImageInput
 from training.snn.layers import ChannelNorm, SpikingLayer, Stateless
 from training.snn.network import SpikingNetwork
@@ -137,15 +137,7 @@ def _state(network: SpikingNetwork) -> bytes:
 
 def rebuild(card: Card, state_file: Path) -> SpikingNetwork:
     """The network in training form from which a checkpoint was exported, rebuilt from card and training state."""
-    network, _ = build_network(
-        card.network,
-        spec=card.input,
-        encoder=card.encoder,
-        neuron=card.neuron,
-        classes=len(card.labels),
-        norm=card.norm,
-        bias=card.bias,
-    )
+    network, _ = build_from_card(card, len(card.labels))
     network.load_state_dict(safetensors.torch.load_file(state_file))
     return network.eval()
 

@@ -14,7 +14,7 @@ from contract.job_spec import HYPERPARAMETERS, JobSpec
 from contract.store import STATE_FILE, Store
 from training.learning.config import Recipe
 from training.learning.module import SpikingModule
-from training.snn.builder import build_network
+from training.snn.builder import build_from_card
 from training.snn.encode import EventInput, ImageInput
 from training.snn.layers import ChannelNorm
 from training.snn.network import SpikingNetwork
@@ -61,15 +61,7 @@ def starting_network(base: BaseVersion, spec: JobSpec) -> tuple[SpikingNetwork, 
     card = base.card
     labels = card.labels if spec.labels is None else spec.labels
     torch.manual_seed(spec.seed)
-    network, layers = build_network(
-        card.network,
-        spec=card.input,
-        encoder=card.encoder,
-        neuron=card.neuron,
-        classes=len(labels),
-        norm=card.norm,
-        bias=card.bias,
-    )
+    network, layers = build_from_card(card, len(labels))
     state = safetensors.torch.load_file(base.state)
     if spec.labels is not None:
         start = card.learning

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from contract.card import EventEncoder, ImageEncoder, InputSpec, Layer, Neuron, Norm
+from contract.card import Card, EventEncoder, ImageEncoder, InputSpec, Layer, Neuron, Norm
 from training.errors import StructureError
 from training.snn.encode import max_input
 from training.snn.layers import ChannelNorm, MaxPool, ResidualBlock, SpikingLayer, Stateless, conv_fan_out
@@ -149,3 +149,16 @@ def build_network(
                 stages["vote"] = builder.linear("vote", classes * voters)
     network = SpikingNetwork(stages, classes=classes, voters=voters, input_scale=input_scale)
     return network, tuple(builder.layers)
+
+
+def build_from_card(card: Card, classes: int) -> tuple[SpikingNetwork, tuple[Layer, ...]]:
+    """The network that a card describes, for this number of classes, as `build_network` makes it."""
+    return build_network(
+        card.network,
+        spec=card.input,
+        encoder=card.encoder,
+        neuron=card.neuron,
+        classes=classes,
+        norm=card.norm,
+        bias=card.bias,
+    )
