@@ -9,7 +9,8 @@ from contract.errors import ServiceError
 from contract.names import ModelRef
 from contract.settings import InvalidSettings, Settings, load
 from contract.store import Store
-from training.errors import ConfigError, DataError, StructureError
+from contract.structure import StructureError
+from training.errors import ConfigError, DataError
 from training.learning.config import TrainingConfig, preset_names
 from training.learning.options import config_of, metavar
 

@@ -9,9 +9,5 @@ class ConfigError(Exception):
     """A configuration is invalid; the message names the field and says what would be right."""
 
 
-class StructureError(ValueError):
-    """A structure string is invalid."""
-
-
 class DivergedError(Exception):
     """Training ended in numbers that are not finite."""

@@ -17,8 +17,8 @@ from pydantic import (
 
 from contract.card import EventEncoder, ImageEncoder, InputSpec, Mode, Neuron, Norm, Surrogate, ThresholdScope
 from contract.names import ModelName
+from contract.structure import parse_structure
 from training.errors import ConfigError
-from training.snn.structure import parse_structure
 
 IMAGE_FIELDS = ("coding", "image_shape")
 EVENT_FIELDS = ("binning", "step_us", "bin_value", "event_drop")

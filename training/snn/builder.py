@@ -6,12 +6,11 @@ import torch
 from torch import nn
 
 from contract.card import Card, EventEncoder, ImageEncoder, InputSpec, Layer, Neuron, Norm
-from training.errors import StructureError
+from contract.structure import Conv, Dropout, Linear, Pool, Residual, StructureError, Vote, parse_structure
 from training.snn.encode import max_input
 from training.snn.layers import ChannelNorm, MaxPool, ResidualBlock, SpikingLayer, Stateless, conv_fan_out
 from training.snn.network import SpikingNetwork
 from training.snn.neurons import LIF
-from training.snn.structure import Conv, Dropout, Linear, Pool, Residual, Vote, parse_structure
 
 
 class _Builder:

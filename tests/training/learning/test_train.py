@@ -11,9 +11,10 @@ from pytorch_lightning import LightningModule, Trainer
 
 from contract.card import Card, read_card
 from contract.store import STATE_FILE, Store
+from contract.structure import StructureError
 from tests.tiny import tiny_event_config, tiny_events_dataset, tiny_image_config
 from training.data import DataError, load_dataset
-from training.errors import ConfigError, DivergedError, StructureError
+from training.errors import ConfigError, DivergedError
 from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
 from training.learning.config import TrainingConfig

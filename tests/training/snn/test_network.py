@@ -7,8 +7,8 @@ from neurobench.models import TorchModel  # type: ignore[import-untyped]
 from torch import nn
 
 from contract.card import InputSpec, Neuron
+from contract.structure import StructureError
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
-from training.errors import StructureError
 from training.export.checkpoint import inference_form
 from training.snn.builder import build_network
 from training.snn.layers import ChannelNorm, MaxPool, ResidualBlock

@@ -1,7 +1,6 @@
 import pytest
 
-from training.errors import StructureError
-from training.snn.structure import Conv, Dropout, Linear, Pool, Residual, Vote, parse_structure
+from contract.structure import Conv, Dropout, Linear, Pool, Residual, StructureError, Vote, parse_structure
 
 
 def test_the_authors_structure_is_read() -> None:

@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from training.errors import StructureError
+
+class StructureError(ValueError):
+    """A structure string is invalid."""
 
 
 @dataclass(frozen=True)
