@@ -39,6 +39,7 @@ MAX_INPUT_VALUES = 100_000_000
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Mode = Literal["stl", "sl", "tl"]
 ThresholdScope = Literal["neuron", "channel", "layer"]
+SurrogateScale = Literal["absolute", "relative", "robust"]
 Norm = Literal["step", "time", "none"]
 
 T = TypeVar("T")
@@ -99,10 +100,14 @@ Encoder = Annotated[ImageEncoder | EventEncoder, Field(discriminator="kind")]
 
 
 class Surrogate(_Part):
-    """The derivative that replaces that of the step function: `alpha/2 / (1 + (pi/2 * alpha * x)^2)`."""
+    """The derivative that replaces that of the step function: `alpha/2 / (1 + (pi/2 * alpha * x)^2)`.
+
+    `scale` says what `x` is and how the derivative is scaled; see `training.snn.surrogate`.
+    """
 
     kind: Literal["arctan"] = "arctan"
     alpha: float = Field(default=2.0, gt=0)
+    scale: SurrogateScale = Field(default="absolute", exclude_if=lambda scale: scale == "absolute")
 
 
 class Neuron(_Part):
@@ -162,6 +167,8 @@ class Learning(_Part):
     initial_thresholds: Recorded[dict[str, float]] = None
     batch_size: Recorded[PositiveInt] = None
     learning_rate_decay: Recorded[float] = None
+    learning_rate_schedule: Recorded[str] = None
+    loss: Recorded[str] = None
     weight_decay: Recorded[float] = None
     bias_weight_decay: Recorded[float] = None
     threshold_weight_decay: Recorded[float] = None

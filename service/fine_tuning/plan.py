@@ -100,7 +100,10 @@ async def plan(
 
 
 def _threshold_learning(chosen: Hyperparameters, card: Card, mode: Mode) -> dict[str, float | None]:
-    """How thresholds learn: as the job says, otherwise as in the model's training."""
+    """How thresholds learn: as the job says, otherwise as in the model's training.
+
+    `InvalidParameter` for a floor of zero or less where the surrogate gradient divides by thresholds.
+    """
     before = {
         # in mode tl, the learning rate is for thresholds already
         "threshold_learning_rate_multiplier": (mode != "tl" and card.learning.threshold_learning_rate_multiplier)
@@ -108,7 +111,13 @@ def _threshold_learning(chosen: Hyperparameters, card: Card, mode: Mode) -> dict
         "threshold_weight_decay": card.learning.threshold_weight_decay or 0.0,
         "threshold_floor": card.learning.threshold_floor,
     }
-    return {name: value if (given := getattr(chosen, name)) is None else given for name, value in before.items()}
+    learning = {name: value if (given := getattr(chosen, name)) is None else given for name, value in before.items()}
+    if card.neuron.surrogate.scale != "absolute" and (learning["threshold_floor"] or 0) <= 0:
+        raise InvalidParameter(
+            f"threshold_floor: the model's surrogate gradient ({card.neuron.surrogate.scale}) needs one above 0",
+            param="method.supervised.hyperparameters.threshold_floor",
+        )
+    return learning
 
 
 async def _base(registry: Registry, model: str) -> Version:

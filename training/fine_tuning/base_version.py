@@ -21,7 +21,15 @@ from training.snn.network import SpikingNetwork
 
 OUTPUT_LAYER = "vote"
 
-INHERITED = ("learning_rate_decay", "weight_decay", "bias_weight_decay", "shift", "event_drop")
+INHERITED = (
+    "learning_rate_decay",
+    "learning_rate_schedule",
+    "loss",
+    "weight_decay",
+    "bias_weight_decay",
+    "shift",
+    "event_drop",
+)
 """Fields of the base's training that also hold for its fine-tuning."""
 
 

@@ -15,7 +15,17 @@ from pydantic import (
     model_validator,
 )
 
-from contract.card import EventEncoder, ImageEncoder, InputSpec, Mode, Neuron, Norm, Surrogate, ThresholdScope
+from contract.card import (
+    EventEncoder,
+    ImageEncoder,
+    InputSpec,
+    Mode,
+    Neuron,
+    Norm,
+    Surrogate,
+    SurrogateScale,
+    ThresholdScope,
+)
 from contract.names import ModelName
 from contract.structure import parse_structure
 from training.errors import ConfigError
@@ -37,6 +47,12 @@ class Recipe(BaseModel):
     learning_rate: float = Field(default=1e-3, gt=0, le=1e37, description="learning rate of Adam")
     learning_rate_decay: float = Field(
         default=0.93, gt=0, le=1, description="factor on the learning rate after each epoch"
+    )
+    learning_rate_schedule: Literal["exponential", "cosine"] = Field(
+        default="exponential", description="by the factor after each epoch, or along half a cosine to zero"
+    )
+    loss: Literal["rate", "step"] = Field(
+        default="rate", description="squared error of the firing rates over all time steps, or the mean of each step's"
     )
     weight_decay: NonNegativeFloat = Field(default=1e-6, description="weight decay of Adam, for the synaptic weights")
     bias_weight_decay: NonNegativeFloat = Field(default=0.0, description="weight decay of biases and batch norm")
@@ -79,6 +95,9 @@ class TrainingConfig(Recipe):
     threshold_std: NonNegativeFloat = Field(default=0.0, description="standard deviation of the initial thresholds")
     tau: float = Field(default=0.5, ge=0, le=1, description="decay of the membrane potential per time step")
     surrogate_alpha: float = Field(default=2.0, gt=0, description="steepness of the arctangent surrogate gradient")
+    surrogate_scale: SurrogateScale = Field(
+        default="absolute", description="surrogate gradient of v - theta, or of v/theta - 1: relative or robust"
+    )
     timesteps: PositiveInt = Field(default=4, description="number of time steps, T")
     coding: Literal["poisson", "direct"] = Field(default="poisson", description="coding of images")
     binning: Literal["step", "span"] = Field(
@@ -103,10 +122,19 @@ class TrainingConfig(Recipe):
             raise ValueError("threshold and threshold_init=balanced exclude each other")
         return self
 
+    @model_validator(mode="after")
+    def _thresholds_stay_above_zero(self) -> Self:
+        floor = self.threshold_floor if self.threshold_floor is not None else 0.0
+        if self.surrogate_scale != "absolute" and floor <= 0:
+            raise ValueError(
+                f"surrogate_scale={self.surrogate_scale} divides by thresholds: set threshold_floor above 0"
+            )
+        return self
+
     @property
     def neuron(self) -> Neuron:
         """The neuron, as the card describes it."""
-        surrogate = Surrogate(alpha=self.surrogate_alpha)
+        surrogate = Surrogate(alpha=self.surrogate_alpha, scale=self.surrogate_scale)
         return Neuron(tau=self.tau, surrogate=surrogate, threshold_scope=self.threshold_scope)
 
     def encoder(self, spec: InputSpec) -> ImageEncoder | EventEncoder:

@@ -52,7 +52,8 @@ class SpikingModule(lightning.LightningModule):
     """A network in training.
 
     The loss is the mean squared error between each class's firing rate (of its voting neurons, over all time steps) and
-    the one-hot label. All random numbers of a step are derived from (seed, epoch, step).
+    the one-hot label; with `loss=step`, the mean over the time steps of each one's error, as in temporal efficient
+    training (TET, Deng et al., ICLR 2022). All random numbers of a step are derived from (seed, epoch, step).
     """
 
     def __init__(self, network: SpikingNetwork, encoder: ImageInput | EventInput, config: Recipe) -> None:
@@ -77,8 +78,9 @@ class SpikingModule(lightning.LightningModule):
         """The loss of one batch."""
         samples, labels = batch
         scores, spikes, _ = self.network(self.encode(self.augment(samples, len(labels)), len(labels), draw=True))
-        rates = scores.mean(0) / self.network.voters
-        loss = functional.mse_loss(rates, functional.one_hot(labels, self.network.classes).to(rates.dtype))
+        rates = (scores if self.config.loss == "step" else scores.mean(0)) / self.network.voters
+        target = functional.one_hot(labels, self.network.classes).to(rates.dtype)
+        loss = functional.mse_loss(rates, target.expand_as(rates))
         shown = {"loss": loss.detach(), "spikes": spikes.sum() / len(labels)}
         self.log_dict(shown, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
@@ -108,7 +110,12 @@ class SpikingModule(lightning.LightningModule):
         return self.encoder.image(samples, seeds.random_(2**62) if draw else seeds)
 
     def configure_optimizers(self) -> Any:
-        """Adam on the parameters that learn, in groups; the learning rates decay by a factor each epoch."""
-        optimizer = torch.optim.Adam(parameter_groups(self.network, self.config))
-        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=self.config.learning_rate_decay)
+        """Adam on the parameters that learn, in groups; the learning rates fall after each epoch."""
+        config, schedules = self.config, torch.optim.lr_scheduler
+        optimizer = torch.optim.Adam(parameter_groups(self.network, config))
+        scheduler: schedules.LRScheduler = (
+            schedules.CosineAnnealingLR(optimizer, T_max=config.epochs)
+            if config.learning_rate_schedule == "cosine"
+            else schedules.ExponentialLR(optimizer, gamma=config.learning_rate_decay)
+        )
         return {"optimizer": optimizer, "lr_scheduler": scheduler}

@@ -74,7 +74,8 @@ class _Builder:
         self, synapses: nn.Conv2d | nn.Linear, norm: nn.Module, shape: tuple[int, ...], fan_out: torch.Tensor
     ) -> SpikingLayer:
         neuron = self.neuron
-        neurons = LIF(shape, tau=neuron.tau, alpha=neuron.surrogate.alpha, scope=neuron.threshold_scope)
+        alpha, scale = neuron.surrogate.alpha, neuron.surrogate.scale
+        neurons = LIF(shape, tau=neuron.tau, alpha=alpha, scope=neuron.threshold_scope, scale=scale)
         return SpikingLayer(synapses, norm, neurons, fan_out, analog=self.analog, max_input=self.max_input)
 
     def _record(self, name: str, kind: str, shape: tuple[int, ...], *, synapses: int) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from contract.card import ThresholdScope
-from training.snn.surrogate import arctan_slope
+from contract.card import SurrogateScale, ThresholdScope
+from training.snn.surrogate import arctan_slope, to_threshold
 
 
 def threshold_shape(shape: tuple[int, ...], scope: ThresholdScope) -> tuple[int, ...]:
@@ -26,12 +26,12 @@ class _IntegrateAndFire(torch.autograd.Function):
 
     It computes the same numbers as autograd over the plain loop, with about half of the memory traffic. The gradient
     also flows through the reset. The threshold gets the negative of the gradient that reaches the membrane potential
-    through the spike, so that weights and thresholds learn together.
+    through the spike, so that weights and thresholds learn together; `scale` is that of the surrogate.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, rest: Tensor, threshold: Tensor, tau: float, alpha: float
+        ctx: Any, current: Tensor, rest: Tensor, threshold: Tensor, tau: float, alpha: float, scale: SurrogateScale
     ) -> tuple[Tensor, Tensor]:
         potentials, spikes = torch.empty_like(current), torch.empty_like(current)
         for now, potential, fired in zip(current, potentials, spikes, strict=True):
@@ -39,23 +39,25 @@ class _IntegrateAndFire(torch.autograd.Function):
             torch.ge(potential, threshold, out=fired)
             rest = torch.addcmul(potential, potential, fired, value=-1)  # v * (1 - s) in one pass
         ctx.save_for_backward(potentials, spikes, threshold)
-        ctx.tau, ctx.alpha = tau, alpha
+        ctx.tau, ctx.alpha, ctx.scale = tau, alpha, scale
         return spikes, rest
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         to_spikes, to_rest = grads
         potentials, spikes, threshold = ctx.saved_tensors
-        through_spikes = arctan_slope(potentials, threshold, ctx.alpha)
+        through_spikes = arctan_slope(potentials, threshold, ctx.alpha, ctx.scale)
         to_current = torch.empty_like(potentials)
         for step in reversed(range(len(potentials))):
-            # v was reset to v * (1 - s), and s came from v - theta by the surrogate
+            # v was reset to v * (1 - s), and s came from v and theta by the surrogate
             through_spikes[step] *= torch.addcmul(to_spikes[step], to_rest, potentials[step], value=-1)
             torch.addcmul(to_rest, to_rest, spikes[step], value=-1, out=to_current[step])
             to_current[step] += through_spikes[step]
             to_rest = to_current[step] * ctx.tau
-        to_threshold = -through_spikes.sum_to_size(threshold.shape) if ctx.needs_input_grad[2] else None
-        return to_current, to_rest, to_threshold, None, None
+        to_theta = None
+        if ctx.needs_input_grad[2]:
+            to_theta = to_threshold(through_spikes, potentials, threshold, ctx.scale)
+        return to_current, to_rest, to_theta, None, None, None
 
 
 class LIF(nn.Module):
@@ -65,11 +67,20 @@ class LIF(nn.Module):
     neuron, channel or layer (Sun et al. 2022, arXiv 2206.06129).
     """
 
-    def __init__(self, shape: tuple[int, ...], *, tau: float, alpha: float, scope: ThresholdScope) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        tau: float,
+        alpha: float,
+        scope: ThresholdScope,
+        scale: SurrogateScale = "absolute",
+    ) -> None:
         super().__init__()
         self.shape = list(shape)
         self.tau = tau
         self.alpha = alpha
+        self.scale: SurrogateScale = scale
         self.threshold = nn.Parameter(torch.ones(threshold_shape(shape, scope)))
 
     def initial_potential(self, batch_size: int) -> Tensor:
@@ -92,5 +103,5 @@ class LIF(nn.Module):
     def integrate(self, current: Tensor, potential: Tensor) -> tuple[Tensor, Tensor]:
         """`forward` with gradients, outside of TorchScript."""
         return _IntegrateAndFire.apply(  # type: ignore[no-any-return, no-untyped-call]
-            current, potential, self.threshold, self.tau, self.alpha
+            current, potential, self.threshold, self.tau, self.alpha, self.scale
         )

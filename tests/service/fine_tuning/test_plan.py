@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from contract.card import Card, Mode, read_card
+from contract.errors import InvalidParameter
 from contract.store import Store
 from service.fine_tuning.create_job import Hyperparameters
 from service.fine_tuning.plan import _threshold_learning
@@ -44,6 +45,14 @@ def test_an_older_card_says_nothing_of_them(card: Card) -> None:
         "threshold_weight_decay": 0.0,
         "threshold_floor": None,
     }
+
+
+def test_a_surrogate_that_divides_by_thresholds_needs_a_floor(card: Card) -> None:
+    surrogate = card.neuron.surrogate.model_copy(update={"scale": "robust"})
+    divides = card.model_copy(update={"neuron": card.neuron.model_copy(update={"surrogate": surrogate})})
+    assert _threshold_learning(Hyperparameters(), divides, "stl")["threshold_floor"] == 0.1
+    with pytest.raises(InvalidParameter, match="needs one above 0"):
+        _threshold_learning(Hyperparameters(threshold_floor=0.0), divides, "stl")
 
 
 OF_THRESHOLDS = ("threshold_learning_rate_multiplier", "threshold_weight_decay", "threshold_floor")

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -46,6 +48,33 @@ def test_the_loss_is_the_squared_error_of_firing_rates_against_one_hot_labels() 
     batch = torch.zeros((1, 1, 8, 8), dtype=torch.uint8), torch.tensor([2])
     # rates over two voters and two steps: 3/4, 0, 1/4, against 0, 0, 1
     assert float(module.training_step(batch, 0)) == pytest.approx((0.75**2 + 0 + 0.75**2) / 3)
+
+
+def test_the_loss_of_each_step_is_the_mean_of_their_errors() -> None:
+    module = module_of(tiny_image_config(network="VOTE2", timesteps=2, loss="step"), classes=10)
+
+    class Fixed(nn.Module):
+        classes, voters = 3, 2
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            votes = torch.tensor([[[2.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]]])  # [T, B, K]
+            return votes, torch.zeros(2, 1, 1), torch.zeros(2, 1, 1)
+
+    module.network = Fixed()  # type: ignore[assignment]
+    batch = torch.zeros((1, 1, 8, 8), dtype=torch.uint8), torch.tensor([2])
+    # rates of the first step 1, 0, 1/2 and of the second 1/2, 0, 0, against 0, 0, 1
+    assert float(module.training_step(batch, 0)) == pytest.approx(((1 + 0.5**2) / 3 + (0.5**2 + 1) / 3) / 2)
+
+
+def test_the_learning_rate_can_fall_along_a_cosine() -> None:
+    module = module_of(tiny_image_config(epochs=4, learning_rate=0.2, learning_rate_schedule="cosine"))
+    configured = module.configure_optimizers()
+    rates = []
+    for _ in range(5):
+        rates.append(configured["optimizer"].param_groups[0]["lr"])
+        configured["optimizer"].step()
+        configured["lr_scheduler"].step()
+    assert rates == pytest.approx([0.1 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(5)])
 
 
 def test_weights_biases_and_thresholds_have_rates_and_decays_of_their_own() -> None:
@@ -184,9 +213,13 @@ def test_thresholds_start_where_the_configuration_says() -> None:
 
 
 def test_the_neuron_is_built_as_configured() -> None:
-    module = module_of(tiny_image_config(tau=0.25, surrogate_alpha=3.0, threshold_scope="channel"))
+    module = module_of(
+        tiny_image_config(
+            tau=0.25, surrogate_alpha=3.0, surrogate_scale="robust", threshold_floor=0.1, threshold_scope="channel"
+        )
+    )
     for layer in module.network.spiking_layers().values():
-        assert (layer.neurons.tau, layer.neurons.alpha) == (0.25, 3.0)
+        assert (layer.neurons.tau, layer.neurons.alpha, layer.neurons.scale) == (0.25, 3.0, "robust")
         assert layer.neurons.threshold.numel() == layer.neurons.shape[0]
 
 

@@ -1,11 +1,10 @@
 import math
-from typing import Any
 
 import pytest
 import snntorch  # type: ignore[import-untyped]
 import torch
 
-from contract.card import ThresholdScope
+from contract.card import SurrogateScale, ThresholdScope
 from training.snn.neurons import LIF, threshold_shape
 from training.snn.surrogate import arctan_slope
 
@@ -83,25 +82,20 @@ def test_the_gradient_through_time_and_reset_matches_a_chain_worked_out_by_hand(
     assert float(neurons.threshold.grad) == pytest.approx(-slope(v2) + slope(v2) * 0.5 * v1 * slope(v1))
 
 
-class _Fire(torch.autograd.Function):
-    """A single firing with its surrogate, for autograd over a plain loop."""
-
-    @staticmethod
-    def forward(ctx: Any, potential: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(potential, threshold)
-        return (potential >= threshold).to(potential.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        potential, threshold = ctx.saved_tensors
-        through = grads[0] / (1 + (math.pi * (potential - threshold)) ** 2)
-        return through, -through.sum_to_size(threshold.shape)
+def fire(potential: torch.Tensor, threshold: torch.Tensor, scale: SurrogateScale) -> torch.Tensor:
+    """Spikes whose derivative is that of the arctangent, with alpha 2, left to autograd."""
+    distance = potential - threshold if scale == "absolute" else potential / threshold - 1
+    smooth = torch.atan(math.pi * distance) / math.pi
+    if scale == "robust":
+        smooth = smooth * threshold.detach()
+    return (potential >= threshold).to(potential.dtype) + smooth - smooth.detach()
 
 
+@pytest.mark.parametrize("scale", ["absolute", "relative", "robust"])
 @pytest.mark.parametrize("scope", ["neuron", "channel", "layer"])
-def test_gradients_equal_those_of_autograd_over_a_plain_loop(scope: ThresholdScope) -> None:
+def test_gradients_equal_those_of_autograd_over_a_plain_loop(scope: ThresholdScope, scale: SurrogateScale) -> None:
     generator = torch.Generator().manual_seed(5)
-    neurons = LIF((3, 4, 2), tau=0.7, alpha=2.0, scope=scope).double()
+    neurons = LIF((3, 4, 2), tau=0.7, alpha=2.0, scope=scope, scale=scale).double()
     neurons.threshold.data.uniform_(0.3, 1.0, generator=generator)
     arguments = [torch.randn((6, 5, 3, 4, 2), dtype=torch.float64, generator=generator) + 0.4]
     arguments += [torch.randn((5, 3, 4, 2), dtype=torch.float64, generator=generator)]
@@ -118,7 +112,7 @@ def test_gradients_equal_those_of_autograd_over_a_plain_loop(scope: ThresholdSco
             steps, after = [], potential
             for now in current:
                 after = 0.7 * after + now
-                fired = _Fire.apply(after, threshold)  # type: ignore[no-untyped-call]
+                fired = fire(after, threshold, scale)
                 after = after * (1 - fired)
                 steps.append(fired)
             spikes = torch.stack(steps)
