@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from training.data.cifar10 import load_cifar10
 from training.data.dataset import Dataset, Images, Recordings, Samples, split_train, stratified
 from training.data.digits import load_digits
 from training.data.folder import load_folder
@@ -21,7 +22,7 @@ __all__ = [
     "stratified",
 ]
 
-DATASETS = ("digits", "mnist", "fashion-mnist", "nmnist", "folder")
+DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10", "nmnist", "folder")
 
 
 def load_dataset(
@@ -44,6 +45,8 @@ def load_dataset(
             return load_idx_dataset(MNIST, data_dir, download=download)
         case "fashion-mnist":
             return load_idx_dataset(FASHION_MNIST, data_dir, download=download)
+        case "cifar10":
+            return load_cifar10(data_dir)
         case "nmnist":
             return load_nmnist(data_dir)
         case "folder":

@@ -72,7 +72,9 @@ class TrainingConfig(Recipe):
     """Everything that decides what a training run computes. The same configuration gives the same weights."""
 
     name: ModelName = Field(description="name of the model in the store")
-    dataset: Literal["digits", "mnist", "fashion-mnist", "nmnist", "folder"] = Field(description="data set to train on")
+    dataset: Literal["digits", "mnist", "fashion-mnist", "cifar10", "nmnist", "folder"] = Field(
+        description="data set to train on"
+    )
     image_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
         default=None, description="channels, height and width of the images in the data set 'folder', such as 3,32,32"
     )
