@@ -169,6 +169,7 @@ class Learning(_Part):
     learning_rate_decay: Recorded[float] = None
     learning_rate_schedule: Recorded[str] = None
     loss: Recorded[str] = None
+    operation_penalty: Recorded[NonNegativeFloat] = None
     weight_decay: Recorded[float] = None
     bias_weight_decay: Recorded[float] = None
     threshold_weight_decay: Recorded[float] = None

@@ -25,6 +25,7 @@ INHERITED = (
     "learning_rate_decay",
     "learning_rate_schedule",
     "loss",
+    "operation_penalty",
     "weight_decay",
     "bias_weight_decay",
     "shift",

@@ -63,6 +63,9 @@ class Recipe(BaseModel):
     threshold_floor: float | None = Field(
         default=None, description="least value of a threshold, to which it is raised after each step"
     )
+    operation_penalty: NonNegativeFloat = Field(
+        default=0.0, description="factor of the synaptic activity, 0 to 1, in the loss: more saves operations"
+    )
     shift: NonNegativeInt = Field(default=0, description="augmentation: random shifts of up to N pixels")
     event_drop: float = Field(default=0.0, ge=0, lt=1, description="augmentation: drop up to this share of events")
     seed: NonNegativeInt = Field(default=0, description="seed of weights, order, dropout and Poisson draws")

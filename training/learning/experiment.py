@@ -126,6 +126,7 @@ class Experiment:
             learning_rate_decay=None if config.learning_rate_schedule == "cosine" else config.learning_rate_decay,
             learning_rate_schedule=config.learning_rate_schedule,
             loss=config.loss,
+            operation_penalty=config.operation_penalty,
             weight_decay=config.weight_decay,
             bias_weight_decay=config.bias_weight_decay,
             threshold_weight_decay=config.threshold_weight_decay,

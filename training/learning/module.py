@@ -1,5 +1,6 @@
 """The training step: encode, run, compare firing rates with the label, update weights and thresholds."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -10,6 +11,7 @@ from torch.nn import functional
 from training.data.augment import drop_events, shift_events, shift_images
 from training.data.batches import Batch, step_seed
 from training.learning.config import Recipe
+from training.learning.synaptic_activity import SynapticActivity
 from training.snn.encode import EventInput, ImageInput
 from training.snn.network import SpikingNetwork
 
@@ -53,7 +55,8 @@ class SpikingModule(lightning.LightningModule):
 
     The loss is the mean squared error between each class's firing rate (of its voting neurons, over all time steps) and
     the one-hot label; with `loss=step`, the mean over the time steps of each one's error, as in temporal efficient
-    training (TET, Deng et al., ICLR 2022). All random numbers of a step are derived from (seed, epoch, step).
+    training (TET, Deng et al., ICLR 2022). The synaptic activity times `operation_penalty` is added. All random numbers
+    of a step are derived from (seed, epoch, step).
     """
 
     def __init__(self, network: SpikingNetwork, encoder: ImageInput | EventInput, config: Recipe) -> None:
@@ -77,10 +80,14 @@ class SpikingModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         samples, labels = batch
-        scores, spikes, _ = self.network(self.encode(self.augment(samples, len(labels)), len(labels), draw=True))
+        x = self.encode(self.augment(samples, len(labels)), len(labels), draw=True)
+        with SynapticActivity(self.network) if self.config.operation_penalty else nullcontext() as activity:
+            scores, spikes, _ = self.network(x)
         rates = (scores if self.config.loss == "step" else scores.mean(0)) / self.network.voters
         target = functional.one_hot(labels, self.network.classes).to(rates.dtype)
         loss = functional.mse_loss(rates, target.expand_as(rates))
+        if activity is not None:
+            loss = loss + self.config.operation_penalty * activity.share
         shown = {"loss": loss.detach(), "spikes": spikes.sum() / len(labels)}
         self.log_dict(shown, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
