@@ -176,6 +176,7 @@ class Learning(_Part):
     threshold_learning_rate_multiplier: Recorded[PositiveFloat] = None
     threshold_floor: Recorded[float] = None
     validation_fraction: Recorded[Fraction] = None
+    flip: Recorded[bool] = None
     shift: Recorded[NonNegativeInt] = None
     event_drop: Recorded[Fraction] = None
     train_samples: Recorded[PositiveInt] = None

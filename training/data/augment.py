@@ -1,11 +1,14 @@
-"""Augmentation: random shifts of images and recordings, and lost events. Draws from torch's global generator."""
+"""Augmentation: random flips and shifts of samples, and lost events. Draws from torch's global generator."""
 
 import torch
 from torch import Tensor
 
 
 def shift_images(pixels: Tensor, most: int) -> Tensor:
-    """Move each image of `[B, C, H, W]` by up to `most` pixels each way, with zeros where nothing was."""
+    """Move each image of `[B, C, H, W]` by up to `most` pixels each way, with zeros where nothing was.
+
+    This is a random crop of the same size from the image padded by `most` zeros on each side.
+    """
     if most == 0:
         return pixels
     batch, _, height, width = pixels.shape
@@ -27,6 +30,20 @@ def shift_events(events: Tensor, batch_size: int, most: int, height: int, width:
     moved[:, 2:4] += by[events[:, 0]]
     x, y = moved[:, 2], moved[:, 3]
     return moved[(x >= 0) & (x < width) & (y >= 0) & (y < height)]
+
+
+def flip_images(pixels: Tensor) -> Tensor:
+    """Mirror every second image of `[B, C, H, W]`, on average, left to right."""
+    mirrored = torch.randint(0, 2, (len(pixels), 1, 1, 1), device=pixels.device) > 0
+    return torch.where(mirrored, pixels.flip(3), pixels)
+
+
+def flip_events(events: Tensor, batch_size: int, width: int) -> Tensor:
+    """Mirror every second recording of events `[N, 5]`, on average, left to right."""
+    mirrored = torch.randint(0, 2, (batch_size,), device=events.device) > 0
+    turned = events.clone()
+    turned[:, 2] = torch.where(mirrored[events[:, 0]], width - 1 - events[:, 2], events[:, 2])
+    return turned
 
 
 def drop_events(events: Tensor, batch_size: int, most: float) -> Tensor:

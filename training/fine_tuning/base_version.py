@@ -28,6 +28,7 @@ INHERITED = (
     "operation_penalty",
     "weight_decay",
     "bias_weight_decay",
+    "flip",
     "shift",
     "event_drop",
 )

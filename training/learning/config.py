@@ -66,7 +66,10 @@ class Recipe(BaseModel):
     operation_penalty: NonNegativeFloat = Field(
         default=0.0, description="factor of the synaptic activity, 0 to 1, in the loss: more saves operations"
     )
-    shift: NonNegativeInt = Field(default=0, description="augmentation: random shifts of up to N pixels")
+    flip: bool = Field(default=False, description="augmentation: mirror half of the samples, left to right")
+    shift: NonNegativeInt = Field(
+        default=0, description="augmentation: random shifts of up to N pixels, as of random crops after padding by N"
+    )
     event_drop: float = Field(default=0.0, ge=0, lt=1, description="augmentation: drop up to this share of events")
     seed: NonNegativeInt = Field(default=0, description="seed of weights, order, dropout and Poisson draws")
 

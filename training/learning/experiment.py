@@ -133,6 +133,7 @@ class Experiment:
             threshold_learning_rate_multiplier=config.threshold_learning_rate_multiplier,
             threshold_floor=config.threshold_floor,
             validation_fraction=config.validation_fraction,
+            flip=config.flip,
             shift=config.shift,
             event_drop=config.event_drop,
             train_samples=config.train_samples,

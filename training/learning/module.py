@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.data.augment import drop_events, shift_events, shift_images
+from training.data.augment import drop_events, flip_events, flip_images, shift_events, shift_images
 from training.data.batches import Batch, step_seed
 from training.learning.config import Recipe
 from training.learning.synaptic_activity import SynapticActivity
@@ -101,11 +101,13 @@ class SpikingModule(lightning.LightningModule):
         self.log("val_spikes", spikes.sum() / len(labels), batch_size=len(labels))
 
     def augment(self, samples: Tensor, batch_size: int) -> Tensor:
-        """The samples with random shifts and dropped events, as configured."""
+        """The samples with random flips, shifts and dropped events, as configured."""
         config = self.config
         if isinstance(self.encoder, ImageInput):
-            return shift_images(samples, config.shift)
+            return shift_images(flip_images(samples) if config.flip else samples, config.shift)
         _, height, width = self.encoder.shape
+        if config.flip:
+            samples = flip_events(samples, batch_size, width)
         shifted = shift_events(samples, batch_size, config.shift, height, width)
         return drop_events(shifted, batch_size, config.event_drop)
 

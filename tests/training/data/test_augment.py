@@ -1,6 +1,6 @@
 import torch
 
-from training.data.augment import drop_events, shift_events, shift_images
+from training.data.augment import drop_events, flip_events, flip_images, shift_events, shift_images
 
 
 def test_images_move_within_reach_and_leave_zeros_behind() -> None:
@@ -12,6 +12,30 @@ def test_images_move_within_reach_and_leave_zeros_behind() -> None:
     found = {tuple(image.flatten().tolist()) for image in moved}
     assert found == possible
     assert moved.dtype == torch.uint8
+
+
+def test_half_of_the_images_are_mirrored_left_to_right() -> None:
+    torch.manual_seed(0)
+    images = torch.arange(24, dtype=torch.uint8).reshape(1, 2, 3, 4).repeat(1000, 1, 1, 1)
+    flipped = flip_images(images)
+    same = (flipped == images).all(dim=(1, 2, 3))
+    mirrored = (flipped == images[..., [3, 2, 1, 0]]).all(dim=(1, 2, 3))
+    assert bool((same ^ mirrored).all())
+    assert 440 < int(mirrored.sum()) < 560
+
+
+def test_recordings_are_mirrored_as_their_pixels_are() -> None:
+    events = torch.tensor([[sample, t, x, x % 2, t] for sample in range(100) for t, x in ((0, 0), (1, 2), (1, 4))])
+    pixels = torch.zeros(100, 2, 2, 5)
+    pixels[events[:, 0], events[:, 4], events[:, 3], events[:, 2]] = 1
+    torch.manual_seed(3)
+    turned = flip_events(events, 100, width=5)
+    found = torch.zeros_like(pixels)
+    found[turned[:, 0], turned[:, 4], turned[:, 3], turned[:, 2]] = 1
+    torch.manual_seed(3)
+    assert torch.equal(found, flip_images(pixels))
+    assert torch.equal(turned[:, [0, 1, 3, 4]], events[:, [0, 1, 3, 4]])
+    assert not torch.equal(turned, events)
 
 
 def test_recordings_move_as_a_whole_and_lose_what_leaves_the_sensor() -> None:

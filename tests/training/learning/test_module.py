@@ -164,11 +164,32 @@ def test_training_samples_are_augmented_as_configured() -> None:
     assert len(places) > 10
     assert all(2 <= row <= 6 and 2 <= column <= 6 for row, column in places)
 
+    corner = torch.zeros((50, 1, 8, 8), dtype=torch.uint8)
+    corner[:, :, 0, 1] = 9
+    flipped = module_of(tiny_image_config(flip=True)).augment(corner, 50)
+    assert {tuple(place) for place in flipped.nonzero()[:, 2:].tolist()} == {(0, 1), (0, 6)}
+    bars = torch.tensor([[sample, 0, 1, 2, 0] for sample in range(50)])
+    assert module_of(tiny_event_config(flip=True), SENSOR, 2).augment(bars, 50)[:, 2].unique().tolist() == [1, 6]
+
     recording = module_of(tiny_event_config(shift=1, event_drop=0.5), SENSOR, 2)
     events = torch.tensor([[0, 5, 4, 4, 1]]).repeat(1000, 1)
     augmented = recording.augment(events, 1)
     assert 400 < len(augmented) < 1000
     assert augmented[:, 2].unique().numel() == augmented[:, 3].unique().numel() == 1
+
+
+def test_every_mode_sees_the_same_augmented_samples() -> None:
+    pixels = torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8).repeat(20, 1, 1, 1)
+    batch = pixels, torch.zeros(20, dtype=torch.int64)
+    seen: list[torch.Tensor] = []
+    for mode, network in (("stl", "FC8-DP0.5-VOTE2"), ("sl", "FC8-VOTE2"), ("tl", "4C3-VOTE2"), ("stl", "FC8-VOTE2")):
+        module = module_of(tiny_image_config(mode=mode, network=network, flip=True, shift=2))
+        module.training_step(batch, 0)
+        module.on_train_batch_start(batch, len(seen) // 3)
+        seen.append(module.augment(pixels, 20))
+    assert torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[0], seen[2])
+    assert not torch.equal(seen[0], seen[3])  # another step
 
 
 def test_the_authors_demo_is_built_as_published() -> None:
