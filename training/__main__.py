@@ -21,6 +21,7 @@ examples:
   python -m training evaluate mnist-stl --data-dir data/mnist
   python -m training inspect digits-stl/1
   python -m training archive digits-stl/1
+  python -m training study digits --jobs 2
 """
 
 
@@ -103,6 +104,15 @@ def _parser() -> argparse.ArgumentParser:
         help="time after which a silent worker is restarted (default: 60 s)",
     )
     _add_store(archive)
+
+    study = commands.add_parser("study", help="train several arms at several seeds and compare them")
+    study.set_defaults(run=_study)
+    chosen = study.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("study", nargs="?", metavar="STUDY", help="a study file, or one of: digits, fashion, ...")
+    chosen.add_argument("--smoke", action="store_true", help="run the small study `smoke`, which takes minutes")
+    study.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the study (default: studies/NAME)")
+    study.add_argument("--jobs", type=int, metavar="N", default=1, help="processes, of one thread each (default: 1)")
+    study.add_argument("--data-dir", type=Path, help="folder with the data set's files (digits needs none)")
     return parser
 
 
@@ -144,7 +154,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _fine_tune(options: argparse.Namespace) -> None:
-    from training.fine_tuning.die_with_parent import die_with_parent
+    from training.die_with_parent import die_with_parent
     from training.fine_tuning.sign_of_life import show_life
 
     die_with_parent()
@@ -209,6 +219,23 @@ def _archive(options: argparse.Namespace) -> None:
     )
     version = checkpoint.parent
     print(archive(checkpoint, version.parent.name, int(version.name), options.out, config))
+
+
+def _study(options: argparse.Namespace) -> None:
+    from training.study.plan import load_study
+
+    study = load_study("smoke" if options.smoke else options.study)
+    root = options.out or Path("studies") / study.name
+    if options.jobs < 1:
+        raise ConfigError("--jobs: must be at least 1")
+    from training.study.run import run_study
+
+    try:
+        run_study(study, root, jobs=options.jobs, data_dir=options.data_dir)
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command continues the study in {root}")
+        raise SystemExit(130) from None
+    print(f"results are in {root}")
 
 
 def _settings() -> Settings:

@@ -17,15 +17,27 @@ PROFILE = PROFILES["cmos-45nm"]
 class Evaluation:
     """Results over N samples.
 
-    `predictions` int64 `[N]` are class ids, `accuracy` is the share of correct ones. `spikes` float64 `[L]` and
-    `synops` float64 `[S]` are sums over all time steps, averaged over the samples, with one column for each spiking or
-    synaptic layer.
+    `votes` int64 `[N, K]` are the spikes of each class's voting neurons, `predictions` int64 `[N]` the class ids with
+    the most, `accuracy` is the share of correct ones. `spikes_by_step` float64 `[T, L]` and `synops_by_step` float64
+    `[T, S]` are averaged over the samples, with one column for each spiking or synaptic layer; `spikes` `[L]` and
+    `synops` `[S]` are their sums over the time steps.
     """
 
+    votes: Tensor
     predictions: Tensor
     accuracy: float
-    spikes: Tensor
-    synops: Tensor
+    spikes_by_step: Tensor
+    synops_by_step: Tensor
+
+    @property
+    def spikes(self) -> Tensor:
+        """Spikes of each layer."""
+        return self.spikes_by_step.sum(0)
+
+    @property
+    def synops(self) -> Tensor:
+        """Synaptic operations of each layer."""
+        return self.synops_by_step.sum(0)
 
     @property
     def samples(self) -> int:
@@ -36,7 +48,7 @@ class Evaluation:
 @torch.inference_mode()
 def evaluate(module: torch.nn.Module, samples: Samples, *, batch_size: int = 100) -> Evaluation:
     """Run every sample with seed 0, as the service does by default; with equal scores, the lower class id wins."""
-    predictions, right = [], 0
+    votes, predictions, right = [], [], 0
     spikes, synops = torch.zeros(()), torch.zeros(())
     for inputs, labels in ordered_batches(samples, batch_size):
         if isinstance(samples, Images):
@@ -44,12 +56,14 @@ def evaluate(module: torch.nn.Module, samples: Samples, *, batch_size: int = 100
         else:
             x = module.encode_events(inputs, len(labels))  # type: ignore[operator]
         scores, emitted, performed = module(x)
-        predictions.append(scores.sum(0).argmax(1))
+        votes.append(scores.sum(0))
+        predictions.append(votes[-1].argmax(1))
         right += int((predictions[-1] == labels).sum())
-        spikes = spikes + emitted.sum((0, 1)).double()
-        synops = synops + performed.sum((0, 1)).double()
+        spikes = spikes + emitted.sum(1).double()
+        synops = synops + performed.sum(1).double()
     count = len(samples)
-    return Evaluation(torch.cat(predictions), right / count, spikes / count, synops / count)
+    every = torch.cat(votes).long()
+    return Evaluation(every, torch.cat(predictions), right / count, spikes / count, synops / count)
 
 
 def metrics(

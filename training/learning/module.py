@@ -92,13 +92,18 @@ class SpikingModule(lightning.LightningModule):
         self.log_dict(shown, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accuracy and spikes on a batch of the validation part, which chooses the epoch."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Log accuracy and spikes on a batch of the validation part, which chooses the epoch.
+
+        Returns the batch's spikes by time step and layer, `[T, L]`.
+        """
         samples, labels = batch
         scores, spikes, _ = self.network(self.encode(samples, len(labels), draw=False))
         accuracy = (scores.sum(0).argmax(1) == labels).float().mean()
         self.log("val_accuracy", accuracy, prog_bar=True, batch_size=len(labels))
         self.log("val_spikes", spikes.sum() / len(labels), batch_size=len(labels))
+        by_step: Tensor = spikes.sum(1)
+        return by_step
 
     def augment(self, samples: Tensor, batch_size: int) -> Tensor:
         """The samples with random flips, shifts and dropped events, as configured."""

@@ -1,17 +1,18 @@
 """One training run: data, network, the loop with its saved states, and at the end a published checkpoint."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from pytorch_lightning.loggers import CSVLogger, Logger
 
-from contract.card import Card, read_card
+from contract.card import Card, Layer, read_card
 from contract.store import Store
 from training.data import Dataset
 from training.export.checkpoint import find_published, inference_form, publish, script
-from training.export.evaluate import evaluate, metrics
+from training.export.evaluate import Evaluation, evaluate, metrics
 from training.export.layer_statistics import layer_statistics
 from training.learning.config import TrainingConfig
 from training.learning.experiment import Experiment
@@ -47,37 +48,82 @@ def train(
     cannot continue; `DivergedError` where training ended in numbers that are not finite.
     """
     experiment = Experiment(config, dataset)
-    _, validation = experiment.parts
-    network, layers = experiment.initial_network()
-    module = SpikingModule(network, build_encoder(dataset.input, experiment.encoder), config)
+    module, layers = untrained(experiment)
     with open_run(run_dir, config, resume=resume):
-        best_epoch = _fit(experiment, module, run_dir, resume=resume, progress=progress)
-        version = find_published(store, config.name, network) if resume else None
+        display = progress_display() if progress else None
+        best_epoch = run_loop(
+            experiment,
+            module,
+            run_dir,
+            resume=resume,
+            callbacks=[] if display is None else [display],
+            progress_bar=isinstance(display, TQDMProgressBar),
+            logger=CSVLogger(run_dir, name=LOG_FOLDER),
+        )
+        version = find_published(store, config.name, module.network) if resume else None
         if version is None:
-            scripted = script(network.eval(), module.encoder)
+            scripted = script(module.network.eval(), module.encoder)
             test = evaluate(scripted, dataset.test)
-            chosen_on = evaluate(scripted, validation) if len(validation) else None
-            measured = metrics(test, layers, experiment.encoder.timesteps, chosen_on)
-            initial, _ = experiment.initial_network()
-            statistics = layer_statistics(initial, inference_form(network), module.encoder, dataset.test)
-            card = experiment.card(layers, network.voters, measured, statistics, best_epoch)
-            version = publish(store, card, scripted, network)
+            version = publish_trained(experiment, module, layers, best_epoch, scripted, test, store)
     close_run(run_dir)
     return Published(version, read_card(store.checkpoint_path(config.name, version)))
 
 
-def _fit(experiment: Experiment, module: SpikingModule, run_dir: Path, *, resume: bool, progress: bool) -> int:
-    """Run the loop, shown on the terminal and logged as CSV; returns the chosen epoch."""
-    display = progress_display() if progress else None
+def untrained(experiment: Experiment) -> tuple[SpikingModule, tuple[Layer, ...]]:
+    """The module before training, and the layers of its network for the card.
+
+    Raises `ConfigError` or `DataError` where configuration and data set do not fit together.
+    """
+    _ = experiment.parts  # raises where a class is too small
+    network, layers = experiment.initial_network()
+    return SpikingModule(
+        network, build_encoder(experiment.dataset.input, experiment.encoder), experiment.config
+    ), layers
+
+
+def run_loop(
+    experiment: Experiment,
+    module: SpikingModule,
+    run_dir: Path,
+    *,
+    resume: bool,
+    callbacks: Sequence[Callback] = (),
+    progress_bar: bool = False,
+    logger: Logger | None = None,
+) -> int:
+    """Train the module in an open run folder; returns the chosen epoch, whose weights it then has."""
     training, validation = experiment.parts
     return fit(
         module,
         training,
         validation,
         run_dir,
-        callbacks=[SavedStates(run_dir), *([] if display is None else [display])],
+        callbacks=[SavedStates(run_dir), *callbacks],
         device=torch.device("cuda:0" if torch.cuda.is_available() else "cpu"),
         resume=resume,
-        progress_bar=isinstance(display, TQDMProgressBar),
-        logger=CSVLogger(run_dir, name=LOG_FOLDER),
+        progress_bar=progress_bar,
+        logger=logger,
     )
+
+
+def publish_trained(
+    experiment: Experiment,
+    module: SpikingModule,
+    layers: tuple[Layer, ...],
+    best_epoch: int,
+    scripted: torch.jit.ScriptModule,
+    test: Evaluation,
+    store: Store,
+) -> int:
+    """Publish the `scripted` inference form of a trained module with its card; returns the version.
+
+    `test` are the results of this form on the test part.
+    """
+    validation = experiment.parts[1]
+    chosen_on = evaluate(scripted, validation) if len(validation) else None
+    measured = metrics(test, layers, experiment.encoder.timesteps, chosen_on)
+    initial, _ = experiment.initial_network()
+    form = inference_form(module.network)
+    statistics = layer_statistics(initial, form, module.encoder, experiment.dataset.test)
+    card = experiment.card(layers, module.network.voters, measured, statistics, best_epoch)
+    return publish(store, card, scripted, module.network)

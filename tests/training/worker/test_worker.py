@@ -9,8 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 CHECK = (
-    "import sys, training.__main__, training.worker.worker, training.fine_tuning.die_with_parent;"
-    "sys.exit('torch' in sys.modules)"
+    "import sys, training.__main__, training.worker.worker, training.die_with_parent;sys.exit('torch' in sys.modules)"
 )
 
 
