@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from contract.errors import BadRequest, RequestTimeout, ServiceError, UnsupportedTransferCoding
 from service.http.connections import Connections, Progress
+from service.http.middleware.admission import end_early
 from service.http.raw_response import RawResponse
 
 _NOTED_HEADERS = frozenset({b"host", b"transfer-encoding", b"expect", b"x-request-id"})
@@ -62,6 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
+            end_early(self._running.scope, "client_left")
         self.pipeline.clear()
         super().connection_lost(exc)
 
@@ -191,12 +193,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _check_body(self, cycle: RequestResponseCycle, now: float) -> None:
         if self.flow.read_paused or cycle.waiting_for_100_continue:  # the client waits for us
             self._body.begin(now)
-        elif self._body.is_too_slow(now):
-            ticket = cycle.scope["state"].get("ticket")
-            if ticket is not None:
-                ticket.end("slow_body")
-            else:
-                self._refuse(RequestTimeout("the body of the request arrives too slowly"))
+        elif self._body.is_too_slow(now) and not end_early(cycle.scope, "slow_body"):
+            self._refuse(RequestTimeout("the body of the request arrives too slowly"))
 
     def _watch_reading(self, now: float) -> None:
         self._reading = Progress(self._limits)

@@ -6,10 +6,9 @@ ends a request early (its deadline, a client that disconnects, a shutdown) goes 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from time import monotonic
-from typing import Literal
+from typing import Literal, Self
 
 from contract.errors import DeadlineExceeded, Overloaded, RequestTimeout, ServiceError, ShuttingDown, Unavailable
 
@@ -22,6 +21,9 @@ BODIES_SHARE = 0.5
 CLIENT_SHARE = 0.75
 SMALL_BODY = 64 * 1024
 
+# A deadline is kept within this time. One timer serves all open requests, and looks at each of them no more often.
+PRECISION_SECONDS = 0.005
+
 # A request whose body is still arriving takes no place: otherwise a hundred slow clients would shut out all others.
 _WAITING: tuple[Stage, ...] = ("load", "decode", "queue")
 
@@ -31,7 +33,7 @@ class ClientLeft(Exception):
 
 
 class Ticket:
-    """One request. `deadline` is a time of the event loop, in seconds, infinite for a request without one.
+    """One request, from `with` until its end. `deadline` is a time of the event loop, infinite for one without.
 
     `stage` is `load` (its model may have to load first), `body` (being read), `decode`, `queue` or `device`.
     """
@@ -48,7 +50,28 @@ class Ticket:
         self._memory = memory
         self._waits = False
         self._arriving = 0
-        self._timeout = asyncio.timeout_at(None if deadline == float("inf") else deadline)
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+
+    def __enter__(self) -> Self:
+        """Begin the request in the current task."""
+        self.enter("load")
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+        self._admission.open(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Give back what the request held. If it was ended early, raise why."""
+        failure = self._failure() if self._was_cancelled_here(kind) else None
+        if failure is not None and self.ended is not None:
+            self._admission.dropped(self, self.ended)
+        self._task = None
+        self._admission.left(self)
+        self.hold(0)
+        self.enter("device")
+        if failure is not None:
+            raise failure from None
 
     @property
     def remaining(self) -> float:
@@ -88,21 +111,28 @@ class Ticket:
 
     def allow(self, seconds: float | None) -> None:
         """Set the deadline to `seconds` from now, or to none. A request that was ended stays ended."""
-        if self.ended is None and not self._timeout.expired():
-            self.deadline = float("inf") if seconds is None else asyncio.get_running_loop().time() + seconds
-            self._timeout.reschedule(None if seconds is None else self.deadline)
+        self.deadline = float("inf") if seconds is None else asyncio.get_running_loop().time() + seconds
+        self._admission.watch(self.deadline)
 
     def end(self, reason: Reason) -> None:
         """End the request now, at whatever stage. The first reason counts."""
-        if self.ended is None and not self._timeout.expired():
+        if self.ended is None and self._task is not None:
             self.ended = reason
-            self._timeout.reschedule(asyncio.get_running_loop().time())
+            self._task.cancel()
 
     def answering(self) -> None:
         """The response has begun, so the deadline no longer applies."""
         self.is_answering = True
-        if not self._timeout.expired():
-            self._timeout.reschedule(None)
+
+    def is_due(self, now: float) -> bool:
+        """Whether the deadline has passed by `now`, a time of the event loop."""
+        return self.deadline <= now and not self.is_answering
+
+    def _was_cancelled_here(self, kind: type[BaseException] | None) -> bool:
+        """Whether the task leaves because of `end`, and not because somebody else cancels it too."""
+        if self.ended is None or self._task is None:
+            return False
+        return self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
 
     def _failure(self) -> ServiceError | ClientLeft:
         match self.ended:
@@ -147,9 +177,11 @@ class Admission:
         self._on_drop = on_drop
         self._open: set[Ticket] = set()
         self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = float("inf")
+        self._looked = float("-inf")
 
-    @asynccontextmanager
-    async def request(
+    def request(
         self,
         *,
         seconds: float = float("inf"),
@@ -157,13 +189,15 @@ class Admission:
         places: bool = True,
         memory: bool = True,
         client: str = "",
-    ) -> AsyncIterator[Ticket]:
-        """Admit one request for `seconds`; `announced` is the length of its body in bytes, 0 if it is unknown.
+    ) -> Ticket:
+        """The ticket of one request for `seconds`, for a `with` statement around it.
+
+        `announced` is the length of its body in bytes, 0 if it is unknown. Without `places` it does not count as a
+        request that waits, and without `memory` its bytes do not count.
 
         Raises `Overloaded` at once if there is no room, `ShuttingDown` after `close`. A request that ends early raises
         `Unavailable` if its deadline passes while its model loads, `RequestTimeout` while its body is read, otherwise
-        `DeadlineExceeded`; or `ClientLeft` or `ShuttingDown`. Without `places` it does not count as a request that
-        waits, and without `memory` its bytes do not count.
+        `DeadlineExceeded`; or `ClientLeft` or `ShuttingDown`.
         """
         if self._closed:
             raise ShuttingDown("the service is shutting down")
@@ -172,27 +206,39 @@ class Admission:
             if announced > SMALL_BODY:
                 self.check_arriving(announced, client=client)
         deadline = asyncio.get_running_loop().time() + seconds
-        ticket = Ticket(self, deadline, places=places, memory=memory, client=client)
+        return Ticket(self, deadline, places=places, memory=memory, client=client)
+
+    def open(self, ticket: Ticket) -> None:
+        """Keep a request among those that have a deadline and that `close` ends."""
         self._open.add(ticket)
-        try:
-            async with ticket._timeout:
-                ticket.enter("load")
-                yield ticket
-        except TimeoutError:
-            if not ticket._timeout.expired():  # not the ticket's
-                raise
-            self.dropped(ticket, ticket.ended or "deadline")
-            raise ticket._failure() from None
-        finally:
-            self._open.discard(ticket)
-            ticket.hold(0)
-            ticket.enter("device")
+        self.watch(ticket.deadline)
+
+    def left(self, ticket: Ticket) -> None:
+        """Forget a request that is over."""
+        self._open.discard(ticket)
 
     def close(self) -> None:
         """Admit no more requests, and end the open ones."""
         self._closed = True
         for ticket in list(self._open):
             ticket.end("shutting_down")
+
+    def watch(self, deadline: float) -> None:
+        """Look at the deadlines of all open requests at `deadline`, a time of the event loop, at the latest."""
+        due = max(deadline, self._looked + PRECISION_SECONDS)
+        if due < self._due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._due = due
+            self._timer = asyncio.get_running_loop().call_at(due, self._end_late)
+
+    def _end_late(self) -> None:
+        self._timer, self._due = None, float("inf")
+        self._looked = now = asyncio.get_running_loop().time()
+        for ticket in self._open:
+            if ticket.is_due(now):
+                ticket.end("deadline")
+        self.watch(min((each.deadline for each in self._open if each.deadline > now), default=float("inf")))
 
     def is_full(self, coming: int = 0) -> bool:
         """Whether no further request may wait, while `coming` others are on their way here."""

@@ -101,7 +101,7 @@ class Batcher:
         if self._stopping:
             raise ShuttingDown("the service is shutting down")
         if ticket is None:
-            async with self._admission.request() as ticket:
+            with self._admission.request() as ticket:
                 return await self.submit(model, samples, ticket)
         ticket.hold(sum(_size(sample) for sample in samples))
         ticket.enter("queue")
@@ -120,7 +120,7 @@ class Batcher:
 
     async def run_blank(self, model: Loaded) -> Result:
         """Run a blank sample like any other, only without its place and memory, for which there may be no room."""
-        async with self._admission.request(places=False, memory=False) as ticket:
+        with self._admission.request(places=False, memory=False) as ticket:
             return await self.submit(model, [blank_sample(model.engine.card)], ticket)
 
     async def _work(self) -> None:
@@ -162,8 +162,9 @@ class Batcher:
 
     def _take(self, engine: Engine) -> _Batch:
         """The next batch for `engine`: requests, each with its samples. Fully dispatched requests leave the queue."""
+        now = monotonic()
         for request in self._queue:
-            if request.ticket.deadline <= monotonic():  # in a busy event loop the ticket's own timer may be late
+            if request.ticket.is_due(now):  # in a busy event loop the timer of the deadlines may be late
                 request.ticket.end("deadline")
         self._queue = [each for each in self._queue if not (each.future.done() or each.ticket.ended)]
         room = self._most_rows(engine)

@@ -66,6 +66,6 @@ def predict(app: FastAPI, *seeds: int, timeout_ms: int = 60_000, **headers: str)
 async def occupied(app: FastAPI) -> Exchange:
     """Keep the device at work for a while; the request that does is on the device when this returns."""
     slow = predict(app, SLOW)
-    await until(lambda: slow.reads == 2 and parts(app).predictor.batcher.depth == 0)
+    await until(lambda: slow.stage == "device")
     assert not slow.is_answered
     return slow

@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from service.http.middleware.admission import end_early
+
 
 class Exchange:
     """A request whose body is sent piece by piece."""
@@ -15,7 +17,7 @@ class Exchange:
         self._answer: list[dict[str, Any]] = []
         self.reads = 0
         path, _, query = path.partition("?")
-        scope = {
+        self._scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
@@ -29,13 +31,20 @@ class Exchange:
             "client": ("127.0.0.1", 1),
             "server": ("test", 80),
         }
-        self.task = asyncio.create_task(app(scope, self._receive, self._send))  # type: ignore[arg-type]
+        self.task = asyncio.create_task(app(self._scope, self._receive, self._send))  # type: ignore[arg-type]
 
     def send(self, data: bytes, *, more: bool = False) -> None:
         self._messages.put_nowait({"type": "http.request", "body": data, "more_body": more})
 
     def hang_up(self) -> None:
         self._messages.put_nowait({"type": "http.disconnect"})
+        end_early(self._scope, "client_left")
+
+    @property
+    def stage(self) -> str | None:
+        """Where the request is: the stage of its ticket, None while it has no ticket."""
+        ticket = self._scope.get("state", {}).get("ticket")
+        return None if ticket is None else ticket.stage
 
     async def answer(self) -> tuple[int, dict[str, str], Any]:
         """Status, headers and JSON of the answer, once it is there."""

@@ -1,11 +1,13 @@
-"""Admission before a request's body is read, its deadline, and the watch for a client that disconnects.
+"""Admission before a request's body is read, and its deadline.
 
 Pure ASGI. Every request under `/v1/` has a deadline until its response begins; those that run a network also count
 towards the bounds of `Admission`. An upload has a deadline for each piece of its body instead, and none afterwards.
+The server calls `end_early` for a client that disconnects.
 """
 
-import asyncio
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -17,7 +19,7 @@ from service.http.connections import client_of
 from service.http.failures import error_response
 from service.http.middleware.body_limit import is_upload
 from service.http.middleware.refusal import refuse_unguarded
-from service.inference.admission import SMALL_BODY, ClientLeft, Ticket
+from service.inference.admission import SMALL_BODY, ClientLeft, Reason, Ticket
 from service.runtime import Runtime
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
@@ -52,7 +54,7 @@ class AdmissionMiddleware:
         if counted:  # a request refused here does not reach the router, which sets the route of all others
             state["route"] = PREDICT
         try:
-            async with runtime.predictor.admission.request(
+            with runtime.predictor.admission.request(
                 seconds=_seconds(headers, runtime.settings) if stall is None else float("inf"),
                 announced=int(length) if length.isdecimal() and stall is None else 0,
                 places=counted,
@@ -69,17 +71,12 @@ class AdmissionMiddleware:
 
     async def _serve(self, ticket: Ticket, stall: float | None, scope: Scope, receive: Receive, send: Send) -> None:
         runtime: Runtime = scope["app"].state.runtime
-        watch: asyncio.Task[None] | None = None
-
-        async def watch_client() -> None:
-            await receive()  # after the body, the only message is that the client has disconnected
-            ticket.end("client_left")
+        is_read = False
 
         async def receive_in_time() -> Message:
-            nonlocal watch
-            if watch is not None:
-                await asyncio.wait([watch])
-                return {"type": "http.disconnect"}
+            nonlocal is_read
+            if is_read:
+                return await receive()  # after the body, the only message is that the client has disconnected
             ticket.enter("body")
             if stall is not None:
                 ticket.allow(stall)
@@ -87,12 +84,10 @@ class AdmissionMiddleware:
             if stall is not None:
                 ticket.allow(None)
             size = ticket.held + len(message.get("body", b""))
-            is_last = message["type"] == "http.request" and not message.get("more_body", False)
-            if is_last:
+            is_read = message["type"] == "http.request" and not message.get("more_body", False)
+            if is_read:
                 ticket.enter("decode")
             ticket.hold(size if stall is None else min(size, SMALL_BODY))  # the rest of an upload goes to disk
-            if is_last:
-                watch = asyncio.create_task(watch_client())
             return message
 
         async def send_to_the_end(message: Message) -> None:
@@ -104,9 +99,15 @@ class AdmissionMiddleware:
         except ClientDisconnect:
             runtime.predictor.admission.dropped(ticket, "client_left")
             raise
-        finally:
-            if watch is not None:
-                watch.cancel()
+
+
+def end_early(scope: Mapping[str, Any], reason: Reason) -> bool:
+    """End the request of this scope, at whatever stage; False if it has no ticket."""
+    ticket: Ticket | None = scope.get("state", {}).get("ticket")
+    if ticket is None:
+        return False
+    ticket.end(reason)
+    return True
 
 
 def _seconds(headers: Headers, settings: Settings) -> float:

@@ -46,7 +46,7 @@ def refused(gate: OverloadGate) -> list[tuple[bytes, bytes]]:
 async def test_a_full_queue_refuses_predictions_alone(app: FastAPI, gate: OverloadGate) -> None:
     assert refused(gate) == []
     admission = parts(app).predictor.admission
-    async with admission.request(), admission.request(), admission.request():
+    with admission.request(), admission.request(), admission.request():
         assert refused(gate) == ALL[:2]
     await asyncio.sleep(0)
     assert refused(gate) == []

@@ -165,11 +165,12 @@ async def test_a_queue_that_takes_too_long_takes_no_more(images: Loaded, events:
 async def test_a_blank_sample_needs_no_room(images: Loaded) -> None:
     admission = Admission(max_requests=1, max_bytes=1)
     waiting = batcher(admission=admission)
-    async with running(waiting), admission.request() as ticket:
-        ticket.hold(1)
-        with pytest.raises(Overloaded):
-            await waiting.submit(images, [image(0)])
-        assert len((await waiting.run_blank(images)).activities) == 1
+    async with running(waiting):
+        with admission.request() as ticket:
+            ticket.hold(1)
+            with pytest.raises(Overloaded):
+                await waiting.submit(images, [image(0)])
+            assert len((await waiting.run_blank(images)).activities) == 1
 
 
 async def test_a_request_larger_than_a_batch_is_split(images: Loaded) -> None:
@@ -281,7 +282,7 @@ async def test_a_request_whose_time_is_over_is_not_taken_however_late_its_timer_
     )
 
     async def ask(seconds: float) -> Result:
-        async with entrance.request(seconds=seconds) as ticket:
+        with entrance.request(seconds=seconds) as ticket:
             return await waiting.submit(images, [image(0), image(1)], ticket)
 
     late, punctual = asyncio.create_task(ask(0.02)), asyncio.create_task(ask(60))

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from service.http.connections import Limits
 from tests.service.app import JSON, PREDICT, body, dropped, occupied, parts, predict, rows_run, running, until
 from tests.service.exchange import Exchange
+from tests.service.http.talk import port_of, serving
 from tests.service.prometheus import read
 from tests.service.troubled import SLOW, add_troubled
 
@@ -87,6 +89,22 @@ async def test_a_client_who_leaves_the_queue_never_runs(store: Path) -> None:
         assert rows_run(app) == 2
         requests = [key for key in read(parts(app).metrics) if key[0] == "snn_requests_total"]
         assert {dict(labels)["status"] for _, labels in requests} == {"200", "499"}
+
+
+async def test_a_client_whose_connection_ends_never_runs(store: Path) -> None:
+    async with running(store, max_batch_size=1) as app, serving(app, Limits()) as server:
+        slow = await occupied(app)
+        sent = body(1, 2)
+        _, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+        head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(sent)}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + sent)
+        await until(lambda: parts(app).predictor.batcher.depth == 1)
+        writer.close()
+        await until(lambda: dropped(app) == {("queue", "client_left"): 1})
+        assert not slow.is_answered
+        assert parts(app).predictor.batcher.depth == 0
+        await slow.answer()
+        assert rows_run(app) == 1
 
 
 async def test_a_client_who_leaves_while_its_body_comes_is_counted(store: Path) -> None:
