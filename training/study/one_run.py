@@ -34,9 +34,9 @@ from training.study.result import RunResult
 RASTER_SAMPLE = 0
 
 
-def prepare_process() -> None:
-    """Prepare a process for tasks: it ends with its parent, has one thread and a low priority."""
-    die_with_parent()
+def prepare_process(parent: int) -> None:
+    """Prepare a process for tasks: it ends with the process `parent`, has one thread and a low priority."""
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its children
     os.nice(10)
     torch.set_num_threads(1)

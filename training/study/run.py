@@ -1,6 +1,7 @@
 """Run a study: search each arm's settings, train them at every seed, measure, and keep the results."""
 
 import multiprocessing
+import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -107,7 +108,8 @@ def _time_left(schedule: Schedule, clock: TimeLeft, running: dict[Future[None], 
 @contextmanager
 def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes that are killed where the block does not end well."""
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=prepare_process)
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, spawn, initializer=prepare_process, initargs=(os.getpid(),))
     try:
         yield pool
     except BaseException:
