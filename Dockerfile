@@ -30,12 +30,17 @@ RUN packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))
     && find "$packages/numpy" "$packages/scipy" "$packages/sklearn" -type d -name tests -prune -exec rm -rf {} + \
     && find "$packages" -name '*.a' -delete
 
+# The compiler of the event engine stays in this stage.
 FROM ${BASE} AS project
-RUN python3 -m venv /opt/venv
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/* \
+    && python3 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml MANIFEST.in README.md LICENSE ./
 COPY contract contract
+COPY event_engine event_engine
 COPY service service
 COPY training training
 RUN pip install --no-deps --target /opt/stl-snn .

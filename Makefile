@@ -13,7 +13,8 @@
 #   make test-postgres    tests of fine-tuning jobs on a Postgres server that it starts, if Postgres is installed
 #   make test-torchserve  tests with a TorchServe, which needs Java 17 or newer
 #   make test-deploy      container image and Compose file, with docker or podman; takes minutes
-#   make fuzz             fuzzing of the readers of event recordings, for FUZZ_SECONDS
+#   make fuzz             fuzzing of the event engine and of the readers of event recordings, FUZZ_SECONDS each
+#   make fuzz-engine      random networks in the event engine and in TorchScript, with sanitizers, for FUZZ_SECONDS
 #
 # Write:
 #   make format           formatted code
@@ -44,7 +45,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: serve service worker test test-long test-postgres test-torchserve test-deploy fuzz lint check format \
+.PHONY: serve service worker test test-long test-postgres test-torchserve test-deploy fuzz fuzz-engine lint check format \
 	openapi docs sbom release image
 .DELETE_ON_ERROR:
 
@@ -76,8 +77,11 @@ test-torchserve: $(VENV)/.torchserve
 test-deploy: $(VENV)/.deploy
 	$(BIN)/python -m pytest -m deploy -rs -s $(PYTEST_ARGS) tests/deploy
 
-fuzz: $(VENV)/.fuzz
+fuzz: $(VENV)/.fuzz fuzz-engine
 	$(BIN)/python -m tests.fuzz.event_readers -max_total_time=$(FUZZ_SECONDS)
+
+fuzz-engine: $(VENV)/.development
+	$(BIN)/python -m tests.fuzz.event_engine --seconds $(FUZZ_SECONDS)
 
 lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
@@ -123,7 +127,8 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.service: $(VENV)/.made pyproject.toml constraints.txt
+# The event engine's sources too: installing builds them, where there is a C++ compiler.
+$(VENV)/.service: $(VENV)/.made pyproject.toml constraints.txt MANIFEST.in $(wildcard event_engine/native/*)
 	$(INSTALL) -c constraints.txt -e .
 	@touch $@
 

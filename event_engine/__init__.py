@@ -1,0 +1,1 @@
+"""Runs an exported network by its spikes, without torch: each spike adds weights to the neurons that it reaches."""

@@ -1,0 +1,29 @@
+// Leaky integrate-and-fire: v = tau * v + I, a spike where v reaches its threshold, which sets v to zero.
+// The same float32 operations in the same order as in training/snn/neurons.py; compile without contraction.
+#pragma once
+#include "lanes.h"
+
+namespace snn {
+
+// One step of 16 neurons: a bit for each that fires. `sum` are grid units.
+SNN_INLINE uint32_t lif_step(F16& v, F16 sum, F16 bias, float scale, F16 threshold, float tau) {
+    const F16 current = (sum + bias) * scale;
+    v = v * tau;
+    v = v + current;
+    return fire(v, threshold);
+}
+
+// Potentials of `count` of 16 neurons that lie `stride` apart, the others at zero.
+SNN_INLINE F16 gather16(const float* potentials, size_t stride, int count) {
+    alignas(64) float lanes[16] = {};
+    for (int i = 0; i < count; i++) lanes[i] = potentials[i * stride];
+    return load16(lanes);
+}
+
+SNN_INLINE void scatter16(float* potentials, size_t stride, int count, F16 v) {
+    alignas(64) float lanes[16];
+    store16(lanes, v);
+    for (int i = 0; i < count; i++) potentials[i * stride] = lanes[i];
+}
+
+}  // namespace snn
