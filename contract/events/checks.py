@@ -36,14 +36,25 @@ def events_array(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> NDAr
     Raises `InvalidEvents` if there are no events, or naming the first event with a time that is negative, at least 2^62
     or earlier than that of the previous event, a negative coordinate, or a polarity other than 0 and 1.
     """
-    columns = [np.asarray(column) for column in (t, x, y, p)]
-    if columns[0].size == 0:
+    events = unordered_events(t, x, y, p)
+    if not len(events):
         raise InvalidEvents("the recording holds no events")
+    return check_order(events)
+
+
+def unordered_events(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> NDArray[np.int64]:
+    """The same for events in any order, of which there may be none."""
+    columns = [np.asarray(column) for column in (t, x, y, p)]
     for name, column, limit in zip(COLUMNS, columns, (TIME_LIMIT, TIME_LIMIT, TIME_LIMIT, 2), strict=True):
         _check_range(column, name, limit)
     events = np.empty((columns[0].size, 4), np.int64)
     for index, column in enumerate(columns):
         events[:, index] = column
+    return events
+
+
+def check_order(events: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`events` int64 `[N, 4]`; `InvalidEvents` names the first whose time is earlier than that of the previous one."""
     falls = events[1:, 0] < events[:-1, 0]
     if falls.any():
         at = int(falls.argmax()) + 1
@@ -75,12 +86,13 @@ def check_events(events: NDArray[np.int64], width: int, height: int, channels: i
 
 
 def events_from_lists(
-    t: object, x: object, y: object, p: object, *, max_events: int | None = None
+    t: object, x: object, y: object, p: object, *, max_events: int | None = None, live: bool = False
 ) -> NDArray[np.int64]:
     """Make events int64 `[N, 4]` from four lists of plain integers, as JSON has them.
 
     Raises `InvalidEvents` for anything but lists of equal length, for values that are not integers (such as true, 1.0
-    and "1"), and as `events_array` does; `TooManyEvents` for more than `max_events`.
+    and "1"), and as `events_array` does; `TooManyEvents` for more than `max_events`. `live` events may be in any order,
+    and there may be none.
     """
     lists = {name: _a_list(values, name) for name, values in zip(COLUMNS, (t, x, y, p), strict=True)}
     lengths = {name: len(values) for name, values in lists.items()}
@@ -89,9 +101,10 @@ def events_from_lists(
             "t, x, y and p must have the same length; the lengths are "
             + ", ".join(f"{name}: {length}" for name, length in lengths.items())
         )
-    if max_events is not None:
+    if max_events is not None and (lengths["t"] or not live):
         check_count(lengths["t"], max_events)
-    return events_array(*(_integers(values, name) for name, values in lists.items()))
+    join = unordered_events if live else events_array
+    return join(*(_integers(values, name) for name, values in lists.items()))
 
 
 def _a_list(values: object, name: str) -> Sequence[Any]:
@@ -118,7 +131,7 @@ def _shown(value: object) -> str:
 
 def _check_range(column: NDArray[Any], name: str, limit: int) -> None:
     """Name the first value of an integer or boolean column outside 0 <= value < `limit`."""
-    if int(column.min()) >= 0 and int(column.max()) < limit:
+    if not column.size or (int(column.min()) >= 0 and int(column.max()) < limit):
         return
     at = int(((column < 0) | (column >= limit)).argmax())
     allowed = "at least 0 and below 2^62" if limit == TIME_LIMIT else f"0 to {limit - 1}"

@@ -4,7 +4,6 @@ Specification: https://docs.prophesee.ai/stable/data/file_formats/index.html
 """
 
 import re
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from contract.errors import InvalidEvents
 from contract.events.headers import text_header
 
 ENCODING = re.compile(rb"^% *(?:evt +([0-9.]+)|format +EVT([0-9]+))", re.MULTILINE | re.IGNORECASE)
+BYTE_ORDER = re.compile(rb"^% *(?:format +EVT[^\n]*\b)?endianness[ =]+(\w+)", re.MULTILINE)
 DAT_HEADER = re.compile(rb"^% *Data file containing ", re.MULTILINE)
 
 
@@ -30,25 +30,18 @@ def encoding(lines: bytes) -> str | None:
     return "evt" + (version.removesuffix("0") or "0")
 
 
-def raw_words(data: bytes, dtype: str) -> tuple[NDArray[Any], int]:
-    """The binary words after the header of a RAW file, and the byte at which they start."""
+def body(data: bytes) -> tuple[memoryview, int, str]:
+    """The bytes after the header of a RAW file, the position of the first, and the order of the bytes of a word.
+
+    The order is `little`, also where the header names none, or `legacy`, which only EVT 2.1 has.
+    """
     lines = header(data)
-    if re.search(rb"^% *endianness +big", lines, re.MULTILINE):
-        raise InvalidEvents("only little-endian RAW files are supported; the header says big")
-    size = np.dtype(dtype).itemsize
-    if (len(data) - len(lines)) % size:
+    orders = {order.decode().lower() for order in BYTE_ORDER.findall(lines)} or {"little"}
+    if orders - {"little", "legacy"}:
         raise InvalidEvents(
-            f"the recording ends inside the {size}-byte word at byte {len(data) - (len(data) - len(lines)) % size}"
+            f"only little-endian RAW files are supported; the header says {min(orders - {'little', 'legacy'})[:10]}"
         )
-    return np.frombuffer(data, dtype, offset=len(lines)), len(lines)
-
-
-def refuse_words(bad: NDArray[np.bool_], start: int, size: int, name: str) -> None:
-    """Raise `InvalidEvents` for the first word of a kind that the format does not have."""
-    if bad.any():
-        raise InvalidEvents(
-            f"the word at byte {start + int(bad.argmax()) * size} has a type that does not exist in {name}"
-        )
+    return memoryview(data)[len(lines) :], len(lines), "legacy" if "legacy" in orders else "little"
 
 
 def first(marks: NDArray[np.bool_]) -> int:
@@ -56,7 +49,10 @@ def first(marks: NDArray[np.bool_]) -> int:
     return int(marks.argmax()) if marks.any() else len(marks)
 
 
-def unwrap(counter: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
-    """Continue a counter of so many bits where it wraps, that is, where it falls by more than half its range."""
-    wraps = np.cumsum(np.diff(counter, prepend=counter[:1]) < -(1 << (bits - 1)))
-    return counter + (wraps << bits)
+def unwrap(counter: NDArray[np.int64], bits: int, wraps: int) -> NDArray[np.int64]:
+    """Continue a counter of so many bits where it wraps, that is, where it falls by more than half its range.
+
+    `wraps` is how often it has wrapped up to its first value.
+    """
+    falls = np.cumsum(np.diff(counter, prepend=counter[:1]) < -(1 << (bits - 1)))
+    return counter + ((wraps + falls) << bits)

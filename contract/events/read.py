@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents, InvalidParameter
-from contract.events import aedat2, aedat3, aedat4, csv, dat, es, evt2, evt3, nmnist, npy, npz, prophesee
+from contract.events import aedat2, aedat3, aedat4, csv, dat, es, evt2, evt3, evt21, nmnist, npy, npz, prophesee
 
 AEDAT2 = b"#!AER-DAT2.0"
 AEDAT3 = b"#!AER-DAT3.1"
@@ -18,6 +18,7 @@ READERS: dict[str, Callable[[bytes, int], NDArray[np.int64]]] = {
     "aedat4": aedat4.read,
     "dat": dat.read,
     "evt2": evt2.read,
+    "evt21": evt21.read,
     "evt3": evt3.read,
     "npy": npy.read,
     "npz": npz.read,
@@ -90,5 +91,5 @@ def _prophesee(data: bytes) -> str | None:
     if encoding is None:
         return "dat" if prophesee.DAT_HEADER.search(lines) else None
     if encoding not in READERS:
-        raise InvalidEvents(f"EVT 2.0 and EVT 3.0 are supported; the header says {encoding}")
+        raise InvalidEvents(f"EVT 2.0, 2.1 and 3.0 are supported; the header says {encoding}")
     return encoding

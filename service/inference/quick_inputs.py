@@ -24,6 +24,7 @@ _RECORDINGS = {
     "npy": 32 * 1024,
     "csv": 8 * 1024,
     "es": 4 * 1024,
+    "evt21": 4 * 1024,
     "evt3": 4 * 1024,
 }
 QUICK_BODY = max(QUICK_BYTES, *_RECORDINGS.values())

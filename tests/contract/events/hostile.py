@@ -18,6 +18,7 @@ from tests.contract.events.recordings import (
     es,
     evt2,
     evt3,
+    evt21,
 )
 
 MAX_EVENTS = 50
@@ -50,6 +51,12 @@ VALID = {
     ],
     "dat": [b"% Data file containing CD events\n% Version 2\n\x0c\x08" + struct.pack("<4I", 7, 5, 8, 1 << 28)],
     "evt2": [evt2(8 << 28 | 3, 1 << 28 | 63 << 22 | 20 << 11 | 5, 8 << 28 | 4, 1 << 28)],
+    "evt21": [
+        evt21(
+            8 << 60 | 3 << 32, 1 << 60 | 63 << 54 | 32 << 43 | 5 << 32 | 0x80000001, 8 << 60 | 4 << 32, 7, order=order
+        )
+        for order in ("little", "legacy")
+    ],
     "evt3": [evt3(0x8002, 0x6003, 0x0005, 0x2804, 0x3864, 0x4801, 0x5F80, 0x8003, 0x6000, 0x2001)],
     "npy": [npy()],
     "npz": [saved(True), saved(False)],

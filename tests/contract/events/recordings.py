@@ -42,5 +42,12 @@ def evt2(*words: int) -> bytes:
     return b"% evt 2.0\n" + struct.pack(f"<{len(words)}I", *words)
 
 
+def evt21(*words: int, order: str = "little") -> bytes:
+    """Words of 64 bits: least significant byte first (`little`), or each half so, the upper one first (`legacy`)."""
+    halves = (((word & 0xFFFFFFFF), word >> 32) for word in words)
+    body = b"".join(struct.pack("<II", *(half if order == "little" else half[::-1])) for half in halves)
+    return b"% evt 2.1\n% format EVT21;height=320;width=320;endianness=" + order.encode() + b"\n% end\n" + body
+
+
 def es(body: bytes, width: int = 300, height: int = 300) -> bytes:
     return b"Event Stream" + struct.pack("<3BBHH", 2, 0, 0, 1, width, height) + body

@@ -59,3 +59,15 @@ def test_a_model_of_one_channel_ignores_polarity() -> None:
     events = events_from_lists([1, 2], [0, 7], [5, 0], [0, 1])
     assert check_events(events, 8, 6, 1).tolist() == [[1, 0, 5, 0], [2, 7, 0, 0]]
     assert events[1, 3] == 1
+
+
+def test_live_lists_may_be_out_of_order_or_empty() -> None:
+    assert events_from_lists([5, 3], [0, 1], [2, 3], [1, 0], max_events=2, live=True).tolist() == [
+        [5, 0, 2, 1],
+        [3, 1, 3, 0],
+    ]
+    assert events_from_lists([], [], [], [], max_events=0, live=True).shape == (0, 4)
+    with pytest.raises(TooManyEvents):
+        events_from_lists([1, 1], [0, 0], [0, 0], [0, 0], max_events=1, live=True)
+    with pytest.raises(InvalidEvents, match="event 1: t must be an integer"):
+        events_from_lists([1, 2.0], [0, 0], [0, 0], [0, 0], live=True)

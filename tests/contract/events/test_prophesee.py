@@ -4,7 +4,7 @@ import pytest
 
 from contract.errors import InvalidEvents, TooManyEvents
 from contract.events import read_events
-from tests.contract.events.recordings import evt2, evt3
+from tests.contract.events.recordings import evt2, evt3, evt21
 
 DAT_HEADER = b"% Data file containing CD events\n% Version 2\n% Date 2020-09-14 14:18:29\n"
 
@@ -65,6 +65,42 @@ def test_the_newer_header_names_the_encoding_in_its_format_line() -> None:
     assert read_events(data, max_events=1).tolist() == [[4096, 3, 2, 1]]
 
 
+# The words that the specification gives for x = 32 and 64: OFF at 64 + 3 µs, ON at 64 + 63 µs, a trigger between them.
+EVT21_WORDS = (
+    0x8000_0001_0000_0000,
+    0x00C1_0005_8000_0001,
+    0xA100_0001_0000_0000,
+    0x1FC2_07FF_0000_0002,
+)
+EVT21_EVENTS = [[67, 32, 5, 0], [67, 63, 5, 0], [127, 65, 2047, 1]]
+
+
+@pytest.mark.parametrize("order", ["little", "legacy"])
+def test_evt21_words_hold_up_to_32_pixels_of_a_row(order: str) -> None:
+    assert read_events(evt21(*EVT21_WORDS, order=order), max_events=3).tolist() == EVT21_EVENTS
+    with pytest.raises(TooManyEvents):
+        read_events(evt21(*EVT21_WORDS, order=order), max_events=2)
+
+
+def test_evt21_bytes_come_as_the_specification_says_for_either_camera() -> None:
+    for order, first in (("little", "0000000001000080"), ("legacy", "0100008000000000")):
+        assert evt21(*EVT21_WORDS, order=order).partition(b"% end\n")[2][:8].hex() == first
+
+
+def test_evt21_without_a_byte_order_is_little_endian() -> None:
+    body = evt21(*EVT21_WORDS).partition(b"% end\n")[2]
+    for header in (b"% evt 2.1\n", b"% format EVT21;height=320;width=320\n", b"% evt 2.1\n% endianness little\n"):
+        assert read_events(header + body, max_events=3).tolist() == EVT21_EVENTS
+    assert read_events(body, "evt21", max_events=3).tolist() == EVT21_EVENTS
+    legacy = evt21(*EVT21_WORDS, order="legacy").partition(b"% end\n")[2]
+    assert read_events(b"% evt 2.1\n% endianness legacy\n" + legacy, max_events=3).tolist() == EVT21_EVENTS
+
+
+def test_evt21_leaves_out_what_comes_before_the_first_time_and_counts_on_where_34_bits_wrap() -> None:
+    data = evt21(1 << 60 | 1, 8 << 60 | 0x0FFFFFFF << 32, 1 << 60 | 63 << 54 | 1, 8 << 60, 1 << 60 | 2 << 54 | 1)
+    assert read_events(data, max_events=2)[:, 0].tolist() == [2**34 - 1, 2**34 + 2]
+
+
 def test_evt3_single_events_take_row_and_time_from_the_words_before() -> None:
     data = evt3(0x8002, 0x6003, 0x0005, 0x2804, 0x2007, 0x0806, 0x6004, 0x27FF)
     t = 2 << 12 | 3
@@ -121,7 +157,10 @@ def test_evt3_counts_the_pixels_of_vectors() -> None:
         (evt2(8 << 28) + b"\0\0", "ends inside the 4-byte word at byte 14"),
         (evt3(0x8000) + b"\0", "ends inside the 2-byte word at byte 12"),
         (evt3(0x8002, 0x0000, 0x2000, 0x8001, 0x2000), "event 1: its time 4096 µs is earlier than"),
-        (b"% evt 2.1\n" + bytes(8), "says evt21"),
+        (evt21(8 << 60, 2 << 60), "word at byte 78 has a type that does not exist in EVT 2.1"),
+        (evt21(8 << 60)[:-4], "ends inside the 8-byte word at byte 70"),
+        (evt21(8 << 60), "no events"),
+        (evt21(8 << 60, 1).replace(b"=little", b"=big"), "only little-endian RAW files are supported; .* says big"),
         (b"% format EVT4\n" + bytes(8), "says evt4"),
         (b"% evt 3.0\n% endianness big\n" + bytes(8), "only little-endian"),
     ],

@@ -2,7 +2,7 @@ import pytest
 
 from contract.errors import InvalidEvents, InvalidParameter
 from contract.events import FORMATS, read_events
-from tests.contract.events.recordings import AEDAT3_HEADER, aedat3_packet, aedat4_header, es, evt2, evt3
+from tests.contract.events.recordings import AEDAT3_HEADER, aedat3_packet, aedat4_header, es, evt2, evt3, evt21
 
 CSV = b"t,x,y,p\n1,2,3,1\n"
 
@@ -20,6 +20,7 @@ def test_the_header_wins_over_the_file_name() -> None:
         (AEDAT3_HEADER, "aedat"),
         (aedat4_header(0), "aedat4"),
         (evt2(0), "evt2"),
+        (evt21(0), "evt21"),
         (evt3(0), "evt3"),
         (es(b""), "es"),
         (b"% Data file containing CD events\n\0\x08", "dat"),
@@ -41,7 +42,9 @@ def test_a_format_with_a_header_is_not_read_without_one(format: str) -> None:
 
 
 def test_an_unknown_format_lists_the_known_ones() -> None:
-    with pytest.raises(InvalidParameter, match="nmnist, aedat, aedat4, dat, evt2, evt3, npy, npz, csv, es") as refused:
+    with pytest.raises(
+        InvalidParameter, match="nmnist, aedat, aedat4, dat, evt2, evt21, evt3, npy, npz, csv, es"
+    ) as refused:
         read_events(CSV, "hdf5", max_events=1)
     assert refused.value.param == "format"
 
