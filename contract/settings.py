@@ -89,6 +89,11 @@ class Settings(BaseSettings):
     backend: Literal["local", "torchserve"] = Field(
         "local", description="Where networks run: 'local' (in this process) or 'torchserve'."
     )
+    engine: Literal["auto", "event", "torchscript"] = Field(
+        "auto",
+        description="What runs networks on the CPU of this process: 'auto' (the event engine where it is exact, else "
+        "TorchScript), 'event' (a version that it cannot run fails to load) or 'torchscript'.",
+    )
     torchserve_url: str = Field("http://127.0.0.1:8080", description="Inference address of TorchServe.")
     torchserve_token_file: Path | None = Field(
         None,

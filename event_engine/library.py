@@ -65,6 +65,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "snn_new": (c_int, (POINTER(Description), POINTER(c_void_p))),
     "snn_free": (None, (c_void_p,)),
     "snn_neurons": (c_int64, (c_void_p,)),
+    "snn_bytes": (c_int64, (c_void_p,)),
     "snn_add_conv": (c_int, (c_void_p, POINTER(Synapses))),
     "snn_add_residual": (c_int, (c_void_p, POINTER(Synapses), POINTER(Synapses), POINTER(Synapses))),
     "snn_add_pool": (c_int, (c_void_p, c_int64)),
@@ -98,6 +99,10 @@ class Library:
     def neurons(self, network: c_void_p) -> int:
         """How many neurons a network has."""
         return int(self._functions["snn_neurons"](network))
+
+    def memory_bytes(self, network: c_void_p) -> int:
+        """Bytes of a network's weights, thresholds and biases."""
+        return int(self._functions["snn_bytes"](network))
 
     def free(self, network: c_void_p) -> None:
         """Release a network."""

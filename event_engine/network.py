@@ -54,6 +54,8 @@ class EventNetwork:
         self.neurons = self._library.neurons(self._network)
         """How many potentials a sample has."""
         assert self.neurons == sum(map(prod, self.state_shapes))
+        self.memory_bytes = self._library.memory_bytes(self._network)
+        """Bytes of the weights, thresholds and biases, which the library packs for its vectors."""
 
     @property
     def layers(self) -> int:

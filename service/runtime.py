@@ -10,6 +10,7 @@ from contract.job_spec import JOBS_FOLDER
 from contract.settings import Settings
 from contract.store import Store
 from service.engine.device import choose_device
+from service.engine.load import load_engine
 from service.engine.torchserve import TorchServe
 from service.fine_tuning.file_retention import remove_old_files
 from service.fine_tuning.queue import JobLimits, JobQueue
@@ -109,7 +110,7 @@ def build_runtime(settings: Settings) -> Runtime:
         preload=settings.preload,
         poll_seconds=settings.poll_seconds,
         max_loaded_versions=settings.max_loaded_versions,
-        load=torchserve.load if torchserve else None,
+        load=torchserve.load if torchserve else partial(load_engine, preference=settings.engine),
     )
     metrics = Metrics()
     meter = None if torchserve else energy_meter(device)

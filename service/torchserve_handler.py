@@ -18,7 +18,7 @@ from pydantic_core import to_json
 
 from contract.errors import Conflict, ServiceError, TooLarge, UnsupportedMediaType
 from contract.settings import load
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.load import load_engine
 from service.engine.torchserve_wire import CARD_HEADER, card_digest, pack_activities, unpack_samples
 from service.engine.torchserve_wire import MEDIA_TYPE as BATCH_TYPE
 from service.http.failures import error_response
@@ -64,12 +64,11 @@ class TorchServeHandler:
         return self._loop.run(self._answer_all(data, context))
 
     async def _start(self, device: torch.device, path: Path, context: Any) -> None:
-        engine = TorchScriptEngine.load(path, device)
+        engine = load_engine(path, device, self._settings.engine)
         number = int(context.manifest["model"]["modelVersion"])
         self._loaded = Loaded(Version(context.model_name, number, "ready", engine.card, engine), engine)
         self._predictor = Predictor(SingleVersion(self._loaded), self._settings, meter=energy_meter(device))
         await self._predictor.start()
-        engine.warm_up()
 
     async def _answer_all(self, data: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
         return await asyncio.gather(*(self._answer(index, request, context) for index, request in enumerate(data)))

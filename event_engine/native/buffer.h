@@ -34,6 +34,7 @@ public:
     }
 
     T* get() const { return data_; }
+    size_t bytes() const { return size_ * sizeof(T); }
 
 private:
     T* data_ = nullptr;

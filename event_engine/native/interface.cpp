@@ -85,6 +85,8 @@ void snn_free(void* net) { delete static_cast<Described*>(net); }
 
 int64_t snn_neurons(void* net) { return static_cast<int64_t>(static_cast<Described*>(net)->network.neurons()); }
 
+int64_t snn_bytes(void* net) { return static_cast<int64_t>(static_cast<Described*>(net)->network.bytes()); }
+
 int snn_add_conv(void* net, const snn_synapses* from) {
     return guarded([=] {
         check(*from);

@@ -29,6 +29,7 @@ void Network::adopt(const std::vector<Layer*>& layers) {
         layer->column = static_cast<int>(layers_++);
         layer->state_begin = neurons_;
         neurons_ += layer->out.values();
+        bytes_ += layer->bytes();
         synapses_ += static_cast<double>(layer->out.values()) * layer->in.channels *
                      (layer->kernel * layer->kernel) * (layer->out.height == 1 ? layer->in.positions() : 1);
     }

@@ -35,6 +35,7 @@ public:
 
     size_t neurons() const { return neurons_; }
     size_t layers() const { return layers_; }
+    size_t bytes() const { return bytes_; }  // of the weights, thresholds and biases
 
 private:
     struct Room;  // what one thread works in
@@ -55,7 +56,7 @@ private:
     const int classes_, voters_;
     std::vector<std::unique_ptr<Stage>> stages_;
     std::vector<std::unique_ptr<GridFull>> full_;
-    size_t neurons_ = 0, layers_ = 0;
+    size_t neurons_ = 0, layers_ = 0, bytes_ = 0;
     double synapses_ = 0;  // as if dense
     mutable Rooms idle_;
     mutable std::mutex idle_lock_;

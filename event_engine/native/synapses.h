@@ -47,6 +47,8 @@ struct Layer {
     std::vector<int> ends;       // of the groups of inputs, within which no choice of spikes leaves 16 bits
     std::vector<int64_t> fan_out;
 
+    size_t bytes() const { return weight.bytes() + analog_weight.bytes() + threshold.bytes() + bias.bytes(); }
+
     // Synaptic operations of each step of the input.
     void count_synops(const Signal& input, Counts counts) const;
 

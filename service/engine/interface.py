@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,14 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Which engine runs a version, and where it is not the event engine, the reason."""
+
+    name: Literal["event", "torchscript", "torchserve"]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The state of one live input between two time steps.
 
@@ -72,6 +80,10 @@ class Engine(Protocol):
     @property
     def card(self) -> Card:
         """The card of the network."""
+
+    @property
+    def choice(self) -> Choice:
+        """Which engine this is, and why."""
 
     @property
     def device(self) -> "torch.device":

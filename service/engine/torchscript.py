@@ -1,4 +1,4 @@
-"""`TorchScriptEngine`: the only place in the service that loads a network and runs it."""
+"""`TorchScriptEngine`: a network that torch runs, and the only place in the service that loads archives."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -9,8 +9,9 @@ import torch
 
 from contract.card import Card
 from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_outputs, read_archive
-from service.engine.interface import Activity, EventSample, ImageSample, Sample, State, blank_sample
+from service.engine.interface import Activity, Choice, EventSample, ImageSample, Sample, State, blank_sample
 
+_NO_NETWORK = "torch cannot load the checkpoint: it does not hold a scripted network"
 _WITHOUT_TIME = np.array([0, 1, 1, 1], dtype=np.int64)  # multiplies the columns t, x, y, p
 
 
@@ -22,6 +23,7 @@ class TorchScriptEngine:
 
     def __init__(self, card: Card, module: torch.jit.ScriptModule, device: torch.device, memory_bytes: int) -> None:
         self.card = card
+        self.choice = Choice("torchscript")
         self.device = device
         self.memory_bytes = memory_bytes
         self._module = module
@@ -29,13 +31,16 @@ class TorchScriptEngine:
     @classmethod
     def load(cls, path: Path, device: torch.device) -> "TorchScriptEngine":
         """Load the archive at `path`, or raise `CheckpointError`."""
-        data, card = read_archive(path)
+        return cls.freeze(*load_archive(path, device), device)
+
+    @classmethod
+    def freeze(cls, card: Card, module: torch.jit.ScriptModule, device: torch.device) -> "TorchScriptEngine":
+        """The engine of a loaded archive; `CheckpointError` if it does not hold a network."""
         try:
-            module = torch.jit.load(BytesIO(data), map_location=device).eval()
             weights = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
             module = torch.jit.freeze(module, preserved_attrs=METHODS, optimize_numerics=False)
         except Exception as error:  # torch fails on an archive without a network in many ways
-            raise CheckpointError("torch cannot load the checkpoint: it does not hold a scripted network") from error
+            raise CheckpointError(_NO_NETWORK) from error
         if device.type == "cuda":
             _keep_sums_exact()
         return cls(card, module, device, weights)
@@ -114,6 +119,18 @@ class TorchScriptEngine:
         check_outputs(self.card, shape, scores, spikes, synops)
         counts = (result.astype(np.int64, copy=False).swapaxes(0, 1) for result in (scores, spikes, synops))
         return [Activity(*row) for row in zip(*counts, fed, strict=True)]
+
+
+def load_archive(path: Path, device: torch.device) -> tuple[Card, torch.jit.ScriptModule]:
+    """The card and the scripted module of the archive at `path`, or `CheckpointError`.
+
+    An archive is code: load only from a store that you trust.
+    """
+    data, card = read_archive(path)
+    try:
+        return card, torch.jit.load(BytesIO(data), map_location=device).eval()
+    except Exception as error:  # torch fails on an archive without a network in many ways
+        raise CheckpointError(_NO_NETWORK) from error
 
 
 def _keep_sums_exact() -> None:

@@ -19,7 +19,7 @@ from contract.errors import (
     ShuttingDown,
     Unavailable,
 )
-from service.engine.interface import Activity, Sample, State
+from service.engine.interface import Activity, Choice, Sample, State
 from service.engine.torchserve_wire import CARD_HEADER, MEDIA_TYPE, card_digest, pack_samples, unpack_activities
 
 log = logging.getLogger(__name__)
@@ -94,6 +94,7 @@ class TorchServe:
 class TorchServeEngine:
     """An `Engine` whose network is in TorchServe. It holds no weights here, and runs whole samples only."""
 
+    choice = Choice("torchserve", "SNN_BACKEND is torchserve")
     device = torch.device("cpu")
     memory_bytes = 0
 

@@ -17,6 +17,7 @@ from contract.energy import profiles_with
 from contract.settings import Settings
 from contract.store import Store
 from service.engine.device import choose_device
+from service.engine.load import load_engine
 from service.inference.admission import Admission, Ticket
 from service.inference.answer import Answer
 from service.inference.answer_size import AnswerBytes
@@ -108,6 +109,7 @@ class Predictor:
             preload=parsed.preload,
             poll_seconds=parsed.poll_seconds,
             max_loaded_versions=parsed.max_loaded_versions,
+            load=partial(load_engine, preference=parsed.engine),
         )
         async with cls(registry, parsed, meter=energy_meter(device)) as predictor:
             await registry.start()

@@ -16,6 +16,13 @@ class DefaultBody(Body):
     expected: PositiveInt | None = None
 
 
+class EngineBody(BaseModel):
+    """What runs a version."""
+
+    name: Literal["event", "torchscript", "torchserve"]
+    reason: str | None = Field(description="Why it is not the event engine.")
+
+
 class VersionBody(BaseModel):
     """A version of a model; the fields from its card are null if the card cannot be read."""
 
@@ -30,6 +37,7 @@ class VersionBody(BaseModel):
     )
     metrics: CardMetrics | None
     error: str | None = Field(description="Why the state is `failed`.")
+    engine: EngineBody | None = Field(description="What runs it; null if it is not in memory.")
 
 
 class VersionWithCard(VersionBody):

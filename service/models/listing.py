@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from contract.card import Card
-from service.models.bodies import ModelBody, VersionBody
+from service.engine.interface import Choice
+from service.models.bodies import EngineBody, ModelBody, VersionBody
 from service.models.registry import Registry
 from service.models.version import Model, State, Version
 
@@ -21,6 +22,7 @@ class _VersionNow(NamedTuple):
     state: State
     card: Card | None
     error: str | None
+    engine: Choice | None
 
 
 class _ModelNow(NamedTuple):
@@ -67,12 +69,17 @@ class Listing:
 
 def summary(version: Version, *, whole: bool) -> VersionBody:
     """A version as JSON; in a model, which is not `whole`, many labels are left out."""
-    return _summary(_VersionNow(version.number, version.state, version.card, version.error), whole=whole)
+    return _summary(_version_now(version), whole=whole)
 
 
 def _now(model: Model) -> _ModelNow:
-    versions = [_VersionNow(each.number, each.state, each.card, each.error) for each in model.versions.values()]
+    versions = [_version_now(each) for each in model.versions.values()]
     return _ModelNow(model.name, model.revision, model.default, sorted(versions, key=lambda version: version.number))
+
+
+def _version_now(version: Version) -> _VersionNow:
+    engine = version.engine.choice if version.engine is not None else None
+    return _VersionNow(version.number, version.state, version.card, version.error, engine)
 
 
 def _render_all(
@@ -111,4 +118,5 @@ def _summary(version: _VersionNow, *, whole: bool) -> VersionBody:
         labels=labels,
         metrics=card.metrics if card else None,
         error=version.error,
+        engine=EngineBody(name=version.engine.name, reason=version.engine.reason) if version.engine else None,
     )

@@ -10,7 +10,6 @@ from bisect import insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -27,7 +26,7 @@ from contract.errors import (
 from contract.names import ModelRef
 from contract.store import Store
 from contract.store_history import Change, StoreError
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.load import load_engine
 from service.models.loader import Load, Loader
 from service.models.preload import Preload
 from service.models.scan import Scanner, Snapshot, StoreLost
@@ -61,7 +60,7 @@ class Registry:
         load: Load | None = None,
     ) -> None:
         self._store = store
-        self._loader = Loader(self, store, device, load or _load_warm, places=max_loaded_versions)
+        self._loader = Loader(self, store, device, load or load_engine, places=max_loaded_versions)
         self._preload = Preload.parse(preload)
         self._poll_seconds = poll_seconds
         self._models: dict[str, Model] = {}
@@ -381,9 +380,3 @@ class Registry:
         if fault and self._faults.get(name) != fault:
             log.error("%s", fault)
         self._faults[name] = fault or ""
-
-
-def _load_warm(path: Path, device: torch.device) -> TorchScriptEngine:
-    engine = TorchScriptEngine.load(path, device)
-    engine.warm_up()
-    return engine

@@ -11,7 +11,10 @@ from contract.checkpoint import CheckpointError
 from contract.errors import ModelError
 from contract.store import STATE_FILE, Store
 from service.engine.interface import Activity, EventSample, ImageSample, Sample
+from service.engine.load import Preference
 from service.engine.torchscript import TorchScriptEngine
+from tests.service.engine.engines import ENGINES
+from tests.service.engine.engines import load as load_with
 from tests.tiny import moving_bars, rewritten
 from training.data import load_dataset
 from training.export.checkpoint import inference_form, rebuild
@@ -42,9 +45,12 @@ def same(one: Activity, other: Activity) -> bool:
     )
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["tiny-image", "tiny-direct", "tiny-events"])
-def test_a_sample_gives_the_same_bits_alone_in_any_batch_and_after_any_other(tiny_store_root: Path, name: str) -> None:
-    checkpoint = load(tiny_store_root, name)
+def test_a_sample_gives_the_same_bits_alone_in_any_batch_and_after_any_other(
+    tiny_store_root: Path, name: str, engine: Preference
+) -> None:
+    checkpoint = load_with(tiny_store_root, name, engine)
     samples = samples_for(name, 33)
     together = checkpoint.run(samples)
     threads = torch.get_num_threads()
@@ -60,10 +66,12 @@ def test_a_sample_gives_the_same_bits_alone_in_any_batch_and_after_any_other(tin
     assert all(same(one, other) for one, other in zip(checkpoint.run(samples[::-1])[::-1], together, strict=True))
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["tiny-image", "tiny-direct", "tiny-events"])
-def test_activity_has_the_cards_shape_and_the_network_is_active(tiny_store_root: Path, name: str) -> None:
-    checkpoint = load(tiny_store_root, name)
-    checkpoint.warm_up()
+def test_activity_has_the_cards_shape_and_the_network_is_active(
+    tiny_store_root: Path, name: str, engine: Preference
+) -> None:
+    checkpoint = load_with(tiny_store_root, name, engine)
     card = checkpoint.card
     for activity in checkpoint.run(samples_for(name, 5)):
         assert activity.scores.shape == (card.timesteps, len(card.labels))
@@ -89,8 +97,9 @@ def test_the_loaded_and_frozen_network_equals_the_one_it_was_exported_from(tiny_
         assert np.array_equal(activity.synops, synops[:, row].numpy())
 
 
-def test_another_seed_is_another_poisson_draw(tiny_store_root: Path) -> None:
-    checkpoint = load(tiny_store_root, "tiny-image")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_another_seed_is_another_poisson_draw(tiny_store_root: Path, engine: Preference) -> None:
+    checkpoint = load_with(tiny_store_root, "tiny-image", engine)
     pixels = load_dataset("digits").test.pixels[0].numpy()  # type: ignore[union-attr]
     first, again, largest = checkpoint.run(
         [ImageSample(pixels, 5), ImageSample(pixels, 5), ImageSample(pixels, 2**63 - 1)]
@@ -107,9 +116,11 @@ def test_gradients_are_off(tiny_store_root: Path) -> None:
     assert torch.is_grad_enabled()
 
 
-def test_images_and_recordings_do_not_share_a_batch(tiny_store_root: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_images_and_recordings_do_not_share_a_batch(tiny_store_root: Path, engine: Preference) -> None:
+    checkpoint = load_with(tiny_store_root, "tiny-image", engine)
     with pytest.raises(ValueError, match="not both"):
-        load(tiny_store_root, "tiny-image").run(samples_for("tiny-image", 1) + samples_for("tiny-events", 1))
+        checkpoint.run(samples_for("tiny-image", 1) + samples_for("tiny-events", 1))
 
 
 def with_card(path: Path, **changes: object) -> None:
