@@ -33,8 +33,8 @@ def requests_for(samples: Any) -> Iterator[dict[str, Any]]:
             Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(buffer, "PNG")
             yield {"content": buffer.getvalue(), "headers": {"Content-Type": "image/png"}}
         return
-    for start, end in zip(samples.offsets[:-1].tolist(), samples.offsets[1:].tolist(), strict=True):
-        t, x, y, p = (column.tolist() for column in samples.events[start:end].T)
+    for index in range(len(samples)):
+        t, x, y, p = samples[index].T.tolist()
         yield {"json": {"inputs": [{"events": {"t": t, "x": x, "y": y, "p": p}}]}}
 
 

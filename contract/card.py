@@ -145,7 +145,7 @@ class Learning(_Part):
     """How the network was trained.
 
     `lr` is the learning rate of the optimizer, a fine-tuning's multiplier included. The fields from `threshold` to
-    `train_samples` are the run's configuration; those from `learning_rate_multiplier` on describe a fine-tuning, and
+    `shuffled_bins` are the run's configuration; those from `learning_rate_multiplier` on describe a fine-tuning, and
     `measured_on` says which part the card's metrics come from (absent: the test part). Fields that this release does
     not know are kept.
     """
@@ -180,6 +180,9 @@ class Learning(_Part):
     shift: Recorded[NonNegativeInt] = None
     event_drop: Recorded[Fraction] = None
     train_samples: Recorded[PositiveInt] = None
+    downsample: Recorded[PositiveInt] = None
+    storage: Recorded[str] = None
+    shuffled_bins: Recorded[bool] = None
 
     learning_rate_multiplier: Recorded[PositiveFloat] = None
     freeze: Recorded[tuple[str, ...]] = None

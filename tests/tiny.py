@@ -73,7 +73,7 @@ def moving_bars(samples: int, seed: int) -> Recordings:
     rng = np.random.default_rng(seed)
     recordings = [moving_bar(rng, right=bool(index % 2)) for index in range(samples)]
     offsets = np.cumsum([0, *(len(events) for events in recordings)])
-    return Recordings(
+    return Recordings.of(
         torch.from_numpy(np.concatenate(recordings)),
         torch.from_numpy(offsets.astype(np.int64)),
         torch.arange(samples) % 2,

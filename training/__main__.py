@@ -133,12 +133,12 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace) -> None:
     config, store = config_of(options), _store(options)
     # Torch and Lightning take seconds to import; --help and invalid options should not wait for them.
-    from training.data import load_dataset
     from training.errors import DivergedError
     from training.export.card_table import accuracy_table
+    from training.learning.time_bins import load_for
     from training.learning.train import train
 
-    dataset = load_dataset(config.dataset, options.data_dir, image_shape=config.image_shape)
+    dataset = load_for(config, options.data_dir)
     run_dir = options.run_dir or Path("runs") / config.name
     try:
         published = train(config, dataset, store, run_dir, resume=options.resume)
@@ -166,19 +166,20 @@ def _fine_tune(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from training.data import load_dataset
     from training.export.card_table import accuracy_table
     from training.export.checkpoint import load_scripted
     from training.export.evaluate import evaluate, metrics
+    from training.learning.time_bins import as_tested, load_again
     from training.noise.checkpoint import noisy_checkpoint
     from training.noise.kinds import parse_noise
     from training.noise.samples import noisy_samples
 
     card, checkpoint = _find(options.model, _store(options))
-    dataset = load_dataset(card.learning.dataset, options.data_dir, image_shape=card.input.shape)
+    noise = parse_noise(options.noise, options.draw) if options.noise else None
+    every_event = noise is not None and noise.kind.target == "events"
+    dataset = load_again(card, options.data_dir, every_event=every_event)
     if (dataset.labels, dataset.input) != (card.labels, card.input):
         raise ConfigError(f"{dataset.name} in this folder has other classes or inputs than the model was trained on")
-    noise = parse_noise(options.noise, options.draw) if options.noise else None
     if noise is not None and noise.kind.target == "network":
         module, samples = noisy_checkpoint(card, checkpoint, noise), dataset.test
     else:
@@ -187,7 +188,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         except RuntimeError as error:
             raise ConfigError("torch cannot load the checkpoint") from error
         samples = dataset.test if noise is None else noisy_samples(dataset.test, noise, card.input.shape)
-    print(accuracy_table(card, metrics(evaluate(module, samples), card.layers, card.timesteps)))
+    found = evaluate(module, as_tested(samples, card))
+    print(accuracy_table(card, metrics(found, card.layers, card.timesteps)))
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -73,7 +73,7 @@ class Jobs:
         bars, buffer = moving_bars(samples, seed=3), io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             for index in range(samples):
-                events = bars.events[bars.offsets[index] : bars.offsets[index + 1], [0, 2, 1, 3]].tolist()
+                events = bars[index][:, [0, 2, 1, 3]].tolist()
                 rows = "\n".join(["t,x,y,p", *(",".join(map(str, event)) for event in events)])
                 archive.writestr(f"{'right' if bars.labels[index] else 'left'}/{index}.csv", rows)
         return self.upload(buffer.getvalue(), "bars.zip")

@@ -11,12 +11,28 @@ def shift_images(pixels: Tensor, most: int) -> Tensor:
     """
     if most == 0:
         return pixels
-    batch, _, height, width = pixels.shape
+    dy, dx = torch.randint(0, 2 * most + 1, (2, len(pixels), 1), device=pixels.device)
+    return _cropped(pixels, most, dy, dx)
+
+
+def shift_bins(frames: Tensor, most: int) -> Tensor:
+    """Move the bins of recordings `[B, T * C, H, W]` as `shift_events` moves their events, by the same draws.
+
+    They stay in their time, whereas events get another start of time where the first of them leaves the sensor.
+    """
+    if most == 0:
+        return frames
+    by = torch.randint(-most, most + 1, (len(frames), 2), device=frames.device)
+    return _cropped(frames, most, most - by[:, 1:], most - by[:, :1])
+
+
+def _cropped(pixels: Tensor, most: int, dy: Tensor, dx: Tensor) -> Tensor:
+    """Each image of `[B, C, H, W]`, padded by `most` zeros, from row `dy` and column `dx` on (both `[B, 1]`)."""
+    _, _, height, width = pixels.shape
     padded = torch.nn.functional.pad(pixels, (most, most, most, most))
-    dy, dx = torch.randint(0, 2 * most + 1, (2, batch, 1), device=pixels.device)
     rows = (torch.arange(height, device=pixels.device) + dy)[:, None, :, None]
     columns = (torch.arange(width, device=pixels.device) + dx)[:, None, None, :]
-    sample = torch.arange(batch, device=pixels.device)[:, None, None, None]
+    sample = torch.arange(len(pixels), device=pixels.device)[:, None, None, None]
     channel = torch.arange(pixels.shape[1], device=pixels.device)[None, :, None, None]
     return padded[sample, channel, rows, columns]
 
@@ -53,3 +69,11 @@ def drop_events(events: Tensor, batch_size: int, most: float) -> Tensor:
     share = torch.rand(batch_size, device=events.device) * most
     kept = torch.rand(len(events), device=events.device) >= share[events[:, 0]]
     return events[kept]
+
+
+def drop_from_bins(frames: Tensor, most: float) -> Tensor:
+    """Empty a share of each recording's pixels in bins `[B, T * C, H, W]`, drawn for each between 0 and `most`."""
+    if most == 0:
+        return frames
+    share = torch.rand(len(frames), device=frames.device) * most
+    return frames * (torch.rand(frames.shape, device=frames.device) >= share[:, None, None, None])

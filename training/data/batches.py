@@ -9,21 +9,26 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from training.data import Images, Recordings
+from training.data import Bins, Images, Samples
 
 Batch = tuple[Tensor, Tensor]
 
 
-def make_batch(samples: Images | Recordings, indices: Tensor) -> Batch:
-    """Samples and labels int64 `[B]`: pixels uint8 `[B, C, H, W]`, or events int64 `[N, 5]` (sample, t, x, y, p)."""
+def make_batch(samples: Samples, indices: Tensor) -> Batch:
+    """Samples and labels int64 `[B]`.
+
+    Samples are pixels uint8 `[B, C, H, W]`, events int64 `[N, 5]` (sample, t, x, y, p) or bins uint8 `[B, T, C, H, W]`.
+    """
     part = samples.subset(indices)
     if isinstance(part, Images):
         return part.pixels, part.labels
-    sample = torch.repeat_interleave(torch.arange(len(part)), part.offsets.diff())
-    return torch.cat([sample.unsqueeze(1), part.events], 1), part.labels
+    if isinstance(part, Bins):
+        return part.unpack(), part.labels
+    sample = torch.repeat_interleave(torch.arange(len(part)), part.lengths)
+    return torch.cat([sample.unsqueeze(1), part.unpack()], 1), part.labels
 
 
-def ordered_batches(samples: Images | Recordings, batch_size: int) -> Iterator[Batch]:
+def ordered_batches(samples: Samples, batch_size: int) -> Iterator[Batch]:
     """All samples in their order."""
     for indices in torch.arange(len(samples)).split(batch_size):
         yield make_batch(samples, indices)
@@ -32,7 +37,7 @@ def ordered_batches(samples: Images | Recordings, batch_size: int) -> Iterator[B
 class _Slices(Dataset[Batch]):
     """Lets torch's loader fetch a batch at once instead of sample by sample."""
 
-    def __init__(self, samples: Images | Recordings) -> None:
+    def __init__(self, samples: Samples) -> None:
         self.samples = samples
 
     def __len__(self) -> int:
@@ -49,7 +54,7 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def loader(samples: Images | Recordings, batch_size: int, *, seed: int, shuffle: bool) -> DataLoader[Batch]:
+def loader(samples: Samples, batch_size: int, *, seed: int, shuffle: bool) -> DataLoader[Batch]:
     """A loader for the trainer, which tells the sampler the epoch: its order is a function of seed and epoch.
 
     A last training batch of a single sample is left out: batch norm may find no statistics in it.

@@ -9,6 +9,9 @@ from sklearn.model_selection import train_test_split  # type: ignore[import-unty
 from torch import Tensor
 
 from contract.card import InputSpec
+from training.data.bins import Bins
+from training.data.checks import check_labels
+from training.data.recordings import Recordings
 from training.errors import DataError
 
 
@@ -22,7 +25,7 @@ class Images:
     def __post_init__(self) -> None:
         if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4:
             raise DataError(f"pixels must be uint8 [N, C, H, W], not {self.pixels.dtype} {list(self.pixels.shape)}")
-        _check_labels(self.labels, len(self.pixels))
+        check_labels(self.labels, len(self.pixels))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -32,42 +35,7 @@ class Images:
         return type(self)(self.pixels[indices], self.labels[indices])
 
 
-@dataclass(frozen=True, eq=False)
-class Recordings:
-    """Event recordings one after another, with class ids `labels` int64 `[N]`.
-
-    `events` int64 `[M, 4]` has the columns t (µs, never falling within a recording), x, y, p (0 or 1); recording i is
-    `events[offsets[i]:offsets[i + 1]]`, so `offsets` is int64 `[N + 1]`.
-    """
-
-    events: Tensor
-    offsets: Tensor
-    labels: Tensor
-
-    def __post_init__(self) -> None:
-        if self.events.dtype != torch.int64 or self.events.ndim != 2 or self.events.shape[1] != 4:
-            raise DataError(f"events must be int64 [M, 4], not {self.events.dtype} {list(self.events.shape)}")
-        _check_labels(self.labels, len(self.offsets) - 1)
-        if (
-            int(self.offsets[0]) != 0
-            or int(self.offsets[-1]) != len(self.events)
-            or bool((self.offsets.diff() < 0).any())
-        ):
-            raise DataError(f"offsets must rise from 0 to the number of events, {len(self.events)}")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def subset(self, indices: Tensor) -> Self:
-        """Return the recordings at `indices` (int64 `[K]`), in that order."""
-        lengths = self.offsets.diff()[indices]
-        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        # Row j of the result belongs to the recording that covers j: shift it from its new start to its old one.
-        shift = (self.offsets[:-1][indices] - offsets[:-1]).repeat_interleave(lengths)
-        return type(self)(self.events[torch.arange(len(shift)) + shift], offsets, self.labels[indices])
-
-
-Samples = Images | Recordings
+Samples = Images | Recordings | Bins
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +48,8 @@ class Dataset:
     name: str
     labels: tuple[str, ...]
     input: InputSpec
-    train: Images | Recordings
-    test: Images | Recordings
+    train: Samples
+    test: Samples
     attribution: str | None = None
 
     def __post_init__(self) -> None:
@@ -129,8 +97,3 @@ def stratified(labels: Tensor, count: int, seed: int) -> Tensor:
         (members,) = np.nonzero(shuffled == label)
         place[members] = (np.arange(len(members)) + 0.5) / len(members)
     return torch.from_numpy(np.sort(order[np.argsort(place, kind="stable")[:count]]))
-
-
-def _check_labels(labels: Tensor, count: int) -> None:
-    if labels.dtype != torch.int64 or labels.shape != (count,):
-        raise DataError(f"labels must be int64 [{count}], not {labels.dtype} {list(labels.shape)}")

@@ -8,60 +8,55 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from contract.card import InputSpec
-from contract.errors import InvalidEvents
-from contract.events import check_events
-from contract.events.nmnist import EVENT_BYTES, SUFFIXES, read
-from training.data.dataset import Dataset, Recordings
+from contract.events.nmnist import SUFFIXES, read
+from training.data.dataset import Dataset
+from training.data.event_options import EVERY_EVENT, EventOptions, Held, find_folder, read_recording
 from training.errors import DataError
 
-INPUT = InputSpec(kind="events", channels=2, height=34, width=34)
+WIDTH, HEIGHT = 34, 34
+FOLDERS = ("nmnist", "N-MNIST", "NMNIST")
 LABELS = tuple("0123456789")
 ATTRIBUTION = "N-MNIST: Garrick Orchard, Ajinkya Jayawant, Gregory K. Cohen, Nitish Thakor, 2015, CC BY-SA 4.0"
 WEB_PAGE = "https://www.garrickorchard.com/datasets/n-mnist"
 
 
-def load_nmnist(data_dir: Path | None) -> Dataset:
+def load_nmnist(data_dir: Path | None, options: EventOptions = EVERY_EVENT) -> Dataset:
     """Load N-MNIST from `nmnist`, `N-MNIST` or `NMNIST` below `data_dir`, or from `data_dir` itself.
 
     Two layouts are known: the published one, with a folder for each class (`Train/0/*.bin`, `Test/0/*.bin`); and lists
     `train.txt` and `test.txt` with `sample<TAB>class` on each line, where the recording is `events/<sample>.bs2` or
     `.bin`. Raises `DataError` for anything else, including a missing data set, because it is not downloaded.
     """
-    folders = [] if data_dir is None else [data_dir / name for name in ("nmnist", "N-MNIST", "NMNIST")] + [data_dir]
-    for folder in folders:
-        if (folder / "train.txt").is_file() and (folder / "test.txt").is_file():
-            files = _recordings_by_number(folder)
-            train, test = (_listed(folder / f"{part}.txt", files) for part in ("train", "test"))
-        elif (folder / "Train").is_dir() and (folder / "Test").is_dir():
-            train, test = (_by_class(folder / part) for part in ("Train", "Test"))
-        else:
-            continue
-        return Dataset("nmnist", LABELS, INPUT, read_recordings(*train), read_recordings(*test), ATTRIBUTION)
-    searched = ", ".join(map(str, folders)) or "no folder, since no data folder was given"
-    raise DataError(
-        f"nmnist: looked for train.txt and test.txt, or Train/ and Test/, in {searched}; "
-        f"the data set is at {WEB_PAGE} (unpack Train.zip and Test.zip)"
+    folder = find_folder(
+        data_dir,
+        FOLDERS,
+        lambda folder: _has_lists(folder) or ((folder / "Train").is_dir() and (folder / "Test").is_dir()),
+        looked_for="train.txt and test.txt, or Train/ and Test/ of N-MNIST,",
+        web_page=f"{WEB_PAGE} (unpack Train.zip and Test.zip)",
+    )
+    if _has_lists(folder):
+        files = _recordings_by_number(folder)
+        train, test = (_listed(folder / f"{part}.txt", files) for part in ("train", "test"))
+    else:
+        train, test = (_by_class(folder / part) for part in ("Train", "Test"))
+    return Dataset(
+        "nmnist",
+        LABELS,
+        options.input(WIDTH, HEIGHT),
+        read_recordings(*train, options),
+        read_recordings(*test, options),
+        ATTRIBUTION,
     )
 
 
-def read_recordings(paths: Sequence[Path], labels: Sequence[int]) -> Recordings:
-    """Read recordings into one block, by the same reader as the service. Raises `DataError` naming the file."""
-    size = sum(path.stat().st_size for path in paths)
-    block = np.empty((size // EVENT_BYTES, 4), np.int64)
-    offsets = [0]
-    for path in paths:
-        try:
-            events = check_events(read(path.read_bytes(), sys.maxsize), INPUT.width, INPUT.height, INPUT.channels)
-        except InvalidEvents as error:
-            raise DataError(f"{path}: {error}") from error
-        offsets.append(offsets[-1] + len(events))
-        block[offsets[-2] : offsets[-1]] = events
-    used = torch.from_numpy(block[: offsets[-1]])
-    return Recordings(used, torch.tensor(offsets), torch.tensor(labels, dtype=torch.int64))
+def read_recordings(paths: Sequence[Path], labels: Sequence[int], options: EventOptions = EVERY_EVENT) -> Held:
+    """Read recordings by the same reader as the service. Raises `DataError` naming the file."""
+    recordings = (read_recording(path, lambda data: read(data, sys.maxsize), WIDTH, HEIGHT) for path in paths)
+    return options.hold(recordings, labels, WIDTH, HEIGHT)
+
+
+def _has_lists(folder: Path) -> bool:
+    return (folder / "train.txt").is_file() and (folder / "test.txt").is_file()
 
 
 def _recordings_by_number(folder: Path) -> dict[int, Path]:

@@ -11,7 +11,8 @@ from contract.datasets.layout import Limits
 from contract.datasets.load import load_images, load_recordings
 from contract.errors import FileNotFound, InvalidDataset, ServiceError
 from contract.job_spec import FILES_FOLDER, DataFile
-from training.data.dataset import Images, Recordings, Samples
+from training.data.dataset import Images, Samples
+from training.data.recordings import Recordings
 
 VALIDATION_FRACTION = 0.2  # of each class, where no validation file is given
 
@@ -74,7 +75,7 @@ def _load(
             pixels, ids = load_images(path, file.filename, spec, labels, limits)
             return Images(torch.from_numpy(pixels), torch.from_numpy(ids))
         events, offsets, ids = load_recordings(path, file.filename, spec, labels, limits)
-        return Recordings(torch.from_numpy(events), torch.from_numpy(offsets), torch.from_numpy(ids))
+        return Recordings.of(torch.from_numpy(events), torch.from_numpy(offsets), torch.from_numpy(ids))
     except FileNotFoundError:
         raise FileNotFound(f"file {file.id} ({file.filename}) has been deleted", param=param) from None
     except ServiceError as error:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from contract.card import Layer, Metrics
 from contract.energy import PROFILES, operations_nj
-from training.data import Images, Samples
+from training.data import Bins, Images, Samples
 from training.data.batches import ordered_batches
+from training.data.bins import network_input
 
 PROFILE = PROFILES["cmos-45nm"]
 
@@ -53,6 +54,8 @@ def evaluate(module: torch.nn.Module, samples: Samples, *, batch_size: int = 100
     for inputs, labels in ordered_batches(samples, batch_size):
         if isinstance(samples, Images):
             x = module.encode_image(inputs, torch.zeros(len(labels), dtype=torch.int64))  # type: ignore[operator]
+        elif isinstance(samples, Bins):
+            x = network_input(inputs)
         else:
             x = module.encode_events(inputs, len(labels))  # type: ignore[operator]
         scores, emitted, performed = module(x)

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from contract.layer_statistics import Histogram, LayerStatistics
-from training.data import Images, Samples
+from training.data import Bins, Images, Samples
 from training.data.batches import ordered_batches
+from training.data.bins import network_input
 from training.snn.encode import EventInput, ImageInput
 from training.snn.network import SpikingNetwork
 
@@ -62,6 +63,8 @@ def _watch(
     for inputs, labels in ordered_batches(samples, 100):
         if isinstance(samples, Images):
             network(encoder.image(inputs, torch.zeros(len(labels), dtype=torch.int64)))
+        elif isinstance(samples, Bins):
+            network(network_input(inputs))
         else:
             network(encoder.events(inputs, len(labels)))
     for hook in hooks:

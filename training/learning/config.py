@@ -31,7 +31,7 @@ from contract.structure import parse_structure
 from training.errors import ConfigError
 
 IMAGE_FIELDS = ("coding", "image_shape")
-EVENT_FIELDS = ("binning", "step_us", "bin_value", "event_drop")
+EVENT_FIELDS = ("binning", "step_us", "bin_value", "event_drop", "downsample", "storage", "shuffled_bins")
 
 
 class Recipe(BaseModel):
@@ -78,9 +78,17 @@ class TrainingConfig(Recipe):
     """Everything that decides what a training run computes. The same configuration gives the same weights."""
 
     name: ModelName = Field(description="name of the model in the store")
-    dataset: Literal["digits", "mnist", "fashion-mnist", "cifar10", "nmnist", "folder"] = Field(
-        description="data set to train on"
-    )
+    dataset: Literal[
+        "digits",
+        "mnist",
+        "fashion-mnist",
+        "cifar10",
+        "nmnist",
+        "cifar10-dvs",
+        "dvs128-gesture",
+        "n-caltech101",
+        "folder",
+    ] = Field(description="data set to train on")
     image_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
         default=None, description="channels, height and width of the images in the data set 'folder', such as 3,32,32"
     )
@@ -115,6 +123,15 @@ class TrainingConfig(Recipe):
     bin_value: Literal["binary", "count"] = Field(
         default="binary", description="content of a time bin: any event, or their number"
     )
+    downsample: PositiveInt = Field(
+        default=1, description="divide the coordinates of events by N, so that N x N pixels become one"
+    )
+    storage: Literal["events", "bins"] = Field(
+        default="events", description="what is in memory of event recordings: each event, or their time bins"
+    )
+    shuffled_bins: bool = Field(
+        default=False, description="a control: the time bins of each recording in an order of its own"
+    )
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="share of the training part used to choose the epoch"
     )
@@ -138,6 +155,11 @@ class TrainingConfig(Recipe):
                 f"surrogate_scale={self.surrogate_scale} divides by thresholds: set threshold_floor above 0"
             )
         return self
+
+    @property
+    def holds_bins(self) -> bool:
+        """Whether event recordings are in memory as time bins."""
+        return self.storage == "bins" or self.shuffled_bins
 
     @property
     def neuron(self) -> Neuron:

@@ -7,8 +7,9 @@ import torch
 
 from contract.card import Card, EventEncoder, ImageEncoder, Layer, Learning, Metrics
 from contract.layer_statistics import LayerStatistics
-from training.data import Dataset, Samples, split_train, stratified
+from training.data import Bins, Dataset, Samples, split_train, stratified
 from training.data.batches import make_batch
+from training.data.bins import network_input
 from training.export.make_card import make_card
 from training.learning.balance import balance_thresholds
 from training.learning.config import TrainingConfig
@@ -51,7 +52,9 @@ class Experiment:
         samples = self.parts[0]
         inputs, labels = make_batch(samples, stratified(samples.labels, BALANCING_SAMPLES, config.seed))
         encoder = build_encoder(self.dataset.input, self.encoder)
-        if isinstance(encoder, EventInput):
+        if isinstance(samples, Bins):
+            x = network_input(inputs)
+        elif isinstance(encoder, EventInput):
             x = encoder.events(inputs, len(labels))
         else:
             x = encoder.image(inputs, torch.arange(len(labels)))
@@ -109,6 +112,7 @@ class Experiment:
 
     def _learning(self, best_epoch: int) -> Learning:
         config = self.config
+        of_events = self.dataset.input.kind == "events"
         return Learning(
             mode=config.mode,
             dataset=self.dataset.name,
@@ -137,4 +141,7 @@ class Experiment:
             shift=config.shift,
             event_drop=config.event_drop,
             train_samples=config.train_samples,
+            downsample=config.downsample if of_events else None,
+            storage=("bins" if config.holds_bins else "events") if of_events else None,
+            shuffled_bins=config.shuffled_bins if of_events else None,
         )

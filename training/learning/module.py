@@ -8,8 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.data.augment import drop_events, flip_events, flip_images, shift_events, shift_images
+from training.data.augment import (
+    drop_events,
+    drop_from_bins,
+    flip_events,
+    flip_images,
+    shift_bins,
+    shift_events,
+    shift_images,
+)
 from training.data.batches import Batch, step_seed
+from training.data.bins import is_bins, network_input
 from training.learning.config import Recipe
 from training.learning.synaptic_activity import SynapticActivity
 from training.snn.encode import EventInput, ImageInput
@@ -110,6 +119,10 @@ class SpikingModule(lightning.LightningModule):
         config = self.config
         if isinstance(self.encoder, ImageInput):
             return shift_images(flip_images(samples) if config.flip else samples, config.shift)
+        if is_bins(samples):
+            frames = samples.flatten(1, 2)
+            moved = shift_bins(flip_images(frames) if config.flip else frames, config.shift)
+            return drop_from_bins(moved, config.event_drop).view_as(samples)
         _, height, width = self.encoder.shape
         if config.flip:
             samples = flip_events(samples, batch_size, width)
@@ -118,6 +131,8 @@ class SpikingModule(lightning.LightningModule):
 
     def encode(self, samples: Tensor, batch_size: int, *, draw: bool) -> Tensor:
         """The network's input; with `draw`, a new Poisson draw for each sample, otherwise the draw of seed 0."""
+        if isinstance(self.encoder, EventInput) and is_bins(samples):
+            return network_input(samples)
         if isinstance(self.encoder, EventInput):
             return self.encoder.events(samples, batch_size)
         seeds = torch.zeros(batch_size, dtype=torch.int64, device=samples.device)

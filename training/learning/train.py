@@ -20,6 +20,7 @@ from training.learning.loop import fit
 from training.learning.module import SpikingModule
 from training.learning.progress import progress_display
 from training.learning.run_folder import LOG_FOLDER, SavedStates, close_run, open_run
+from training.learning.time_bins import prepared
 from training.snn.encode import build_encoder
 
 
@@ -47,6 +48,7 @@ def train(
     where the configuration does not fit the data, or where the folder holds anything that this call would lose or
     cannot continue; `DivergedError` where training ended in numbers that are not finite.
     """
+    dataset = prepared(dataset, config)
     experiment = Experiment(config, dataset)
     module, layers = untrained(experiment)
     with open_run(run_dir, config, resume=resume):

@@ -1,11 +1,9 @@
 """Noise on images and event recordings, applied to whole data sets before encoding."""
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 
-from training.data import Images, Recordings, Samples
+from training.data import Bins, Images, Recordings, Samples
 from training.errors import ConfigError
 from training.noise.kinds import Noise
 
@@ -22,6 +20,8 @@ def noisy_samples(samples: Samples, noise: Noise, shape: tuple[int, int, int]) -
         return samples
     if isinstance(samples, Images):
         return _noisy_images(samples, noise)
+    if isinstance(samples, Bins):
+        raise ConfigError(f"noise {noise.kind.name} needs every event, and only bins of the recordings are in memory")
     return _noisy_recordings(samples, noise, shape)
 
 
@@ -45,21 +45,19 @@ def salt_and_pepper(pixels: np.ndarray, level: float, rng: np.random.Generator) 
 
 
 def _noisy_recordings(recordings: Recordings, noise: Noise, shape: tuple[int, int, int]) -> Recordings:
-    events, offsets = recordings.events.numpy(), recordings.offsets.tolist()
-    changed = []
-    for index, (start, end) in enumerate(pairwise(offsets)):
-        recording, rng = events[start:end], noise.generator(index)
+    def changed(index: int) -> np.ndarray:
+        recording, rng = recordings[index], noise.generator(index)
         match noise.kind.name:
             case "drop":
-                changed.append(drop(recording, noise.level, rng))
+                return drop(recording, noise.level, rng)
             case "flip":
-                changed.append(flip(recording, noise.level, rng))
+                return flip(recording, noise.level, rng)
             case "jitter":
-                changed.append(jitter(recording, noise.level, rng))
+                return jitter(recording, noise.level, rng)
             case _:
-                changed.append(background(recording, noise.level, rng, shape))
-    ends = np.cumsum([0, *(len(each) for each in changed)])
-    return Recordings(torch.from_numpy(np.concatenate(changed)), torch.from_numpy(ends), recordings.labels)
+                return background(recording, noise.level, rng, shape)
+
+    return Recordings.join((changed(index) for index in range(len(recordings))), recordings.labels.tolist())
 
 
 def drop(events: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:

@@ -5,8 +5,9 @@ import hashlib
 import torch
 
 from contract.card import Layer
-from training.data import Samples
+from training.data import Bins, Samples
 from training.data.batches import make_batch
+from training.data.bins import network_input
 from training.export.evaluate import Evaluation, metrics
 from training.snn.encode import EventInput, ImageInput
 from training.snn.network import SpikingNetwork
@@ -66,7 +67,9 @@ def raster(network: SpikingNetwork, encoder: ImageInput | EventInput, samples: S
         for name, layer in network.spiking_layers().items()
     ]
     inputs, labels = make_batch(samples, torch.tensor([sample]))
-    if isinstance(encoder, EventInput):
+    if isinstance(samples, Bins):
+        network(network_input(inputs))
+    elif isinstance(encoder, EventInput):
         network(encoder.events(inputs, 1))
     else:
         network(encoder.image(inputs, torch.zeros(1, dtype=torch.int64)))

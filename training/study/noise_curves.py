@@ -7,6 +7,7 @@ from contract.store import Store
 from training.data import Dataset, Samples, stratified
 from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate, metrics
+from training.learning.time_bins import as_tested
 from training.noise.checkpoint import noisy_checkpoint
 from training.noise.samples import noisy_samples
 from training.study.folder import Task
@@ -37,7 +38,7 @@ def noise_curves(store: Store, task: Task, dataset: Dataset) -> NoiseCurves:
 
 
 def _measured(module: torch.nn.Module, samples: Samples, card: Card, name: tuple[str, float, int]) -> NoiseResult:
-    evaluation = evaluate(module, samples)
+    evaluation = evaluate(module, as_tested(samples, card))
     means = metrics(evaluation, card.layers, card.timesteps)
     kind, level, draw = name
     return NoiseResult(

@@ -14,16 +14,18 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from contract.files import replacing
-from training.data import Dataset, load_dataset
+from training.data import Dataset
 from training.die_with_parent import die_with_parent
 from training.errors import DivergedError
 from training.export.checkpoint import find_published, inference_form, script
 from training.export.evaluate import evaluate
 from training.export.layer_statistics import layer_statistics
 from training.export.provenance import provenance
+from training.learning.config import TrainingConfig
 from training.learning.experiment import Experiment
 from training.learning.history import History
 from training.learning.run_folder import CONFIG_FILE, open_run
+from training.learning.time_bins import data_settings, load_for, prepared
 from training.learning.train import publish_trained, run_loop, untrained
 from training.snn.network import SpikingNetwork
 from training.study.folder import PROGRESS_FILE, StudyFolder, Task
@@ -45,17 +47,18 @@ def prepare_process(parent: int) -> None:
 def run_task(task: Task, root: Path, data_dir: Path | None) -> None:
     """Do what is left of a task: training from its last whole epoch, then noise."""
     folder = StudyFolder(root)
-    dataset = _dataset(task.config.dataset, data_dir, task.config.image_shape)
+    every_event = any(noise.kind.target == "events" for noise in task.noise.noises)
+    dataset = _dataset(data_settings(task.config), data_dir, every_event)
     if folder.result(task) is None:
-        _train(task, folder, dataset)
+        _train(task, folder, prepared(dataset, task.config))
     shutil.rmtree(folder.training_folder(task), ignore_errors=True)
     if not folder.is_done(task):
         folder.write_noise(task, noise_curves(folder.store, task, dataset))
 
 
 @lru_cache(maxsize=1)
-def _dataset(name: str, data_dir: Path | None, image_shape: tuple[int, int, int] | None) -> Dataset:
-    return load_dataset(name, data_dir, image_shape=image_shape, download=False)
+def _dataset(config: TrainingConfig, data_dir: Path | None, every_event: bool) -> Dataset:
+    return load_for(config, data_dir, every_event=every_event, download=False)
 
 
 def _train(task: Task, folder: StudyFolder, dataset: Dataset) -> None:

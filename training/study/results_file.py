@@ -4,11 +4,12 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from contract.files import replacing
-from training.data import Dataset, Images, Samples
+from training.data import Bins, Dataset, Images, Samples
 from training.errors import ConfigError
 from training.study.folder import RESULTS_FILE, StudyFolder
 from training.study.packing import pack_numbers
@@ -69,4 +70,6 @@ def read_results(root: Path) -> Results:
 def _tensors(samples: Samples) -> tuple[Tensor, ...]:
     if isinstance(samples, Images):
         return samples.pixels, samples.labels
-    return samples.events, samples.offsets, samples.labels
+    if isinstance(samples, Bins):
+        return torch.from_numpy(samples.packed), samples.labels
+    return samples.unpack(), samples.offsets, samples.labels

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from training.data import Dataset, Images, load_dataset
+from training.data import Dataset, Images
 from training.errors import ConfigError
+from training.learning.time_bins import load_for
 from training.study.folder import StudyFolder, Task
 from training.study.one_run import prepare_process, run_task
 from training.study.plan import Study
@@ -31,7 +32,7 @@ def run_study(study: Study, root: Path, *, jobs: int = 1, data_dir: Path | None 
     """
     study.check()
     config = study.config(study.arms[0], study.arms[0].points[0], study.seeds[0])
-    dataset = load_dataset(config.dataset, data_dir, image_shape=config.image_shape)
+    dataset = load_for(config, data_dir)
     _check_noise(study, dataset)
     root.mkdir(parents=True, exist_ok=True)
     folder, data = StudyFolder(root), summary_of(dataset)

@@ -29,10 +29,7 @@ def load(root: Path, name: str) -> TorchScriptEngine:
 def samples_for(name: str, count: int) -> list[Sample]:
     if name == "tiny-events":
         bars = moving_bars(count, seed=7)
-        return [
-            EventSample(bars.events[start:end].numpy())
-            for start, end in zip(bars.offsets[:-1].tolist(), bars.offsets[1:].tolist(), strict=True)
-        ]
+        return [EventSample(bars[index]) for index in range(count)]
     return [ImageSample(pixels.numpy(), seed) for seed, pixels in enumerate(load_dataset("digits").test.pixels[:count])]  # type: ignore[union-attr]
 
 

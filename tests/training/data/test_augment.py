@@ -1,6 +1,14 @@
 import torch
 
-from training.data.augment import drop_events, flip_events, flip_images, shift_events, shift_images
+from training.data.augment import (
+    drop_events,
+    drop_from_bins,
+    flip_events,
+    flip_images,
+    shift_bins,
+    shift_events,
+    shift_images,
+)
 
 
 def test_images_move_within_reach_and_leave_zeros_behind() -> None:
@@ -63,8 +71,20 @@ def test_each_recording_loses_a_share_of_its_own() -> None:
     assert bool((kept[:, 1].diff()[kept[:, 0].diff() == 0] > 0).all())
 
 
+def test_each_recording_in_bins_loses_a_share_of_its_pixels() -> None:
+    torch.manual_seed(0)
+    kept = drop_from_bins(torch.full((40, 2, 16, 16), 3, dtype=torch.uint8), 0.6)
+    assert kept.dtype == torch.uint8
+    assert kept.unique().tolist() == [0, 3]
+    shares = (kept > 0).double().mean((1, 2, 3))
+    assert 0.35 < shares.min() < 0.5
+    assert 0.9 < shares.max() <= 1
+
+
 def test_nothing_happens_where_nothing_is_asked_for() -> None:
     events, images = torch.ones(3, 5, dtype=torch.int64), torch.ones(2, 1, 3, 3)
     assert shift_images(images, 0) is images
     assert shift_events(events, 2, 0, 3, 3) is events
     assert drop_events(events, 2, 0) is events
+    assert shift_bins(images, 0) is images
+    assert drop_from_bins(images, 0) is images

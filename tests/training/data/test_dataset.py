@@ -16,7 +16,7 @@ def recordings() -> Recordings:
     """Three recordings of 2, 0 and 3 events, told apart by x."""
     x = torch.tensor([10, 11, 30, 31, 32])
     events = torch.stack([torch.tensor([0, 5, 1, 1, 9]), x, x + 100, torch.tensor([0, 1, 1, 0, 1])], dim=1)
-    return Recordings(events, torch.tensor([0, 2, 2, 5]), torch.tensor([4, 5, 6]))
+    return Recordings.of(events, torch.tensor([0, 2, 2, 5]), torch.tensor([4, 5, 6]))
 
 
 def test_a_subset_of_images_keeps_the_order_asked_for() -> None:
@@ -32,8 +32,8 @@ def test_a_subset_of_recordings_moves_whole_recordings() -> None:
 
     assert chosen.labels.tolist() == [6, 5, 4, 6]
     assert chosen.offsets.tolist() == [0, 3, 3, 5, 8]
-    assert chosen.events[:, 1].tolist() == [30, 31, 32, 10, 11, 30, 31, 32]
-    assert torch.equal(chosen.events[3:5], recordings().events[:2])
+    assert chosen.unpack()[:, 1].tolist() == [30, 31, 32, 10, 11, 30, 31, 32]
+    assert torch.equal(chosen.unpack()[3:5], recordings().unpack()[:2])
 
 
 def test_an_empty_subset_is_empty() -> None:
@@ -60,7 +60,7 @@ def test_images_of_the_wrong_kind_are_refused(pixels: torch.Tensor, labels: torc
 @pytest.mark.parametrize("offsets", [[0, 2, 4], [1, 2, 5], [0, 6, 5]])
 def test_offsets_that_do_not_cover_the_events_are_refused(offsets: list[int]) -> None:
     with pytest.raises(DataError, match="offsets must rise from 0 to the number of events, 5"):
-        Recordings(recordings().events, torch.tensor(offsets), torch.tensor([0, 1]))
+        Recordings.of(recordings().unpack(), torch.tensor(offsets), torch.tensor([0, 1]))
 
 
 def test_a_class_without_a_name_is_refused() -> None:

@@ -1,5 +1,4 @@
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +71,9 @@ def test_training_and_service_read_the_same_events(tmp_path_factory: pytest.Temp
         with pytest.raises(DataError):
             read_recordings([path], [0])
     else:
-        np.testing.assert_array_equal(read_recordings([path], [0]).events, served)
+        found = read_recordings([path], [0])
+        assert isinstance(found, Recordings)
+        np.testing.assert_array_equal(found.unpack(), served)
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real data set is not here")
@@ -80,8 +81,9 @@ def test_training_and_service_read_the_same_real_recordings() -> None:
     paths = sorted((REAL_DATA / "events").iterdir())
     assert len(paths) == 900
     found = read_recordings(paths, [0] * len(paths))
-    for path, (start, end) in zip(paths, pairwise(found.offsets.tolist()), strict=True):
-        np.testing.assert_array_equal(found.events[start:end], as_served(path))
+    assert isinstance(found, Recordings)
+    for index, path in enumerate(paths):
+        np.testing.assert_array_equal(found[index], as_served(path))
 
 
 def lists_and_events(root: Path) -> Path:
@@ -107,7 +109,7 @@ def test_lists_name_the_recordings_by_their_numbers(tmp_path: Path, folder: str)
     assert data.input.shape == (2, 34, 34)
     assert data.train.labels.tolist() == [7, 3]
     assert data.train.offsets.tolist() == [0, 1, 3]
-    assert data.train.events.tolist() == [[3, 20, 0, 0], [1, 1, 0, 0], [2, 1, 1, 1]]
+    assert data.train.unpack().tolist() == [[3, 20, 0, 0], [1, 1, 0, 0], [2, 1, 1, 1]]
     assert data.test.labels.tolist() == [9]
     assert data.attribution is not None
     assert "CC BY-SA 4.0" in data.attribution
@@ -121,7 +123,7 @@ def test_overflow_markers_leave_no_gap_between_recordings(tmp_path: Path) -> Non
 
     assert isinstance(data.train, Recordings)
     assert data.train.offsets.tolist() == [0, 2, 4]
-    assert data.train.events[:, 0].tolist() == [3, 2**13 + 4, 1, 2]
+    assert data.train.unpack()[:, 0].tolist() == [3, 2**13 + 4, 1, 2]
 
 
 def test_the_published_layout_has_a_folder_a_class(tmp_path: Path) -> None:
@@ -134,7 +136,7 @@ def test_the_published_layout_has_a_folder_a_class(tmp_path: Path) -> None:
 
     assert isinstance(data.train, Recordings)
     assert data.train.labels.tolist() == [0, 4, 4]
-    assert data.train.events[:, 1].tolist() == [10, 1, 2]
+    assert data.train.unpack()[:, 1].tolist() == [10, 1, 2]
     assert data.test.labels.tolist() == [9]
 
 
@@ -193,6 +195,6 @@ def test_real_recordings_are_read_fast() -> None:
     assert (REAL_DATA / "events" / "1.bs2").stat().st_size == 5 * int(data.train.offsets[1])
     lengths = torch.cat([data.train.offsets.diff(), data.test.offsets.diff()])
     assert (int(lengths.min()), int(lengths.max())) == (1069, 7152)
-    events = torch.cat([data.train.events, data.test.events])
+    events = torch.cat([data.train.unpack(), data.test.unpack()])
     assert events.max(dim=0).values.tolist() == [336_040, 33, 33, 1]
     assert events.min(dim=0).values.tolist() == [0, 0, 0, 0]

@@ -4,6 +4,7 @@ import torch
 from tests.tiny import tiny_event_config, tiny_events_dataset, tiny_image_config
 from tests.training.networks import lively_network, spikes_in
 from training.data import Dataset, load_dataset
+from training.data.batches import make_batch
 from training.learning.balance import balance_thresholds
 from training.learning.config import TrainingConfig
 from training.learning.experiment import Experiment
@@ -19,8 +20,8 @@ def rates(config: TrainingConfig, dataset: Dataset, samples: int = 60) -> dict[s
     encoder = build_encoder(dataset.input, experiment.encoder)
     part = experiment.parts[0].subset(torch.arange(samples))
     if isinstance(encoder, EventInput):
-        sample = torch.repeat_interleave(torch.arange(samples), part.offsets.diff())  # type: ignore[union-attr]
-        x = encoder.events(torch.cat([sample.unsqueeze(1), part.events], 1), samples)  # type: ignore[union-attr]
+        events, _ = make_batch(part, torch.arange(samples))
+        x = encoder.events(events, samples)
     else:
         x = encoder.image(part.pixels, torch.arange(samples) + 1000)  # type: ignore[union-attr]
     with torch.no_grad():

@@ -21,14 +21,17 @@ def events(count: int, seed: int = 0) -> Recordings:
     """One recording of a second on an 8 x 8 sensor."""
     rng = np.random.default_rng(seed)
     columns = [np.sort(rng.integers(0, 1_000_000, count)), *(rng.integers(0, high, count) for high in (8, 8, 2))]
-    return Recordings(
+    return Recordings.of(
         torch.from_numpy(np.stack(columns, 1)), torch.tensor([0, count]), torch.zeros(1, dtype=torch.int64)
     )
 
 
 def noisy(samples: Images | Recordings, text: str, draw: int = 0) -> torch.Tensor:
     found = noisy_samples(samples, parse_noise(text, draw), SENSOR)
-    return found.pixels if isinstance(found, Images) else found.events
+    if isinstance(found, Images):
+        return found.pixels
+    assert isinstance(found, Recordings)
+    return found.unpack()
 
 
 def test_gaussian_noise_is_normal() -> None:
@@ -67,32 +70,32 @@ def test_level_zero_changes_no_image(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["drop=0", "background=0", "jitter=0", "flip=0"])
 def test_level_zero_changes_no_recording(text: str) -> None:
-    assert torch.equal(noisy(events(100), text), events(100).events)
+    assert torch.equal(noisy(events(100), text), events(100).unpack())
 
 
 def test_a_share_of_the_events_is_dropped() -> None:
-    before, after = events(10_000).events, noisy(events(10_000), "drop=0.3")
+    before, after = events(10_000).unpack(), noisy(events(10_000), "drop=0.3")
     assert stats.binomtest(len(before) - len(after), len(before), 0.3).pvalue > 0.01
     assert {tuple(event) for event in after.tolist()} <= {tuple(event) for event in before.tolist()}
     assert len(noisy(events(10), "drop=1")) == 1
 
 
 def test_a_share_of_the_polarities_is_turned() -> None:
-    before, after = events(10_000).events, noisy(events(10_000), "flip=0.2")
+    before, after = events(10_000).unpack(), noisy(events(10_000), "flip=0.2")
     assert torch.equal(before[:, :3], after[:, :3])
     assert stats.binomtest(int((before[:, 3] != after[:, 3]).sum()), len(before), 0.2).pvalue > 0.01
 
 
 def test_times_are_moved_by_a_normal_deviate_and_sorted() -> None:
-    lone = [events(1, seed).events for seed in range(2000)]
-    recordings = Recordings(
+    lone = [events(1, seed).unpack() for seed in range(2000)]
+    recordings = Recordings.of(
         torch.cat([event + torch.tensor([10**9, 0, 0, 0]) for event in lone]),
         torch.arange(2001),
         torch.zeros(2000, dtype=torch.int64),
     )
     moved = noisy_samples(recordings, parse_noise("jitter=5"), SENSOR)
     assert isinstance(moved, Recordings)
-    distance = (moved.events[:, 0] - recordings.events[:, 0]).double().numpy() / 5000
+    distance = (moved.unpack()[:, 0] - recordings.unpack()[:, 0]).double().numpy() / 5000
     assert stats.kstest(distance, "norm").pvalue > 0.01
     many = noisy(events(1000), "jitter=10")
     assert int(many[:, 0].min()) >= 0
@@ -100,7 +103,7 @@ def test_times_are_moved_by_a_normal_deviate_and_sorted() -> None:
 
 
 def test_background_is_a_poisson_process_at_every_pixel() -> None:
-    before, after = events(500).events, noisy(events(500), "background=5")
+    before, after = events(500).unpack(), noisy(events(500), "background=5")
     added = len(after) - len(before)
     seconds = float(before[-1, 0] - before[0, 0]) * 1e-6
     assert stats.poisson(5 * 64 * seconds).cdf([added - 1, added]) == pytest.approx([0.5, 0.5], abs=0.499)
@@ -117,7 +120,7 @@ def test_labels_and_the_order_of_recordings_stay() -> None:
 
 
 def test_an_empty_recording_stays_empty() -> None:
-    empty = Recordings(torch.empty(0, 4, dtype=torch.int64), torch.tensor([0, 0]), torch.tensor([0]))
+    empty = Recordings.of(torch.empty(0, 4, dtype=torch.int64), torch.tensor([0, 0]), torch.tensor([0]))
     for kind in ("drop", "background", "jitter", "flip"):
         assert len(noisy(empty, f"{kind}=0.3")) == 0
 
