@@ -1,4 +1,4 @@
-"""The web application: the runtime, the middlewares, the routes and the error handlers."""
+"""The web application: the runtime, the entrance, the routes and the error handlers."""
 
 import asyncio
 import logging
@@ -11,17 +11,21 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
 
 from contract.errors import ServiceError
 from contract.settings import Settings
-from service.http.direct_route import check_direct_routes
+from service.http.direct_route import direct_routes
 from service.http.documents import add_documents
-from service.http.failures import answer_http_exception, answer_service_error, answer_validation_error
-from service.http.middleware.admission import AdmissionMiddleware
+from service.http.failures import (
+    answer_exception,
+    answer_http_exception,
+    answer_service_error,
+    answer_validation_error,
+)
 from service.http.middleware.authentication import Authentication
 from service.http.middleware.body_limit import BodyLimit
-from service.http.middleware.context import RequestContext
+from service.http.middleware.entrance import Entrance
 from service.http.middleware.origin import OriginCheck
 from service.http.openapi import build_openapi
 from service.http.parameters import refuse_unknown_query
@@ -38,10 +42,19 @@ an estimate of their energy. All errors have the same body, with a stable `code`
 log = logging.getLogger(__name__)
 
 
+class Application(FastAPI):
+    """FastAPI behind an `Entrance`, which every request passes first."""
+
+    entrance: Entrance
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self.entrance(scope, receive, send)
+
+
 def create_app(settings: Settings) -> FastAPI:
     """Build the application. Its lifespan starts the runtime, which is then at `app.state.runtime`."""
-    hosts = settings.hosts()
-    app = FastAPI(
+    app = Application(
         title="stl-snn",
         version=_version(),
         summary="Spiking neural networks over HTTP",
@@ -49,22 +62,24 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=partial(_lifespan, settings),
         redirect_slashes=False,
         openapi_url=None,  # `add_documents` serves it
-        middleware=[
-            Middleware(RequestContext),
-            *([] if "*" in hosts else [Middleware(OriginCheck, hosts=hosts)]),
-            Middleware(Authentication, keys=settings.keys()),
-            Middleware(BodyLimit, max_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes),
-            Middleware(AdmissionMiddleware),
-        ],
         exception_handlers={
             ServiceError: answer_service_error,
             HTTPException: answer_http_exception,
             RequestValidationError: answer_validation_error,
+            Exception: answer_exception,
         },
     )
     for route in ROUTES:
         app.include_router(route.router, dependencies=[Depends(refuse_unknown_query)])
-    check_direct_routes(app.routes)
+    hosts = settings.hosts()
+    app.entrance = Entrance(
+        app,
+        super(Application, app).__call__,
+        direct_routes(app.routes),
+        origin=None if "*" in hosts else OriginCheck(hosts),
+        authentication=Authentication(settings.keys()),
+        body_limit=BodyLimit(settings.max_body_bytes, settings.max_upload_bytes),
+    )
 
     def openapi() -> dict[str, Any]:
         app.openapi_schema = app.openapi_schema or build_openapi(app)

@@ -1,4 +1,4 @@
-"""`DirectRoute`: a route that FastAPI documents but does not run."""
+"""`DirectRoute`: a route that FastAPI documents but does not find, and does not run."""
 
 from collections.abc import Callable, Sequence
 from inspect import signature
@@ -19,12 +19,13 @@ from service.http.parameters import check_timeout, read_query, refuse_unknown_qu
 class DirectRoute(APIRoute):
     """Calls its endpoint with the request, the parameters in its path, and its query as a pydantic model.
 
-    It skips what FastAPI does for each request: dependencies, the reading of one parameter after another, and two exit
-    stacks; `benchmarks.overhead` measures the gain. It replaces the dependency `refuse_unknown_query` and the timeout's
-    header. Path parameters are text, the query is the parameter `query`, and the endpoint returns the response.
+    The `Entrance` finds it before FastAPI sees the request, and so skips what FastAPI does for each: its middleware,
+    its router, dependencies, the reading of one parameter after another, and three exit stacks; `benchmarks.overhead`
+    measures the gain. It replaces the dependency `refuse_unknown_query` and the timeout's header. Path parameters are
+    text, the query is the parameter `query`, and the endpoint returns the response.
 
     Its constructor raises `TypeError` for a dependency or a parameter that it would skip. An application that includes
-    the route calls `check_direct_routes`, which does the same for the dependencies that were added on the way.
+    the route calls `direct_routes`, which does the same for the dependencies that were added on the way.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -37,11 +38,17 @@ class DirectRoute(APIRoute):
             raise TypeError(f"the direct route {path} would not read {', '.join(sorted(skipped))}")
         self._query: type[BaseModel] = hints["query"]
 
+    def is_for(self, scope: Scope) -> bool:
+        """Whether a request is for this route."""
+        return scope["method"] in (self.methods or ()) and self.path_regex.match(scope["path"]) is not None
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the query, call the endpoint and send its response."""
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)  # responds with the allowed methods
             return
+        found = self.path_regex.match(scope["path"])
+        scope["path_params"] = found.groupdict() if found else {}
         request = Request(scope, receive, send)
         query = read_query(request, self._query)
         check_timeout(request)
@@ -49,14 +56,15 @@ class DirectRoute(APIRoute):
         await response(scope, receive, send)
 
 
-def check_direct_routes(routes: Sequence[BaseRoute]) -> None:
-    """`TypeError` if an application or an including router adds a dependency that a `DirectRoute` would skip."""
+def direct_routes(routes: Sequence[BaseRoute]) -> list[DirectRoute]:
+    """The direct routes among these; `TypeError` if the application adds a dependency that one of them would skip."""
     contexts = getattr(routing, "iter_route_contexts", None)
     if contexts is None:  # an older FastAPI constructs the route again, with these dependencies
-        return
-    for context in contexts(routes):
-        if isinstance(context.original_route, DirectRoute):
-            _refuse_dependencies(context.path, context.dependant)
+        return [route for route in routes if isinstance(route, DirectRoute)]
+    found = [context for context in contexts(routes) if isinstance(context.original_route, DirectRoute)]
+    for context in found:
+        _refuse_dependencies(context.path, context.dependant)
+    return [context.original_route for context in found]
 
 
 def _refuse_dependencies(path: str, dependant: Dependant) -> None:

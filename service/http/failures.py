@@ -21,6 +21,7 @@ from contract.errors import (
     UnsupportedMediaType,
 )
 from service.parsing import explain
+from service.telemetry.logs import request_id
 
 HTTP_STATUS = {
     "bad_request": 400,
@@ -123,6 +124,16 @@ def error_response(error: ServiceError, headers: Mapping[str, str] | None = None
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}..."
+
+
+def uncaught() -> ServiceError:
+    """The error that a caller sees of any exception that the service does not expect; the log has its details."""
+    return ServiceError(f"the service failed on this request; its log has the details under {request_id.get()}")
+
+
+async def answer_exception(request: Request, error: Exception) -> Response:
+    """Exception handler of every other exception, which FastAPI passes on afterwards."""
+    return error_response(uncaught())
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:

@@ -1,60 +1,39 @@
 """The size limit of a request's body."""
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from contract.errors import TooLarge
+from contract.errors import ServiceError, TooLarge
 from service.fine_tuning.create_job import MAX_JOB_BYTES
-from service.http.failures import error_response
-from service.http.middleware.refusal import refuse_unguarded
+from service.http.middleware.passage import Headers
 
 _JOBS = "/v1/fine_tuning/"
 
 
 def is_upload(scope: Scope) -> bool:
     """Whether the body is a data set, which may be large and slow."""
-    return (scope["type"], scope.get("method"), scope.get("path")) == ("http", "POST", "/v1/files")
+    return (scope["method"], scope["path"]) == ("POST", "/v1/files")
 
 
 class BodyLimit:
-    """Refuses a body of more than `max_bytes`, or of more than `max_upload_bytes` if it is a data set.
+    """A body has at most `max_bytes`, or `max_upload_bytes` if it is a data set.
 
     A fine-tuning job is kept and shown again, so its body has `MAX_JOB_BYTES` at most. A body is refused at once if its
     length is announced, otherwise when it exceeds the limit.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_upload_bytes: int) -> None:
-        self._app = app
+    def __init__(self, max_bytes: int, max_upload_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._max_upload_bytes = max_upload_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            await refuse_unguarded(scope, receive, send)
-            return
-        max_bytes = self._limit(scope)
-        announced = Headers(scope=scope).get("content-length", "")
-        error = TooLarge(f"the body exceeds the limit of {max_bytes} bytes")
-        if announced.isdecimal() and int(announced) > max_bytes:
-            await error_response(error)(scope, receive, send)
-            return
-        received = 0
-
-        async def receive_bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > max_bytes:
-                raise error
-            return message
-
-        await self._app(scope, receive_bounded, send)
-
-    def _limit(self, scope: Scope) -> int:
+    def of(self, scope: Scope) -> int:
+        """The most bytes that the body of this request may have."""
         if is_upload(scope):
             return self._max_upload_bytes
         return min(self._max_bytes, MAX_JOB_BYTES) if scope["path"].startswith(_JOBS) else self._max_bytes
+
+    def refusal(self, headers: Headers, max_bytes: int) -> ServiceError | None:
+        """`TooLarge` if the announced length exceeds `max_bytes`."""
+        announced = headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > max_bytes:
+            return TooLarge(f"the body exceeds the limit of {max_bytes} bytes")
+        return None

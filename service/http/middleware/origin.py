@@ -9,11 +9,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from contract.errors import ForeignHost, ForeignOrigin, ServiceError
-from service.http.middleware.refusal import refuse
+from service.http.middleware.passage import Headers
 
 
 class OriginCheck:
@@ -22,20 +19,13 @@ class OriginCheck:
     Loopback addresses are always among the hosts. Ports do not matter: a page of this computer may call.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
-        self._app = app
+    def __init__(self, hosts: Collection[str]) -> None:
         self._hosts = frozenset(hosts)
         self._refusal = lru_cache(maxsize=256)(self._find_refusal)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it."""
-        if scope["type"] != "lifespan":
-            headers = Headers(scope=scope)
-            error = self._refusal(headers.get("host", ""), headers.get("origin"), headers.get("sec-fetch-site"))
-            if error is not None:
-                await refuse(error, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+    def refusal(self, headers: Headers) -> ServiceError | None:
+        """`ForeignHost` or `ForeignOrigin` for such a request."""
+        return self._refusal(headers.get("host", ""), headers.get("origin"), headers.get("sec-fetch-site"))
 
     def _find_refusal(self, host: str, origin: str | None, site: str | None) -> ServiceError | None:
         if host and not self._is_allowed(f"//{host}"):  # browsers always send one

@@ -1,4 +1,4 @@
-"""Refusing a connection, whatever its protocol."""
+"""Refusing a connection that is not for an HTTP request."""
 
 from starlette.types import Receive, Scope, Send
 
@@ -8,16 +8,15 @@ from service.http.failures import error_response
 POLICY_VIOLATION = 1008
 
 
-async def refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the error's response; close a WebSocket before it opens if its server sends no responses there."""
-    if scope["type"] == "http" or "websocket.http.response" in scope.get("extensions", {}):
+async def refuse_other(error: ServiceError | None, scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket before it opens, for `error` or because there is none; `ValueError` for another connection.
+
+    The refusal is a response where the server can send one, otherwise the WebSocket is closed.
+    """
+    if scope["type"] != "websocket":
+        raise ValueError(f"this application does not serve connections of type {scope['type']!r}")
+    error = error or NotFound("there is no such WebSocket route")
+    if "websocket.http.response" in scope.get("extensions", {}):
         await error_response(error)(scope, receive, send)
     else:
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.message})
-
-
-async def refuse_unguarded(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a connection of a kind that a middleware does not guard: `NotFound` for a WebSocket, else `ValueError`."""
-    if scope["type"] != "websocket":
-        raise ValueError(f"this application does not serve connections of type {scope['type']!r}")
-    await refuse(NotFound("there is no such WebSocket route"), scope, receive, send)

@@ -1,0 +1,133 @@
+"""`Entrance`: what every request passes first, in one pass, whichever route answers it.
+
+In this order: its id; host and origin; API key; the announced length of its body; admission; then its route. A direct
+route is called from here, all others by way of FastAPI. At the end the request is logged and counted.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from contract.errors import ServiceError
+from service.http.direct_route import DirectRoute
+from service.http.failures import error_response, uncaught
+from service.http.middleware.admission import ticket_for
+from service.http.middleware.authentication import Authentication
+from service.http.middleware.body_limit import BodyLimit
+from service.http.middleware.origin import OriginCheck
+from service.http.middleware.passage import Headers, Passage, headers_of
+from service.http.middleware.refusal import refuse_other
+from service.inference.admission import ClientLeft
+from service.runtime import Runtime
+from service.telemetry.logs import request_id
+
+_CLIENT_LEFT = 499
+_LOGGED_PATH = 200
+_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
+
+log = logging.getLogger(__name__)
+
+
+class Entrance:
+    """Stands before `inner`, the ASGI application of `app`, and calls the `direct` routes itself."""
+
+    def __init__(
+        self,
+        app: FastAPI,
+        inner: ASGIApp,
+        direct: Sequence[DirectRoute],
+        *,
+        origin: OriginCheck | None,
+        authentication: Authentication,
+        body_limit: BodyLimit,
+    ) -> None:
+        self._app = app
+        self._inner = inner
+        self._direct = direct
+        self._origin = origin
+        self._authentication = authentication
+        self._body_limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+            return
+        headers = headers_of(scope)
+        if scope["type"] != "http":
+            await refuse_other(self._refusal(scope, headers), scope, receive, send)
+            return
+        started = time.perf_counter()
+        scope["app"] = self._app
+        scope.setdefault("state", {})
+        runtime: Runtime | None = getattr(self._app.state, "runtime", None)
+        passage = Passage(scope, headers, receive, send, runtime)
+        token = request_id.set(passage.identity)
+        try:
+            await self._pass(passage)
+        except ClientDisconnect:
+            passage.status = _CLIENT_LEFT
+        except Exception:
+            log.exception("%s %s failed", scope["method"], quote(scope["path"][:_LOGGED_PATH]))
+            if not passage.status:
+                await passage.answer(error_response(uncaught()))
+            elif not passage.is_complete:
+                raise
+        finally:
+            _record(passage, runtime, time.perf_counter() - started)
+            request_id.reset(token)
+
+    async def _pass(self, passage: Passage) -> None:
+        """Check what is known by the head, then let the route answer within the request's limits."""
+        scope, headers = passage.scope, passage.headers
+        passage.max_bytes = self._body_limit.of(scope)
+        error = self._refusal(scope, headers) or self._body_limit.refusal(headers, passage.max_bytes)
+        if error is not None:
+            await passage.answer(error_response(error))
+        elif scope["path"].startswith("/v1/"):
+            await self._pass_with_ticket(passage)
+        else:
+            await self._inner(scope, passage.receive, passage.send)
+
+    async def _pass_with_ticket(self, passage: Passage) -> None:
+        runtime: Runtime = self._app.state.runtime
+        scope = passage.scope
+        direct = next((route for route in self._direct if route.is_for(scope)), None)
+        if direct is not None:
+            scope["route"] = direct
+        try:
+            with ticket_for(passage, runtime, runs_a_network=direct is not None) as ticket:
+                passage.ticket = scope["state"]["ticket"] = ticket
+                try:
+                    await (direct.handle if direct else self._inner)(scope, passage.receive, passage.send)
+                except ClientDisconnect:
+                    runtime.predictor.admission.dropped(ticket, "client_left")
+                    raise
+        except ClientLeft:
+            raise ClientDisconnect from None
+        except ServiceError as error:
+            if passage.ticket is not None and passage.ticket.is_answering:
+                raise ClientDisconnect from error  # a response that has begun can only be cut off
+            await passage.answer(error_response(error))
+
+    def _refusal(self, scope: Scope, headers: Headers) -> ServiceError | None:
+        """What is wrong with where the request comes from, or with its key."""
+        error = self._origin.refusal(headers) if self._origin else None
+        return error or self._authentication.refusal(scope["path"], headers)
+
+
+def _record(passage: Passage, runtime: Runtime | None, seconds: float) -> None:
+    """Log and count a request that is over."""
+    scope, status = passage.scope, passage.status
+    log.info("%s %s %d %.1f ms", scope["method"], quote(scope["path"][:_LOGGED_PATH]), status, seconds * 1000)
+    if runtime is not None:
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        name = scope.get("path_params", {}).get("name")
+        model = name if name in runtime.registry else ""  # callers must not invent label values
+        runtime.metrics.request(route, method, model, status, seconds)

@@ -1,0 +1,89 @@
+"""`Passage`: one request on its way through the service, and what its messages are subject to."""
+
+import re
+from collections.abc import Mapping
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from contract.errors import TooLarge
+from service.inference.admission import SMALL_BODY, Ticket
+from service.runtime import Runtime
+from service.telemetry.logs import new_id
+
+Headers = Mapping[str, str]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def headers_of(scope: Scope) -> Headers:
+    """The headers of a request by their names in small letters; of repeated ones the first counts."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+
+
+class Passage:
+    """One HTTP request: its `identity`, and its `status` once the response has begun, 0 before.
+
+    Its route receives and sends through it. The body has at most `max_bytes`; with a `ticket`, its memory and its time
+    are bounded too. An upload has `stall` seconds for each piece of its body instead, and its bytes go to disk.
+    """
+
+    max_bytes = 0
+    ticket: Ticket | None = None
+    stall: float | None = None
+    status = 0
+    is_complete = False
+
+    def __init__(self, scope: Scope, headers: Headers, receive: Receive, send: Send, runtime: Runtime | None) -> None:
+        sent = headers.get("x-request-id", "")
+        self.identity = sent if _REQUEST_ID.fullmatch(sent) else new_id()
+        self.scope = scope
+        self.headers = headers
+        self._receive = receive
+        self._send = send
+        self._runtime = runtime
+        self._received = 0
+        self._is_read = False
+
+    async def receive(self) -> Message:
+        """Receive the next piece of the body: `TooLarge`, `Overloaded`, or, after the body, that the client left."""
+        ticket, stall = self.ticket, self.stall
+        if ticket is None or self._is_read:
+            return self._bounded(await self._receive())
+        ticket.enter("body")
+        if stall is not None:
+            ticket.allow(stall)
+        message = self._bounded(await self._receive())
+        if stall is not None:
+            ticket.allow(None)
+        size = ticket.held + len(message.get("body", b""))
+        self._is_read = message["type"] == "http.request" and not message.get("more_body", False)
+        if self._is_read:
+            ticket.enter("decode")
+        ticket.hold(size if stall is None else min(size, SMALL_BODY))
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the response, which carries the request's id."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.identity
+            if self._runtime is not None and self._runtime.readiness.shutting_down:
+                headers["Connection"] = "close"  # the client's next request goes elsewhere
+        elif not message.get("more_body", False):
+            self.is_complete = True
+        if self.ticket is not None:
+            self.ticket.answering()
+        await self._send(message)
+
+    async def answer(self, response: Response) -> None:
+        """Send a whole response."""
+        await response(self.scope, self._receive, self.send)
+
+    def _bounded(self, message: Message) -> Message:
+        self._received += len(message.get("body", b""))
+        if self._received > self.max_bytes:
+            raise TooLarge(f"the body exceeds the limit of {self.max_bytes} bytes")
+        return message
