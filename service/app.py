@@ -17,16 +17,16 @@ from contract.errors import ServiceError
 from contract.settings import Settings
 from service.http.direct_route import direct_routes
 from service.http.documents import add_documents
+from service.http.entrance.authentication import Authentication
+from service.http.entrance.body_limit import BodyLimit
+from service.http.entrance.entrance import Entrance
+from service.http.entrance.origin import OriginCheck
 from service.http.failures import (
     answer_exception,
     answer_http_exception,
     answer_service_error,
     answer_validation_error,
 )
-from service.http.middleware.authentication import Authentication
-from service.http.middleware.body_limit import BodyLimit
-from service.http.middleware.entrance import Entrance
-from service.http.middleware.origin import OriginCheck
 from service.http.openapi import build_openapi
 from service.http.parameters import refuse_unknown_query
 from service.routes import files, fine_tuning, health, history, metrics, models, predict

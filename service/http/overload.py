@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from contract.errors import Overloaded
-from service.http.middleware.admission import PREDICT
+from service.http.entrance.admission import PREDICT
 from service.http.raw_response import RawResponse
 from service.runtime import Runtime
 

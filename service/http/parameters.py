@@ -11,7 +11,7 @@ from pydantic import BaseModel, PositiveInt, TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from contract.errors import InvalidParameter
-from service.http.middleware.admission import TIMEOUT_HEADER
+from service.http.entrance.admission import TIMEOUT_HEADER
 from service.inference.admission import Ticket
 from service.parsing import explain, unknown_name
 from service.runtime import Runtime

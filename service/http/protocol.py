@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from contract.errors import BadRequest, RequestTimeout, ServiceError, UnsupportedTransferCoding
 from service.http.connections import Connections, Progress
-from service.http.middleware.admission import end_early
+from service.http.entrance.admission import end_early
 from service.http.raw_response import RawResponse
 
 _NOTED_HEADERS = frozenset({b"host", b"transfer-encoding", b"expect", b"x-request-id"})

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from service.http.middleware.admission import end_early
+from service.http.entrance.admission import end_early
 
 
 class Exchange:

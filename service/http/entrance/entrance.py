@@ -15,13 +15,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.errors import ServiceError
 from service.http.direct_route import DirectRoute
+from service.http.entrance.admission import ticket_for
+from service.http.entrance.authentication import Authentication
+from service.http.entrance.body_limit import BodyLimit
+from service.http.entrance.origin import OriginCheck
+from service.http.entrance.passage import Headers, Passage, headers_of
+from service.http.entrance.refusal import refuse_other
 from service.http.failures import error_response, uncaught
-from service.http.middleware.admission import ticket_for
-from service.http.middleware.authentication import Authentication
-from service.http.middleware.body_limit import BodyLimit
-from service.http.middleware.origin import OriginCheck
-from service.http.middleware.passage import Headers, Passage, headers_of
-from service.http.middleware.refusal import refuse_other
 from service.inference.admission import ClientLeft
 from service.runtime import Runtime
 from service.telemetry.logs import request_id

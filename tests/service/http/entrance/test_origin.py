@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from contract.settings import Settings
+from service.http.entrance.origin import OriginCheck
 from service.http.failures import HTTP_STATUS
-from service.http.middleware.origin import OriginCheck
 from tests.service.serving import serving
 
 LOCAL = {"host": "localhost"}

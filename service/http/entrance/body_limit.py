@@ -4,7 +4,7 @@ from starlette.types import Scope
 
 from contract.errors import ServiceError, TooLarge
 from service.fine_tuning.create_job import MAX_JOB_BYTES
-from service.http.middleware.passage import Headers
+from service.http.entrance.passage import Headers
 
 _JOBS = "/v1/fine_tuning/"
 

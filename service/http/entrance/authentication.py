@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Sequence
 
 from contract.errors import ServiceError, Unauthorized
-from service.http.middleware.passage import Headers
+from service.http.entrance.passage import Headers
 
 
 class Authentication:

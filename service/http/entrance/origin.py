@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from contract.errors import ForeignHost, ForeignOrigin, ServiceError
-from service.http.middleware.passage import Headers
+from service.http.entrance.passage import Headers
 
 
 class OriginCheck:

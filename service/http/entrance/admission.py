@@ -10,8 +10,8 @@ from typing import Any
 
 from contract.settings import Settings
 from service.http.connections import client_of
-from service.http.middleware.body_limit import is_upload
-from service.http.middleware.passage import Headers, Passage
+from service.http.entrance.body_limit import is_upload
+from service.http.entrance.passage import Headers, Passage
 from service.inference.admission import Reason, Ticket
 from service.runtime import Runtime
 

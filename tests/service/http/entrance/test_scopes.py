@@ -8,10 +8,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from contract.settings import Settings
 from service.app import Application, create_app
-from service.http.middleware.authentication import Authentication
-from service.http.middleware.body_limit import BodyLimit
-from service.http.middleware.entrance import Entrance
-from service.http.middleware.origin import OriginCheck
+from service.http.entrance.authentication import Authentication
+from service.http.entrance.body_limit import BodyLimit
+from service.http.entrance.entrance import Entrance
+from service.http.entrance.origin import OriginCheck
 
 RESPONSES: dict[str, dict[str, str]] = {"websocket.http.response": {}}
 
