@@ -12,6 +12,7 @@ from pydantic import FailFast, Field, TypeAdapter, ValidationError
 
 from contract.card import InputSpec
 from contract.errors import ImageTooLarge, InvalidImage
+from contract.plain_png import read_plain_png
 
 # Our own limit is checked before decoding; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -86,6 +87,9 @@ def read_image(data: bytes, spec: InputSpec, *, max_pixels: int) -> Fitted:
     mode = _MODES.get(spec.channels)
     if mode is None:
         raise InvalidImage(f"the model takes {spec.channels} channels, but image files have 1 or 3: send pixels")
+    if (pixels := read_plain_png(data, spec.shape)) is not None:
+        check_size(spec.width, spec.height, max_pixels)
+        return Fitted(pixels)
     image = _open(data)
     check_size(image.width, image.height, max_pixels)
     if image.format == "JPEG" and data.count(_SCAN) > MAX_SCANS:
