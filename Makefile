@@ -4,6 +4,7 @@
 #   make serve            the service (http://127.0.0.1:8000) and a fine-tuning worker
 #   make service          the service alone
 #   make worker           a fine-tuning worker alone
+#   make study            a small study of digits, with a report in studies/smoke; takes five minutes
 #
 # Check:
 #   make check            lint and test
@@ -45,8 +46,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: serve service worker test test-long test-postgres test-torchserve test-deploy fuzz fuzz-engine lint check format \
-	openapi docs sbom release image
+.PHONY: serve service worker study test test-long test-postgres test-torchserve test-deploy fuzz fuzz-engine lint check \
+	format openapi docs sbom release image
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.training
@@ -57,6 +58,9 @@ service: $(VENV)/.service
 
 worker: $(VENV)/.training
 	$(BIN)/python -m training worker
+
+study: $(VENV)/.study
+	$(BIN)/python -m training study --smoke --jobs 2
 
 test: $(VENV)/.development
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) --cov
@@ -136,6 +140,10 @@ $(VENV)/.training: $(VENV)/.service
 	$(INSTALL) -c constraints.txt -e '.[training]'
 	@touch $@
 
+$(VENV)/.study: $(VENV)/.training
+	$(INSTALL) -c constraints.txt -e '.[training,study]'
+	@touch $@
+
 $(VENV)/.docs: $(VENV)/.made pyproject.toml constraints.txt
 	$(INSTALL) -c constraints.txt -e '.[docs]'
 	@touch $@
@@ -157,6 +165,6 @@ $(VENV)/.torchserve: $(VENV)/.development
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.training requirements-oracles.txt
-	$(INSTALL) -c constraints.txt -e '.[training,dev]'
+	$(INSTALL) -c constraints.txt -e '.[training,study,dev]'
 	$(INSTALL) --no-deps -r requirements-oracles.txt
 	@touch $@

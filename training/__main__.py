@@ -113,6 +113,10 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the study (default: studies/NAME)")
     study.add_argument("--jobs", type=int, metavar="N", default=1, help="processes, of one thread each (default: 1)")
     study.add_argument("--data-dir", type=Path, help="folder with the data set's files (digits needs none)")
+
+    report = commands.add_parser("report", help="draw the report of a study from its results")
+    report.set_defaults(run=_report)
+    report.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the study")
     return parser
 
 
@@ -238,6 +242,13 @@ def _study(options: argparse.Namespace) -> None:
         print(f"\nstopped; the same command continues the study in {root}")
         raise SystemExit(130) from None
     print(f"results are in {root}")
+    _report(argparse.Namespace(folder=root))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from training.study.report import write_report
+
+    print(f"report: {write_report(options.folder)}")
 
 
 def _settings() -> Settings:

@@ -107,6 +107,11 @@ class RunResult(_Part):
     raster: Raster | None = None
     error: str | None = None
 
+    @property
+    def spiking_layers(self) -> list[Layer]:
+        """The layers with neurons, in the order of the columns of spikes and operations."""
+        return [layer for layer in self.layers if layer.spikes_index is not None]
+
 
 class SearchPoint(_Part):
     """One setting that a search tried, measured on the validation part."""

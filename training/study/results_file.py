@@ -64,7 +64,9 @@ def read_results(root: Path) -> Results:
     except OSError as error:
         raise ConfigError(f"there are no results in {root}: {RESULTS_FILE} cannot be read") from error
     except ValidationError as error:
-        raise ConfigError(f"{root / RESULTS_FILE} is not a results file of this release: {error}") from error
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{root / RESULTS_FILE} cannot be read by this release: {where}: {first['msg']}") from error
 
 
 def _tensors(samples: Samples) -> tuple[Tensor, ...]:

@@ -25,15 +25,6 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.study.run._processes", inline)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
-    root = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.study.run._processes", inline)
-        run_study(tiny_study(), root)
-    return root, read_results(root)
-
-
 def test_every_arm_has_every_seed_with_the_setting_that_its_search_chose(whole: tuple[Path, Results]) -> None:
     _, results = whole
     assert results.complete
