@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ def test_every_shipped_study_is_valid() -> None:
     assert {"smoke", "digits", "fashion", "mnist", "nmnist", "depth", "ablation"} <= set(shipped_studies())
     for name in shipped_studies():
         assert load_study(name).name == name
+
+
+def test_the_documents_show_a_valid_study_and_name_every_shipped_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "study.md").read_text()
+    (shown,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "study.toml").write_text(shown)
+    assert load_study(str(tmp_path / "study.toml")).name == "my-study"
+    for name in shipped_studies():
+        assert f"| `{name}` |" in page
 
 
 def test_an_unknown_study_is_answered_with_the_known_ones() -> None:
