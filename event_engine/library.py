@@ -75,14 +75,23 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "snn_run_events": (c_int, (c_void_p, c_void_p, c_void_p, c_int, POINTER(Batch))),
 }
 _NO_MEMORY = 2
+_INTERFACE = 1  # `snn_interface_number`
 
 
 class Library:
-    """The functions of the shared library at `path`. Calls release the interpreter's lock."""
+    """The functions of the shared library at `path`. Calls release the interpreter's lock.
+
+    Raises `Unsuitable` for a file that the system cannot load, or that was built from other sources.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        library = ctypes.CDLL(str(path))
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise Unsuitable(f"the event engine cannot be loaded: {error}") from error
+        if getattr(library, "snn_interface", int)() != _INTERFACE:
+            raise Unsuitable("the event engine was built from other sources: install the project again")
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments

@@ -71,6 +71,8 @@ void run(const Described& net, const Source& source, int64_t steps, const snn_ba
 
 extern "C" {
 
+int snn_interface() { return snn_interface_number; }
+
 const char* snn_error() { return last_error.c_str(); }
 
 int snn_new(const snn_description* from, void** net) {

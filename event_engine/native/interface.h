@@ -5,6 +5,9 @@
 
 #include "network.h"
 
+// Changes with every change of the functions and structures below.
+constexpr int snn_interface_number = 1;
+
 enum snn_coding { SNN_POISSON, SNN_DIRECT, SNN_BINARY_BINS, SNN_COUNTED_BINS };
 
 struct snn_description {

@@ -5,7 +5,7 @@ import pytest
 from event_engine.library import Library, built_libraries
 from tests.event_engine.differential import differences, random_case
 
-SEEDS = range(10)
+SEEDS = range(8)
 LIBRARIES = built_libraries()
 
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="the event engine was not built: there is no C++ compiler")

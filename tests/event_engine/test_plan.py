@@ -1,12 +1,14 @@
 """What the event engine refuses, with the reason, and what it does not believe."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from contract.card import Card, EventEncoder, ImageEncoder
 from event_engine.errors import Unsuitable
 from event_engine.grid import on_grid
-from event_engine.library import built_libraries
+from event_engine.library import Library, built_libraries
 from event_engine.network import EventNetwork
 from event_engine.plan import Weights, make_plan
 from tests.event_engine.differential import Case, make_case
@@ -152,3 +154,14 @@ def test_the_library_checks_every_size_itself(monkeypatch: pytest.MonkeyPatch) -
             EventNetwork(recorded.card, recorded.weights)
         object.__setattr__(convolution, field, whole)
     EventNetwork(recorded.card, recorded.weights)
+
+
+@needs_library
+def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("event_engine.library._INTERFACE", 0)
+    with pytest.raises(Unsuitable, match="install the project again"):
+        Library(built_libraries()[0])
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"no library")
+    with pytest.raises(Unsuitable, match="cannot be loaded"):
+        Library(broken)
