@@ -6,11 +6,9 @@ enters again. The estimate is not a measurement. It leaves out memory traffic (o
 updates (see `membrane_updates`), spike routing, input encoding, static power and cooling.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from typing_extensions import TypedDict  # pydantic accepts the standard library's from Python 3.12 on
 
@@ -130,14 +128,14 @@ def membrane_updates(card: Card) -> int:
     return card.neurons * card.timesteps
 
 
-def estimate(card: Card, synops: NDArray[np.int64], profile: Profile, measured_mj: float | None = None) -> Energy:
+def estimate(card: Card, synops: Sequence[int], profile: Profile, measured_mj: float | None = None) -> Energy:
     """Estimate one inference from its synaptic operations; `measured_mj` is passed on.
 
-    `synops` `[S]`: operations of each synaptic layer over all time steps, in the order of `card.synaptic_layers`. The
+    `synops`: operations of each synaptic layer over all time steps, in the order of `card.synaptic_layers`. The
     card says whether they are accumulates or multiply-accumulates.
     """
     layers: list[LayerEnergy] = []
-    for layer, count in zip(card.synaptic_layers, synops.tolist(), strict=True):
+    for layer, count in zip(card.synaptic_layers, synops, strict=True):
         accumulates, macs = (count, 0) if layer.operation == "ac" else (0, count)
         layers.append(
             {

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from contract.card import Card
 from event_engine.network import Counts, EventNetwork
-from service.engine.interface import Activity, Choice, EventSample, ImageSample, Sample, State
+from service.engine.interface import Activity, Choice, EventSample, ImageSample, Sample, State, activities_of
 
 
 class EventEngine:
@@ -74,5 +74,4 @@ def _stack(images: Sequence[ImageSample]) -> tuple[NDArray[np.uint8], NDArray[np
 
 
 def _activities(counts: Counts) -> list[Activity]:
-    rows = zip(counts.scores, counts.spikes, counts.synops, counts.input.tolist(), strict=True)
-    return [Activity(*row) for row in rows]
+    return activities_of(counts.scores, counts.spikes, counts.synops, counts.input.tolist())

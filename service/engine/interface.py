@@ -1,6 +1,6 @@
 """`Engine`, the interface that runs networks: samples in, activities out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -32,6 +32,20 @@ Sample = ImageSample | EventSample
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """The sums of an activity over its time steps.
+
+    `votes` for each class; `ranking`, the classes by their votes, of equal ones the lower id first; `spikes` and
+    `synops` for each layer.
+    """
+
+    votes: list[int]
+    ranking: list[int]
+    spikes: list[int]
+    synops: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Activity:
     """A network's activity on one sample, by time step.
 
@@ -43,6 +57,18 @@ class Activity:
     spikes: NDArray[np.int64]
     synops: NDArray[np.int64]
     input: int
+    totals: Totals
+
+
+def activities_of(
+    scores: NDArray[np.int64], spikes: NDArray[np.int64], synops: NDArray[np.int64], fed: Iterable[int]
+) -> list[Activity]:
+    """The activity of each sample of a batch, from arrays `[B, T, ...]`; all samples are summed at once."""
+    votes = scores.sum(axis=1)
+    ranking = np.argsort(-votes, axis=1, kind="stable")
+    sums = (each.tolist() for each in (votes, ranking, spikes.sum(axis=1), synops.sum(axis=1)))
+    totals = [Totals(*row) for row in zip(*sums, strict=True)]
+    return [Activity(*row) for row in zip(scores, spikes, synops, fed, totals, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,16 @@ import torch
 
 from contract.card import Card
 from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_outputs, read_archive
-from service.engine.interface import Activity, Choice, EventSample, ImageSample, Sample, State, blank_sample
+from service.engine.interface import (
+    Activity,
+    Choice,
+    EventSample,
+    ImageSample,
+    Sample,
+    State,
+    activities_of,
+    blank_sample,
+)
 
 _NO_NETWORK = "torch cannot load the checkpoint: it does not hold a scripted network"
 _WITHOUT_TIME = np.array([0, 1, 1, 1], dtype=np.int64)  # multiplies the columns t, x, y, p
@@ -117,8 +126,8 @@ class TorchScriptEngine:
         scores, spikes, synops = (result.cpu().numpy() for result in results)
         fed = (x != 0).sum((0, 2, 3, 4)).tolist()
         check_outputs(self.card, shape, scores, spikes, synops)
-        counts = (result.astype(np.int64, copy=False).swapaxes(0, 1) for result in (scores, spikes, synops))
-        return [Activity(*row) for row in zip(*counts, fed, strict=True)]
+        by_sample = [result.astype(np.int64, copy=False).swapaxes(0, 1) for result in (scores, spikes, synops)]
+        return activities_of(by_sample[0], by_sample[1], by_sample[2], fed)
 
 
 def load_archive(path: Path, device: torch.device) -> tuple[Card, torch.jit.ScriptModule]:

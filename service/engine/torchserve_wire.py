@@ -19,7 +19,7 @@ from contract.card import Card
 from contract.errors import BadRequest
 from contract.events import check_events
 from contract.events.checks import events_array
-from service.engine.interface import Activity, EventSample, ImageSample, Sample
+from service.engine.interface import Activity, EventSample, ImageSample, Sample, activities_of
 
 MEDIA_TYPE = "application/vnd.stl-snn.samples"
 CARD_HEADER = "X-SNN-Card"
@@ -79,7 +79,7 @@ def unpack_activities(data: bytes, card: Card, rows: int) -> list[Activity]:
     shapes = [(rows, card.timesteps, width) for width in widths] + [(rows,)]
     if [result.shape for result in (scores, spikes, synops, fed)] != shapes:
         raise BadRequest("the shapes of the batch's results do not match the card")
-    return [Activity(*row) for row in zip(scores, spikes, synops, fed.tolist(), strict=True)]
+    return activities_of(scores, spikes, synops, fed.tolist())
 
 
 def _pack(*arrays: NDArray[Any]) -> bytes:

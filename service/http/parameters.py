@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from functools import cache
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Path, Query
 from fastapi.dependencies.models import Dependant
@@ -44,12 +45,18 @@ def query_model(dependant: Dependant) -> tuple[str, type[BaseModel]] | None:
 def read_query(request: Request, model: type[Q]) -> Q:
     """The query as `model`; `InvalidParameter` for unknown, repeated and invalid parameters."""
     if not request.scope["query_string"]:
-        return model()
+        default: Q = _without_query(model)
+        return default
     _refuse_unknown(request, list(model.model_fields))
     try:
         return model.model_validate(dict(request.query_params))
     except ValidationError as error:
         raise explain(error.errors(include_url=False, include_input=False)) from error
+
+
+@cache
+def _without_query(model: type[BaseModel]) -> Any:
+    return model()
 
 
 def check_timeout(request: Request) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from contract.errors import UnsupportedMediaType
 from service.inference.inputs import JSON, MEDIA_TYPES, MULTIPART
@@ -28,6 +28,14 @@ def media_type(request: Request) -> str:
     return found
 
 
+async def receive_piece(request: Request) -> tuple[bytes, bool]:
+    """The next piece of the body, and whether more follows; `ClientDisconnect`."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
+
+
 async def read_body(request: Request) -> bytes:
     """The whole body, in memory that depends on its size and not on the number of pieces in which it arrives."""
     body = bytearray()
@@ -38,9 +46,12 @@ async def read_body(request: Request) -> bytes:
 
 async def spool_body(request: Request, above: int) -> bytes | Spool:
     """The whole body; in a `Spool` if it has more than `above` bytes, so that another process can have it as it is."""
+    piece, more = await receive_piece(request)
+    if not more and len(piece) <= above:  # as nearly always
+        return piece
     body, spool = bytearray(), None
     try:
-        async for piece in request.stream():
+        while True:
             if spool is None and len(body) + len(piece) > above:
                 spool = Spool()
                 spool.write(body)
@@ -48,6 +59,9 @@ async def spool_body(request: Request, above: int) -> bytes | Spool:
                 body += piece
             else:
                 spool.write(piece)
+            if not more:
+                break
+            piece, more = await receive_piece(request)
     except BaseException:
         if spool is not None:
             spool.close()

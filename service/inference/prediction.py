@@ -1,7 +1,5 @@
 """The network's activity on a sample -> the prediction in the response."""
 
-import numpy as np
-
 from contract.card import Card
 from contract.energy import estimate
 from service.engine.interface import Activity
@@ -19,12 +17,11 @@ def build_prediction(
     highest score wins; of equal scores the lower class id comes first. `measured_mj` is the input's share of its
     batch's measured energy. Fields that belong to a `detail` are present only with that detail.
     """
-    card = options.card
-    votes = activity.scores.sum(axis=0)
-    scores = votes / (card.timesteps * card.voters)
+    card, totals = options.card, activity.totals
+    most = card.timesteps * card.voters
     best: list[ClassScore] = [
-        {"class_id": k, "label": card.labels[k], "score": float(scores[k])}
-        for k in np.argsort(-votes, kind="stable")[: options.top_k].tolist()
+        {"class_id": k, "label": card.labels[k], "score": totals.votes[k] / most}
+        for k in totals.ranking[: options.top_k]
     ]
     prediction: Prediction = {
         "index": index,
@@ -34,7 +31,7 @@ def build_prediction(
         "top_k": best,
         "preprocessing": decoded.preprocessing,
         "spikes": _spikes(activity, card, options.detail),
-        "energy": estimate(card, activity.synops.sum(axis=0), options.profile, measured_mj),
+        "energy": estimate(card, totals.synops, options.profile, measured_mj),
     }
     if options.detail == "timesteps":
         prediction["timesteps"] = _timesteps(activity, card)
@@ -42,7 +39,7 @@ def build_prediction(
 
 
 def _spikes(activity: Activity, card: Card, detail: Detail) -> Spikes:
-    by_layer = activity.spikes.sum(axis=0).tolist()
+    by_layer = activity.totals.spikes
     total = sum(by_layer)
     spikes: Spikes = {
         "total": total,

@@ -20,6 +20,7 @@ class Metrics:
     def __init__(self) -> None:
         self.collector = CollectorRegistry()
         self._of: Callable[..., Any] = cache(_labelled)
+        self._of_predictions = cache(self._label_predictions)
         route = ("route", "method", "model", "status")
         self._requests = Counter("snn_requests", "HTTP requests answered.", route, registry=self.collector)
         self._latency = Histogram(
@@ -124,11 +125,12 @@ class Metrics:
         self, model: str, *, spikes: int, accumulates: int, multiply_accumulates: int, estimate_nj: float, profile: str
     ) -> None:
         """Count one predicted input: its spikes, its operations and its estimated energy in nanojoules."""
-        self._of(self._predictions, model).inc()
-        self._of(self._spikes, model).inc(spikes)
-        self._of(self._operations, model, "ac").inc(accumulates)
-        self._of(self._operations, model, "mac").inc(multiply_accumulates)
-        self._of(self._energy, model, profile).inc(estimate_nj * 1e-9)
+        predictions, spiked, accumulated, multiplied, energy = self._of_predictions(model, profile)
+        predictions.inc()
+        spiked.inc(spikes)
+        accumulated.inc(accumulates)
+        multiplied.inc(multiply_accumulates)
+        energy.inc(estimate_nj * 1e-9)
 
     def jobs(self, counts: Mapping[str, int] | None) -> None:
         """Set the number of fine-tuning jobs by status; None if it is unknown, which removes the last known numbers."""
@@ -137,6 +139,15 @@ class Metrics:
             return
         for status, count in counts.items():
             self._jobs.labels(status).set(count)
+
+    def _label_predictions(self, model: str, profile: str) -> tuple[Counter, ...]:
+        return (
+            self._predictions.labels(model),
+            self._spikes.labels(model),
+            self._operations.labels(model, "ac"),
+            self._operations.labels(model, "mac"),
+            self._energy.labels(model, profile),
+        )
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -1,7 +1,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -55,7 +54,7 @@ def test_each_layer_is_counted_by_its_own_column_and_operation(card: Card) -> No
     made = with_layers(
         card, layer("first", 0, "mac", 500), layer("pool", None, None, 0), layer("second", 1, "ac", 1500)
     )
-    found = estimate(made, np.array([2000, 700]), CMOS)
+    found = estimate(made, [2000, 700], CMOS)
     assert [(each["name"], each["accumulates"], each["multiply_accumulates"]) for each in found["layers"]] == [
         ("first", 0, 2000),
         ("second", 700, 0),
@@ -81,7 +80,7 @@ def test_a_rate_that_is_in_the_counts_already_is_not_applied_again(card: Card) -
     """
     synapses, rate = 1_000_000, 0.13664
     made = with_layers(card, layer("only", 0, "ac", synapses))
-    found = estimate(made, np.array([round(synapses * rate)]), CMOS)
+    found = estimate(made, [round(synapses * rate)], CMOS)
     advantage = found["ann_equivalent_nj"] / found["estimate_nj"]
     assert advantage == pytest.approx(37.4, abs=0.05)
     assert advantage / rate == pytest.approx(273.77, abs=0.1)
@@ -112,5 +111,5 @@ def test_a_profile_may_compare_with_a_conventional_network_on_other_hardware(car
     mine = ProfileSetting(ac_pj=1, mac_pj=2, ann_mac_pj=7, source="two data sheets")
     profile = profiles_with({"mine": mine})["mine"]
     assert (profile.ac_pj, profile.mac_pj, profile.ann_mac_pj, profile.source) == (1, 2, 7, "two data sheets")
-    found = estimate(with_layers(card, layer("only", 0, "mac", 1000)), np.array([3000]), profile)
+    found = estimate(with_layers(card, layer("only", 0, "mac", 1000)), [3000], profile)
     assert (found["estimate_nj"], found["ann_equivalent_nj"]) == (6.0, 7.0)

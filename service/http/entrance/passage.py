@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 
-from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -68,10 +67,11 @@ class Passage:
         """Send a message of the response, which carries the request's id."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self.identity
+            headers = [*message.get("headers", ()), (b"x-request-id", self.identity.encode())]
             if self._runtime is not None and self._runtime.readiness.shutting_down:
-                headers["Connection"] = "close"  # the client's next request goes elsewhere
+                # the client's next request goes elsewhere
+                headers = [header for header in headers if header[0] != b"connection"] + [(b"connection", b"close")]
+            message = {**message, "headers": headers}
         elif not message.get("more_body", False):
             self.is_complete = True
         if self.ticket is not None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract.card import Card
-from service.engine.interface import Activity, Engine, ImageSample, blank_sample
+from service.engine.interface import Activity, Engine, ImageSample, activities_of, blank_sample
 from service.inference.bodies import Detail, Prediction
 from service.inference.decode import Decoded
 from service.inference.prediction import build_prediction
@@ -30,7 +30,8 @@ def activity(engine: Engine) -> Activity:
 def votes(activity: Activity, scores: list[list[int]]) -> Activity:
     made = np.zeros_like(activity.scores)
     made[: len(scores), : len(scores[0])] = scores
-    return Activity(made, activity.spikes, activity.synops, activity.input)
+    spikes, synops = activity.spikes[np.newaxis], activity.synops[np.newaxis]
+    return activities_of(made[np.newaxis], spikes, synops, [activity.input])[0]
 
 
 def test_a_score_is_votes_over_time_steps_times_voters(engine: Engine, activity: Activity) -> None:
