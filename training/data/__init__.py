@@ -14,6 +14,7 @@ from training.data.idx import FASHION_MNIST, MNIST, load_idx_dataset
 from training.data.n_caltech101 import load_n_caltech101
 from training.data.nmnist import load_nmnist
 from training.data.recordings import Recordings
+from training.data.spoken_digits import load_spoken_digits
 from training.errors import DataError
 
 __all__ = [
@@ -40,6 +41,7 @@ DATASETS = (
     "cifar10-dvs",
     "dvs128-gesture",
     "n-caltech101",
+    "spoken-digits",
     "folder",
 )
 
@@ -76,6 +78,8 @@ def load_dataset(
             return load_dvs128_gesture(data_dir, events)
         case "n-caltech101":
             return load_n_caltech101(data_dir, events)
+        case "spoken-digits":
+            return load_spoken_digits(data_dir, events)
         case "folder":
             if data_dir is None or image_shape is None:
                 raise DataError("the data set 'folder' needs a data folder and the shape of its images")

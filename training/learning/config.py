@@ -87,6 +87,7 @@ class TrainingConfig(Recipe):
         "cifar10-dvs",
         "dvs128-gesture",
         "n-caltech101",
+        "spoken-digits",
         "folder",
     ] = Field(description="data set to train on")
     image_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
