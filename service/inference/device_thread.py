@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic, perf_counter
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,6 +19,8 @@ from service.telemetry.energy_meter import EnergyMeter
 # These say nothing about the samples: the server that runs the network elsewhere cannot be reached.
 _ENGINE_UNAVAILABLE = (DeadlineExceeded, Overloaded, Unavailable)
 REMEMBER_S = 60.0  # how long the size that fitted into memory bounds a model's batches
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,10 @@ class DeviceThread:
     async def run(self, model: Loaded, samples: Sequence[Sample]) -> list[Outcome]:
         """Run `samples` as one batch, or as several if that fails; one outcome each, in order."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, model, samples)
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Do other work of a network on this thread, between two batches; its error is the caller's."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def most_rows(self, engine: Engine) -> int | None:
         """The largest batch that fits into memory, None if no limit is known."""

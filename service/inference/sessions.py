@@ -1,0 +1,189 @@
+"""`Session`: one stream of live events and its decisions, without a transport."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.energy import Profile, operations_nj
+from contract.events.geometry import Geometry
+from service.engine.interface import Activity, EventSample, State
+from service.inference.event_steps import Step, StepLimits, steps_for
+from service.inference.running_votes import Policy, RunningVotes
+from service.inference.step_batcher import StepBatcher
+from service.models.version import Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What the caller of a stream asks for, and what it may cost."""
+
+    profile: Profile
+    policy: Policy = "running"
+    geometry: Geometry = field(default_factory=Geometry)
+    limits: StepLimits = field(default_factory=StepLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the network says after one time step, from `start_us` to `end_us`.
+
+    `scores` float64 `[K]` are those of the session's policy; of equal scores the lower class id wins. `spikes`,
+    `accumulates`, `multiply_accumulates` and `estimate_nj` are those of this step, `..._total` of all so far. `skipped`
+    steps without events lie before this one: after so many the network has begun anew. `latency_ms` is the time since
+    the step's last event came, None if it has none.
+    """
+
+    step: int
+    start_us: int
+    end_us: int
+    class_id: int
+    label: str
+    score: float
+    scores: NDArray[np.float64]
+    spikes: int
+    spikes_total: int
+    accumulates: int
+    multiply_accumulates: int
+    estimate_nj: float
+    estimate_nj_total: float
+    events: int
+    late: int
+    dropped: int
+    skipped: int
+    latency_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a session has done: steps, events kept, late and dropped, spikes, and the estimated energy."""
+
+    steps: int
+    events: int
+    late: int
+    dropped: int
+    spikes_total: int
+    estimate_nj_total: float
+
+
+class Session:
+    """Live events for one version of a model, which stays in use until the session ends.
+
+    Feed it with `add`, and take what is due from `decisions` before adding more:
+
+        with Session(model, "nmnist-stl", batcher, options) as session:
+            session.add(events)
+            async for decision in session.decisions():
+                ...
+
+    The network's state lives on the device, in this session alone. After an error of the network the session is of no
+    further use. Raises `WrongInputKind` or `InvalidParameter` for a model that takes no live events, and
+    `InvalidParameter` for a geometry that does not fit its sensor.
+    """
+
+    def __init__(self, model: Loaded, name: str, batcher: StepBatcher, options: SessionOptions) -> None:
+        card = model.engine.card
+        self._steps = steps_for(card, name, options.limits)
+        options.geometry.check(card.input.width, card.input.height)
+        self._model = model
+        self._card = card
+        self._batcher = batcher
+        self._options = options
+        self._votes = RunningVotes(card, options.policy)
+        self._state: State | None = None
+        self._is_accumulate = np.array([layer.operation == "ac" for layer in card.synaptic_layers], np.bool_)
+        self._count = self._spikes = self._accumulates = self._macs = 0
+        self._ended = False
+        model.version.hold()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Let go of the version and of the network's state."""
+        if not self._ended:
+            self._ended = True
+            self._state = None
+            self._steps.reset()
+            self._model.version.release()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of events that wait for their step."""
+        return self._steps.buffered_bytes
+
+    @property
+    def totals(self) -> Totals:
+        """What the session has done so far."""
+        energy = operations_nj(self._accumulates, self._macs, self._options.profile)
+        return Totals(self._count, self._steps.kept, self._steps.late, self._steps.dropped, self._spikes, energy)
+
+    def add(self, events: NDArray[np.int64]) -> None:
+        """Take events int64 `[N, 4]` (t in µs, x, y, p) in the order in which they came.
+
+        Raises `InvalidEvents` for an event outside the model's sensor and `TooManyEvents` if too many wait; then none
+        of them is taken.
+        """
+        spec = self._card.input
+        fitted = self._options.geometry.fit(events, spec.width, spec.height, spec.channels)
+        self._steps.add(fitted, perf_counter())
+
+    def flush(self) -> None:
+        """Make the step of the latest event due, and all before it."""
+        self._steps.flush()
+
+    def reset(self) -> None:
+        """Begin anew: the network at rest, the next event in step 0. Events that wait are gone; the totals stay."""
+        self._steps.reset()
+        self._begin()
+
+    async def decisions(self) -> AsyncIterator[Decision]:
+        """The decisions of all steps that are due; the error of the network if it fails for this session."""
+        while (step := self._steps.take()) is not None:
+            if step.skipped:
+                self._begin()
+            engine = self._model.engine
+            activity, self._state = await self._batcher.step(engine, EventSample(step.events), self._state)
+            yield self._decide(step, activity)
+
+    def _begin(self) -> None:
+        self._state = None
+        self._votes.reset()
+
+    def _decide(self, step: Step, activity: Activity) -> Decision:
+        scores = self._votes.add(activity.scores[0])
+        best = int(scores.argmax())
+        spikes = int(activity.spikes.sum())
+        synops = activity.synops.sum(axis=0)
+        accumulates, macs = int(synops[self._is_accumulate].sum()), int(synops[~self._is_accumulate].sum())
+        self._count += 1
+        self._spikes += spikes
+        self._accumulates += accumulates
+        self._macs += macs
+        profile = self._options.profile
+        return Decision(
+            step=step.index,
+            start_us=step.start_us,
+            end_us=step.end_us,
+            class_id=best,
+            label=self._card.labels[best],
+            score=float(scores[best]),
+            scores=scores,
+            spikes=spikes,
+            spikes_total=self._spikes,
+            accumulates=accumulates,
+            multiply_accumulates=macs,
+            estimate_nj=operations_nj(accumulates, macs, profile),
+            estimate_nj_total=operations_nj(self._accumulates, self._macs, profile),
+            events=len(step.events),
+            late=step.late,
+            dropped=step.dropped,
+            skipped=step.skipped,
+            latency_ms=None if step.arrived is None else (perf_counter() - step.arrived) * 1000,
+        )
