@@ -4,9 +4,10 @@
     python -m benchmarks.inference --networks mnist-stl --batch-sizes 1 8 --profile
 
 One thread, one process, inference mode; the competitors take turns, and a ratio compares two of the same round. All get
-the same encoded input, weights and thresholds, and first have to emit the same spikes. Ours also counts spikes and
-synaptic operations; the others count nothing. A model that the store holds under the preset's name is measured with its
-trained weights; else the weights are fresh, with thresholds that make every layer fire.
+the same encoded input, weights and thresholds, and first have to emit the same spikes. The event engine, which the
+service uses where it was built, and TorchScript also count spikes and synaptic operations; the others count nothing. A
+model that the store holds under the preset's name is measured with its trained weights; else the weights are fresh,
+with thresholds that make every layer fire.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -41,7 +43,10 @@ from benchmarks.peers import Peer, plain_loop, snntorch_network, spikes_of, spik
 from benchmarks.subjects import CLASSES, Subject, fresh, shipped
 from contract.card import CARD_FILE, Card, Learning, Metrics, read_card
 from contract.store import CHECKPOINT_FILE, Store
-from service.engine.interface import ImageSample
+from event_engine.errors import Unsuitable
+from event_engine.network import EventNetwork
+from service.engine.event import EventEngine
+from service.engine.interface import Engine, ImageSample
 from service.engine.torchscript import TorchScriptEngine
 from training.export.checkpoint import inference_form, script
 from training.export.provenance import provenance
@@ -88,6 +93,16 @@ def load(name: str, *, quick: bool) -> tuple[Subject, TorchScriptEngine]:
         return subject, TorchScriptEngine.load(path, cpu)
 
 
+def event_network(subject: Subject, card: Card) -> EventNetwork | None:
+    """The network in the event engine, None with a line that says why."""
+    weights = {name: tensor.numpy() for name, tensor in inference_form(subject.network).state_dict().items()}
+    try:
+        return EventNetwork(card, {f"network.{name}": tensor for name, tensor in weights.items()})
+    except Unsuitable as error:
+        print(f"without the event engine: {error}")
+        return None
+
+
 def untrained_card(subject: Subject) -> Card:
     """A card for a network that has learnt nothing: zero epochs, and no score."""
     return Card(
@@ -132,6 +147,14 @@ def check(served: torch.nn.Module, reference: SpikingNetwork, peers: dict[str, P
             sys.exit(f"{name} does not compute the same network")
 
 
+def check_event_network(network: EventNetwork, reference: SpikingNetwork, x: Tensor) -> None:
+    """Exit unless the event engine gives every number of `reference`, the eager inference form, for input `x`."""
+    found = network.forward(x.numpy())
+    for name, theirs in zip(("scores", "spikes", "synops"), reference(x), strict=True):
+        if not np.array_equal(getattr(found, name), theirs.transpose(0, 1).numpy()):
+            sys.exit(f"the event engine's {name} are not those of the network")
+
+
 def firing_rates(subject: Subject, reference: SpikingNetwork, x: Tensor) -> str:
     """Spikes per neuron and time step of each layer."""
     spikes = reference(x)[1].double().mean((0, 1)).tolist()
@@ -151,36 +174,52 @@ def measure(name: str, options: argparse.Namespace) -> None:
     print(f"{f'trained for {epochs} epochs' if epochs else 'untrained'}; firing rates: ", end="")
     print(firing_rates(subject, reference, x))
     check(served, reference, peers, x)
+    network = event_network(subject, checkpoint.card)
+    engines: dict[str, Engine] = {"TorchScript": checkpoint}
+    if network is not None:
+        check_event_network(network, reference, x)
+        engines = {"event engine": EventEngine(checkpoint.card, network), **engines}
+    ours, *others = [*engines, *peers]
     print()
     print_header(
-        "batch", "samples/s", *(f"over {peer}" for peer in peers), "of the matrix limit", "samples/s, encoded too"
+        "batch",
+        f"{ours}, samples/s",
+        *(f"over {other}" for other in others),
+        "TorchScript, of oneDNN's matrix limit",
+        f"encoded too: {ours}, samples/s",
+        *(["over TorchScript"] if network is not None else []),
     )
     for batch_size in options.batch_sizes:
         images = subject.images(batch_size)
         x = subject.encode(images)
         samples = [ImageSample(pixels, seed) for seed, pixels in enumerate(images.numpy())]
+        forward: dict[str, Runner] = {"TorchScript": partial(served, x)}
+        if network is not None:
+            forward["event engine"] = partial(network.forward, x.numpy())
         taken = interleaved(
             {
-                "ours": partial(served, x),
+                **forward,
                 **{peer: partial(network, x) for peer, network in peers.items()},
                 "matrix": matrix_runner(),
-                "run": partial(checkpoint.run, samples),
+                **{f"run of {name}": partial(engine.run, samples) for name, engine in engines.items()},
             },
             rounds=options.rounds,
             seconds=options.seconds,
             clock=options.clock,
         )
         limit = MATRIX_FLOP / statistics.median(taken["matrix"])
-        reached = batch_size * subject.flop / statistics.median(taken["ours"])
+        reached = batch_size * subject.flop / statistics.median(taken["TorchScript"])
+        encoded = taken[f"run of {ours}"]
         print_row(
             str(batch_size),
-            per_second(batch_size, taken["ours"]),
-            *(times_faster(taken["ours"], taken[peer]) for peer in peers),
+            per_second(batch_size, taken[ours]),
+            *(times_faster(taken[ours], taken[other]) for other in others),
             f"{reached / limit:.0%} of {limit / 1e9:,.0f} GFLOP/s",
-            per_second(batch_size, taken["run"]),
+            per_second(batch_size, encoded),
+            *([times_faster(encoded, taken["run of TorchScript"])] if network is not None else []),
         )
     for batch_size in options.batch_sizes if options.profile else ():
-        print(f"\nWhere the time of a batch of {batch_size} goes:")
+        print(f"\nWhere TorchScript's time for a batch of {batch_size} goes:")
         print_profile(partial(served, subject.encode(subject.images(batch_size))))
 
 
@@ -215,7 +254,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=positive, default=7, help="turns of each competitor (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.2, help="length of a turn (default: %(default)s)")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="time passed, or CPU time of the thread")
-    parser.add_argument("--profile", action="store_true", help="also say where our time goes, at each batch size")
+    parser.add_argument(
+        "--profile", action="store_true", help="also say where TorchScript's time goes, at each batch size"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="a tiny network and one short round: a try, no measurement"
     )

@@ -20,6 +20,8 @@ TINY_NETWORK = "4C3-MP2-FC16-VOTE2"
 
 # A threshold above this share of a layer's currents makes the layer fire at 10 to 30 %.
 QUIET_SHARE = 0.85
+# `torch.quantile` takes no more.
+_MOST_CURRENTS = 2**24
 # Relative spread of the thresholds of a layer: no two neurons share one, as after training.
 THRESHOLD_SPREAD = 0.01
 
@@ -73,11 +75,11 @@ def shipped(store: Store, card: Card, version: int) -> Subject:
     return Subject(card.name, card.network, card.input, card.encoder, card.neuron, rebuild(card, state), card.layers)
 
 
-def make_lively(network: SpikingNetwork, x: Tensor) -> None:
-    """Set each layer's thresholds, in one pass over input `[T, B, C, H, W]`, so that some currents reach them."""
+def make_lively(network: SpikingNetwork, x: Tensor, *, quiet_share: float = QUIET_SHARE) -> None:
+    """Set each layer's thresholds, in one pass over input `[T, B, C, H, W]`, above this share of its currents."""
 
     def choose(neurons: nn.Module, arguments: tuple[Tensor, Tensor]) -> None:
-        reached = float(torch.quantile(arguments[0][-1].flatten(), QUIET_SHARE))
+        reached = float(torch.quantile(arguments[0][-1].flatten()[:_MOST_CURRENTS], quiet_share))
         threshold = neurons.threshold
         assert isinstance(threshold, nn.Parameter)
         threshold.copy_(reached * (1 + THRESHOLD_SPREAD * torch.randn_like(threshold)))

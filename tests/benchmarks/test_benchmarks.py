@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import activity
 from benchmarks.inference import check as check_inference
 from benchmarks.inference import load
 from benchmarks.machine import interleaved, positive, times_faster
 from benchmarks.peers import Peer, plain_loop, snntorch_network, spikingjelly_network
 from benchmarks.subjects import fresh
 from benchmarks.training import check as check_training
+from event_engine.library import built_libraries
 from training.export.checkpoint import inference_form
 from training.snn.network import SpikingNetwork
 
@@ -35,9 +37,23 @@ def quick_run(program: str, *arguments: str) -> str:
 
 def test_a_quick_run_of_inference_prints_ratios_and_a_profile_that_tells_the_work_apart() -> None:
     printed = quick_run("inference", "--profile")
-    assert len(RATIO.findall(printed)) == 2 * 3  # two batch sizes, three peers
+    with_events = 2 if built_libraries() else 0  # the event engine over TorchScript, also with encoding
+    assert len(RATIO.findall(printed)) == 2 * (3 + with_events)  # two batch sizes, three peers
     for work in ("convolution", "pooling", "linear", "counting", "LIF, element by element"):
         assert re.search(rf"^\| {work} \| \d+\.\d% \|", printed, re.MULTILINE), work
+
+
+@pytest.mark.skipif(not built_libraries(), reason="the event engine was not built: no C++ compiler")
+def test_time_against_activity_is_a_table_of_rising_activities(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["activity", "--quick"])
+    monkeypatch.setattr("benchmarks.activity.use_one_thread", lambda: None)
+    activity.main()
+    found = [float(share) for share in re.findall(r"^\| ([\d.]+)% \|", capsys.readouterr().out, re.MULTILINE)]
+    assert len(found) == len(activity.ACTIVITIES)
+    assert found == sorted(found)
+    assert found[-1] > 5 * found[0]
 
 
 def test_a_quick_run_of_training_prints_ratios() -> None:
