@@ -38,6 +38,8 @@ class File:
 
 RawInput = File | Input
 
+TENSOR = "tensor"
+"""The format of bare pixels, which `decode_tensor` reads; files beside it have their own."""
 CONDENSED_ABOVE = 50_000  # events; fewer take less time to encode than to condense
 
 
@@ -108,7 +110,7 @@ def decode(raw: RawInput, options: DecodeOptions) -> Decoded:
 def _check_kind(raw: RawInput, options: DecodeOptions) -> None:
     """`WrongInputKind` if the caller declared the other kind: by its JSON, its media type, or an event format."""
     if isinstance(raw, File):
-        is_image, is_recording = raw.kind == "image", raw.kind is None and options.format is not None
+        is_image, is_recording = raw.kind == "image", raw.kind is None and options.format not in (None, TENSOR)
     else:
         is_image = isinstance(raw, ImageInput | PixelsInput)
         is_recording = not is_image

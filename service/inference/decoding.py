@@ -20,6 +20,7 @@ from service.engine.interface import EventSample, ImageSample, Sample
 from service.inference.decode import Decoded, DecodeOptions, File, RawInput, decode_all
 from service.inference.inputs import JSON, MULTIPART, Body, read_inputs
 from service.inference.quick_inputs import QUICK_BODY, QUICK_BYTES, are_quick
+from service.inference.tensors import decode_tensor, is_tensor
 from service.sandbox.message import Spool
 from service.sandbox.pool import Crashed, Sandbox, TookTooLong, TooMuchMemory
 
@@ -51,6 +52,8 @@ async def decode_inputs(
         return await asyncio.to_thread(decode_all, files, options)
     data = inputs.data
     if isinstance(data, bytes) and _is_read_quickly(inputs.content_type, data):
+        if is_tensor(inputs.content_type, options):
+            return decode_tensor(data, options)
         files = read_inputs(inputs.content_type, data, max_inputs=options.max_inputs)
         if are_quick(files, options):
             return decode_all(files, options)
@@ -75,6 +78,8 @@ def decode_body(head: Any, body: memoryview) -> tuple[Any, Sequence[Buffer]]:
 
 
 def _decode(content_type: str, data: bytes, options: DecodeOptions) -> list[Decoded]:
+    if is_tensor(content_type, options):
+        return decode_tensor(data, options)
     return decode_all(read_inputs(content_type, data, max_inputs=options.max_inputs), options)
 
 

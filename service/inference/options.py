@@ -11,7 +11,7 @@ from contract.energy import Profile
 from contract.errors import InvalidParameter
 from contract.settings import Settings
 from service.inference.bodies import Detail
-from service.inference.decode import DecodeOptions
+from service.inference.decode import TENSOR, DecodeOptions
 from service.parsing import unknown_name
 
 DEFAULT_TOP_K = 5
@@ -26,7 +26,9 @@ class PredictOptions(BaseModel):
     top_k: int | None = Field(None, ge=1, description="Classes in `top_k`; by default 5, or all if there are fewer.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the inputs that have none of their own.")
     energy_profile: str | None = Field(None, description="Energy profile; by default the service's.")
-    format: str | None = Field(None, description="Format of an event recording.")
+    format: str | None = Field(
+        None, description="Format of an event recording; `tensor` for uint8 pixels `[N, C, H, W]` in the model's shape."
+    )
     camera: str | None = Field(None, description="Camera of an AEDAT 2 recording.")
 
 
@@ -52,7 +54,8 @@ def resolve(
     profile = settings.energy_profile if options.energy_profile is None else options.energy_profile
     _check_known(profile, profiles, "an energy profile", "energy_profile")
     if options.format is not None:
-        _check_known(options.format, events.FORMATS, "an event format", "format")
+        bare = (TENSOR,) if card.input.kind == "image" else ()
+        _check_known(options.format, (*events.FORMATS, *bare), "an event format", "format")
     return ResolvedOptions(
         model=model,
         card=card,

@@ -20,6 +20,7 @@ from service.engine.interface import EventSample, ImageSample
 from service.inference.decode import Decoded, DecodeOptions, File
 from service.inference.decoding import TASK, decode_body, decode_inputs
 from service.inference.inputs import Body
+from service.inference.quick_inputs import QUICK_BODY
 from service.sandbox.message import Spool
 from service.sandbox.pool import Allowance, Sandbox
 from tests.service.models_in_memory import decode_options_for
@@ -114,6 +115,47 @@ async def test_a_spool_is_decoded_and_closed(sandbox: Sandbox, image_options: De
     assert same(decoded, here)
     with pytest.raises(ValueError, match="closed"):
         spool.fileno()
+
+
+@pytest.mark.parametrize("count", [1, 3, 1100])
+async def test_bare_pixels_are_samples_one_after_the_other_however_many(
+    sandbox: Sandbox, image_options: DecodeOptions, count: int
+) -> None:
+    options = replace(image_options, format="tensor", seed=7, max_inputs=2000)
+    pixels = np.random.default_rng(count).integers(0, 256, (count, *options.input.shape), np.uint8)
+    sent = pixels.tobytes()
+    body = Body("application/octet-stream; x=y", sent if len(sent) <= QUICK_BODY else spooled(sent))
+    decoded = await decode_inputs(body, options, sandbox)
+    samples = [each.sample for each in decoded if isinstance(each.sample, ImageSample)]
+    assert np.array_equal(np.stack([sample.pixels for sample in samples]), pixels)
+    assert {(sample.seed, each.preprocessing) for sample, each in zip(samples, decoded, strict=True)} == {(7, None)}
+
+
+@pytest.mark.parametrize(
+    ("sent", "error", "message"),
+    [
+        (b"", BadRequest, "empty"),
+        (
+            bytes(63),
+            InvalidImage,
+            r"has 63 bytes, but a sample of model .* has 64 \(uint8, \[C, H, W\] = \[1, 8, 8\]\)",
+        ),
+        (bytes(65), InvalidImage, "65 bytes"),
+        (bytes(64 * 5), TooManyInputs, "at most 4"),
+    ],
+)
+async def test_bare_pixels_of_another_length_are_refused(
+    image_options: DecodeOptions, sent: bytes, error: type[ServiceError], message: str
+) -> None:
+    options = replace(image_options, format="tensor", max_inputs=4)
+    with pytest.raises(error, match=message):
+        await decode_inputs(Body("application/octet-stream", sent), options, None)
+
+
+async def test_files_in_a_form_keep_their_format_beside_that_of_bare_pixels(image_options: DecodeOptions) -> None:
+    [decoded] = await decode_inputs(form(noise(8)), replace(image_options, format="tensor"), None)
+    [expected] = await decode_inputs(form(noise(8)), image_options, None)
+    assert same(decoded, expected)
 
 
 async def test_a_recording_is_decoded_apart_as_it_would_be_here(sandbox: Sandbox, event_card: Card) -> None:

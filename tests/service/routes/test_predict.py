@@ -66,9 +66,10 @@ async def test_an_answer_says_what_the_checkpoint_did(client: Client) -> None:
 async def test_the_same_image_gets_the_same_answer_in_every_body(client: Client) -> None:
     expected = without_timing(await raw(client, IMAGE, encoded(), "image/png"))
     octets = await raw(client, IMAGE, encoded(), "application/octet-stream")
+    bare = await raw(client, IMAGE, PLANE.tobytes(), "application/octet-stream", format="tensor")
     form = await client.post(IMAGE, files=[("file", ("digit.png", encoded()))])
     text = base64.b64encode(encoded()).decode()
-    assert without_timing(octets) == without_timing(form.json()) == expected
+    assert without_timing(octets) == without_timing(bare) == without_timing(form.json()) == expected
     for given in ({"image": text}, {"pixels": PLANE.tolist()}, {"pixels": [PLANE.tolist()]}):
         answer = await client.post(IMAGE, json={"inputs": [given]})
         assert without_timing(answer.json()) == expected

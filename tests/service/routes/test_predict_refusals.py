@@ -119,6 +119,10 @@ async def test_the_wrong_kind_of_input_is_told(client: Client) -> None:
     assert "takes images" in check(recording, 422, "wrong_input_kind", "inputs[0]")
     named = await client.post(f"{IMAGE}?format=nmnist", content=bytes(5), headers=OCTETS)
     check(named, 422, "wrong_input_kind", "inputs[0]")
+    pixels = await client.post(f"{EVENTS}?format=tensor", content=bytes(64), headers=OCTETS)
+    check(pixels, 422, "invalid_parameter", "format")
+    part = await client.post(f"{IMAGE}?format=tensor", content=bytes(63), headers=OCTETS)
+    assert "63 bytes" in check(part, 422, "invalid_image", None)
 
 
 async def test_bad_events_are_told(client: Client) -> None:
