@@ -30,6 +30,8 @@ def test_sums_far_beyond_16_bits_are_exact(structure: str, sign: int) -> None:
     for name, tensor in case.module.state_dict().items():
         if name.endswith("synapses.weight"):
             tensor.fill_(sign * 1023 / 1024)
+        if name.endswith("synapses.bias"):
+            tensor.zero_()
         if name.endswith("neurons.threshold"):
             tensor.fill_(40 * sign)  # a sum that has left 16 bits lies on the other side
     x = torch.ones(2, 3, 40, 6, 5)
