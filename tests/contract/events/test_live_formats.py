@@ -86,6 +86,19 @@ def test_the_time_of_evt2_goes_over_every_cut(format: str, words: list[tuple[int
     np.testing.assert_array_equal(feed(format, data, places), feed(format, data, []))
 
 
+@pytest.mark.parametrize("format", FORMATS)
+@given(data=st.binary(max_size=300), places=cuts)
+@settings(deadline=None, max_examples=40)
+def test_any_bytes_in_any_chunks_are_read_or_refused_alike(format: str, data: bytes, places: list[int]) -> None:
+    outcomes: list[object] = []
+    for chunks in (places, []):
+        try:
+            outcomes.append(feed(format, data, chunks).tolist())
+        except InvalidEvents:
+            outcomes.append("refused")
+    assert outcomes[0] == outcomes[1]
+
+
 def test_records_are_those_of_event_libraries() -> None:
     packed = np.array([(2**40, 639, 479, 1)], [("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
     assert live_decoder("events13").feed(packed.tobytes(), 1).tolist() == [[2**40, 639, 479, 1]]

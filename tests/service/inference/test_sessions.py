@@ -149,6 +149,19 @@ async def test_the_steps_of_all_streams_run_as_one_batch_one_of_each(model: Load
         assert_as_whole(model, bar(index), decisions)
 
 
+async def test_batches_stay_full_when_more_streams_are_due_than_fit(model: Loaded) -> None:
+    device = DeviceThread()
+    batcher = StepBatcher(device, max_batch_size=4)
+    engine = Watched(model.engine)
+    sessions = [open_session(Loaded(model.version, engine), batcher) for _ in range(6)]
+    found = await asyncio.gather(*(play(session, bar(index), []) for index, session in enumerate(sessions)))
+    assert engine.batches[:6] == [4] * 6
+    for index, decisions in enumerate(found):
+        assert_as_whole(model, bar(index), decisions)
+    batcher.stop()
+    device.stop(wait=True)
+
+
 async def test_a_stream_with_many_steps_does_not_hold_up_another(model: Loaded, batcher: StepBatcher) -> None:
     long, short = (open_session(model, batcher) for _ in range(2))
     long.add(np.array([(0, 0, 0, 1), (100 * EVENT_STEP_US, 0, 0, 1)], np.int64))
