@@ -51,3 +51,16 @@ class Inline(Executor):
 @contextmanager
 def inline(count: int) -> Iterator[Inline]:
     yield Inline()
+
+
+def toml_of(fields: dict[str, Any]) -> str:
+    """The text of a study file."""
+
+    def value(given: Any) -> str:
+        if isinstance(given, dict):
+            return "{" + ", ".join(f'"{key}" = {value(each)}' for key, each in given.items()) + "}"
+        if isinstance(given, list):
+            return "[" + ", ".join(map(value, given)) + "]"
+        return f'"{given}"' if isinstance(given, str) else repr(given)
+
+    return "\n".join(f"{key} = {value(each)}" for key, each in fields.items())

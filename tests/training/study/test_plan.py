@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.study.studies import TINY, tiny_study
+from tests.training.study.studies import TINY, tiny_study, toml_of
 from training.errors import ConfigError
 from training.study.plan import Arm, load_study, shipped_studies
 
@@ -55,7 +55,7 @@ def test_a_study_that_cannot_run_is_refused_with_the_reason(
     tmp_path: Path, fields: dict[str, Any], problem: str
 ) -> None:
     file = tmp_path / "study.toml"
-    file.write_text(_toml(TINY | fields))
+    file.write_text(toml_of(TINY | fields))
     with pytest.raises(ConfigError, match=problem):
         load_study(str(file))
 
@@ -78,14 +78,3 @@ def test_the_documents_show_a_valid_study_and_name_every_shipped_one(tmp_path: P
 def test_an_unknown_study_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"there is no study file nothing\.toml; .*smoke"):
         load_study("nothing.toml")
-
-
-def _toml(fields: dict[str, Any]) -> str:
-    def value(given: Any) -> str:
-        if isinstance(given, dict):
-            return "{" + ", ".join(f'"{key}" = {value(each)}' for key, each in given.items()) + "}"
-        if isinstance(given, list):
-            return "[" + ", ".join(map(value, given)) + "]"
-        return f'"{given}"' if isinstance(given, str) else repr(given)
-
-    return "\n".join(f"{key} = {value(each)}" for key, each in fields.items())
