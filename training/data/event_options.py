@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from contract.card import InputSpec
 from contract.errors import ServiceError
 from contract.events import check_events
+from contract.events.geometry import Geometry
 from training.data.bins import Binning, Bins
 from training.data.recordings import Recordings
 from training.errors import DataError
@@ -37,15 +38,11 @@ class EventOptions:
 
     def hold(self, recordings: Iterable[Events], labels: Sequence[int], width: int, height: int) -> Held:
         """Hold recordings int64 `[M, 4]` of a camera of `width` x `height`, one after another as they come."""
-        divided = (self._divided(events) for events in recordings)
+        spec, geometry = self.input(width, height), Geometry(downsample=self.downsample)
+        fitting = (geometry.fit(events, spec.width, spec.height, CHANNELS) for events in recordings)
         if self.binning is None:
-            return Recordings.join(divided, labels)
-        return Bins.pack(divided, labels, self.binning(self.input(width, height)))
-
-    def _divided(self, events: Events) -> Events:
-        if self.downsample == 1:
-            return events
-        return np.column_stack([events[:, 0], events[:, 1:3] // self.downsample, events[:, 3]])
+            return Recordings.join(fitting, labels)
+        return Bins.pack(fitting, labels, self.binning(spec))
 
 
 EVERY_EVENT = EventOptions()
