@@ -79,8 +79,8 @@ class Session:
             async for decision in session.decisions():
                 ...
 
-    The network's state lives on the device, in this session alone. After an error of the network the session is of no
-    further use. Raises `WrongInputKind` or `InvalidParameter` for a model that takes no live events, and
+    The network's state lives on the device, in this session alone. An error of the network, or a cancellation while it
+    runs, ends the session. Raises `WrongInputKind` or `InvalidParameter` for a model that takes no live events, and
     `InvalidParameter` for a geometry that does not fit its sensor.
     """
 
@@ -130,6 +130,8 @@ class Session:
         Raises `InvalidEvents` for an event outside the model's sensor and `TooManyEvents` if too many wait; then none
         of them is taken.
         """
+        if self._ended:
+            raise RuntimeError("the session has ended")
         spec = self._card.input
         fitted = self._options.geometry.fit(events, spec.width, spec.height, spec.channels)
         self._steps.add(fitted, perf_counter())
@@ -149,7 +151,11 @@ class Session:
             if step.skipped:
                 self._begin()
             engine = self._model.engine
-            activity, self._state = await self._batcher.step(engine, EventSample(step.events), self._state)
+            try:
+                activity, self._state = await self._batcher.step(engine, EventSample(step.events), self._state)
+            except BaseException:  # a step is missing, so that no later one would be right
+                self.end()
+                raise
             yield self._decide(step, activity)
 
     def _begin(self) -> None:

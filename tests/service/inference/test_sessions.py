@@ -183,6 +183,11 @@ async def test_a_stream_that_fails_leaves_the_others_untouched(model: Loaded, ba
         return_exceptions=True,
     )
     assert isinstance(outcomes[-1], ModelError)
+    before = model.version.users
+    sessions[-1].end()
+    assert model.version.users == before, "the error has ended the session"
+    with pytest.raises(RuntimeError, match="has ended"):
+        sessions[-1].add(bad)
     for events, found in zip(recordings, outcomes, strict=False):
         assert isinstance(found, list)
         assert_as_whole(model, events, found)
