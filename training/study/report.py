@@ -36,6 +36,7 @@ figcaption { color: #444; font-size: 9.5pt; }
   body { max-width: none; margin: 0; font-size: 9pt; }
   table { font-size: 7.5pt; }
   figure, tr, li { break-inside: avoid; }
+  figure img { max-height: 22cm; }
   h2 { break-after: avoid; }
 }
 """
@@ -122,7 +123,7 @@ def drawings(comparisons: Comparisons, root: Path) -> "list[Drawing]":
         costs.overview(comparisons),
         depths.depths(comparisons),
         costs.by_layer(comparisons),
-        noise.noise(comparisons),
+        *noise.noises(comparisons),
         curves.epochs(comparisons),
         rates.by_depth(comparisons),
         rates.by_step(comparisons),
