@@ -111,6 +111,7 @@ def test_what_is_not_plain_is_left_to_pillow() -> None:
         plain[:33] + chunk(b"IDAT", body[:5]) + chunk(b"IDAT", body[5:]) + plain[-12:],
         plain[:33] + chunk(b"IDAT", body[:-9]) + plain[-12:],
         plain[:-17] + b"\0" + plain[-16:],
+        plain[:-13] + bytes([plain[-13] ^ 1]) + plain[-12:],
         b"",
     ):
         assert read_plain_png(other, spec.shape) is None
