@@ -72,30 +72,39 @@ def test_a_running_run_is_not_called_a_stopped_one(tmp_path: Path) -> None:
 
 
 SAVE = """
-import sys, torch
+import os, sys, torch
 from training.learning.run_folder import AtomicCheckpoints
 state = {"weights": torch.zeros(20_000_000), "number": 0}
-while True:
-    state["number"] += 1
-    AtomicCheckpoints().save_checkpoint(state, sys.argv[1])
-    print(state["number"], flush=True)
+for _ in sys.stdin:
+    if not (child := os.fork()):
+        while True:
+            state["number"] += 1
+            AtomicCheckpoints().save_checkpoint(state, sys.argv[1])
+            print(os.getpid(), flush=True)
+    os.waitpid(child, 0)
+    print("killed", flush=True)
 """
 
 
 def test_a_kill_while_saving_leaves_a_whole_state(tmp_path: Path) -> None:
     elsewhere = {"TMPDIR": "/dev/shm"} if Path("/dev/shm").is_dir() else {}
-    for pause in (0.0, 0.05, 0.11):
-        child = subprocess.Popen(
-            [sys.executable, "-c", SAVE, str(tmp_path / LAST)], stdout=subprocess.PIPE, env=os.environ | elsewhere
-        )
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(pause)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-        assert torch.load(tmp_path / LAST, weights_only=True)["number"] >= 1
-        assert {file.name for file in tmp_path.iterdir()} <= {LAST, f".{LAST}"}
+    command = [sys.executable, "-c", SAVE, str(tmp_path / LAST)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | elsewhere
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        for pause in (0.0, 0.05, 0.11):
+            parent.stdin.write("save\n")
+            parent.stdin.flush()
+            saving = int(parent.stdout.readline())
+            time.sleep(pause)
+            os.kill(saving, signal.SIGKILL)
+            while parent.stdout.readline() != "killed\n":
+                pass
+            assert torch.load(tmp_path / LAST, weights_only=True)["number"] >= 1
+            assert {file.name for file in tmp_path.iterdir()} <= {LAST, f".{LAST}"}
+        parent.stdin.close()
 
 
 def test_states_are_saved_beside_their_place(tmp_path: Path) -> None:
