@@ -9,7 +9,8 @@
 # Check:
 #   make check            lint and test
 #   make lint             formatting, lint, types and layers
-#   make test             tests, quick ones first, in a process more than there are cores; prints branch coverage
+#   make test             tests, quick ones first, in a process more than there are cores
+#   make coverage         the same, with branch coverage, slower
 #   make test-long        tests that take minutes: ten thousand requests, an overload, killed processes
 #   make test-postgres    tests of fine-tuning jobs on a Postgres server that it starts, if Postgres is installed
 #   make test-torchserve  tests with a TorchServe, which needs Java 17 or newer
@@ -30,7 +31,7 @@
 #   PIP_ARGS      arguments for pip. On Linux, PyPI's torch includes CUDA; for the smaller CPU build:
 #                 make serve PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 #   TEST_PROCESSES  processes for make test
-#   PYTEST_ARGS   arguments for pytest, such as "-k card", "-x", "-n 0" (one process) or "--no-cov" (no coverage)
+#   PYTEST_ARGS   arguments for pytest, such as "-k card", "-x", "-n 0" (one process)
 #   CONTAINER_TOOL, BUILD_FLAGS  docker or podman, and arguments for its builds, such as --build-arg BASE=...
 #   FUZZ_SECONDS  how long to fuzz
 
@@ -46,7 +47,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: serve service worker study test test-long test-postgres test-torchserve test-deploy fuzz fuzz-engine lint check \
+.PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-deploy fuzz fuzz-engine lint check \
 	format openapi docs sbom release image
 .DELETE_ON_ERROR:
 
@@ -63,6 +64,9 @@ study: $(VENV)/.study
 	$(BIN)/python -m training study --smoke --jobs 2
 
 test: $(VENV)/.development
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+coverage: $(VENV)/.development
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) --cov
 
 test-long: $(VENV)/.development
