@@ -61,10 +61,14 @@ class TorchScriptEngine:
         """
         for size in TRIAL_BATCHES:
             for _ in range(2):
-                try:
-                    self.run([blank_sample(self.card)] * size)
-                except Exception as error:  # a network may raise anything
-                    raise CheckpointError("the network does not run, or not as its card says") from error
+                self.try_out([blank_sample(self.card)] * size)
+
+    def try_out(self, samples: Sequence[Sample]) -> list[Activity]:
+        """Run `samples` for the first time; `CheckpointError` if the network does not match its card."""
+        try:
+            return self.run(samples)
+        except Exception as error:  # a network may raise anything
+            raise CheckpointError("the network does not run, or not as its card says") from error
 
     def run(self, samples: Sequence[Sample]) -> list[Activity]:
         """Run `samples` as one batch; see `Engine.run`."""

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.energy import Profile, operations_nj
+from contract.energy import Profile, estimate, operations_nj
 from contract.events.geometry import Geometry
 from service.engine.interface import Activity, EventSample, State
 from service.inference.event_steps import Step, StepLimits, steps_for
@@ -58,7 +58,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class SessionTotals:
     """What a session has done: steps, events kept, late and dropped, spikes, and the estimated energy."""
 
     steps: int
@@ -94,7 +94,6 @@ class Session:
         self._options = options
         self._votes = RunningVotes(card, options.policy)
         self._state: State | None = None
-        self._is_accumulate = np.array([layer.operation == "ac" for layer in card.synaptic_layers], np.bool_)
         self._count = self._spikes = self._accumulates = self._macs = 0
         self._ended = False
         model.version.hold()
@@ -119,10 +118,10 @@ class Session:
         return self._steps.buffered_bytes
 
     @property
-    def totals(self) -> Totals:
+    def totals(self) -> SessionTotals:
         """What the session has done so far."""
         energy = operations_nj(self._accumulates, self._macs, self._options.profile)
-        return Totals(self._count, self._steps.kept, self._steps.late, self._steps.dropped, self._spikes, energy)
+        return SessionTotals(self._count, self._steps.kept, self._steps.late, self._steps.dropped, self._spikes, energy)
 
     def add(self, events: NDArray[np.int64]) -> None:
         """Take events int64 `[N, 4]` (t in µs, x, y, p) in the order in which they came.
@@ -165,14 +164,14 @@ class Session:
     def _decide(self, step: Step, activity: Activity) -> Decision:
         scores = self._votes.add(activity.scores[0])
         best = int(scores.argmax())
-        spikes = int(activity.spikes.sum())
-        synops = activity.synops.sum(axis=0)
-        accumulates, macs = int(synops[self._is_accumulate].sum()), int(synops[~self._is_accumulate].sum())
+        spikes = sum(activity.totals.spikes)
+        profile = self._options.profile
+        energy = estimate(self._card, activity.totals.synops, profile)
+        accumulates, macs = energy["accumulates"], energy["multiply_accumulates"]
         self._count += 1
         self._spikes += spikes
         self._accumulates += accumulates
         self._macs += macs
-        profile = self._options.profile
         return Decision(
             step=step.index,
             start_us=step.start_us,
@@ -185,7 +184,7 @@ class Session:
             spikes_total=self._spikes,
             accumulates=accumulates,
             multiply_accumulates=macs,
-            estimate_nj=operations_nj(accumulates, macs, profile),
+            estimate_nj=energy["estimate_nj"],
             estimate_nj_total=operations_nj(self._accumulates, self._macs, profile),
             events=len(step.events),
             late=step.late,
