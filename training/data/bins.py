@@ -42,7 +42,7 @@ class Bins:
 
     def __post_init__(self) -> None:
         check_labels(self.labels, len(self.packed))
-        size = -(-prod(self.shape) // 8) if self.binary else prod(self.shape)
+        size = _row_bytes(self.shape, self.binary)
         if self.packed.dtype != np.uint8 or self.packed.shape[1:] != (size,):
             raise DataError(f"bins {self.shape} must be uint8 [N, {size}], not {self.packed.dtype} {self.packed.shape}")
 
@@ -50,9 +50,7 @@ class Bins:
     def pack(cls, recordings: Iterable[NDArray[np.int64]], labels: Sequence[int], binning: Binning) -> Self:
         """Hold the bins of recordings int64 `[M, 4]` (t, x, y, p), which need not be in memory together."""
         packed = [_packed(events, binning) for events in recordings]
-        rows = (
-            np.stack(packed) if packed else np.empty((0, len(_bits(np.zeros(binning.shape), binning.binary))), np.uint8)
-        )
+        rows = np.array(packed, np.uint8).reshape(len(packed), _row_bytes(binning.shape, binning.binary))
         return cls(rows, binning.shape, binning.binary, torch.tensor(labels, dtype=torch.int64))
 
     def __len__(self) -> int:
@@ -90,6 +88,10 @@ def network_input(bins: Tensor) -> Tensor:
 def _packed(events: NDArray[np.int64], binning: Binning) -> NDArray[np.uint8]:
     rows = torch.from_numpy(np.column_stack([np.zeros(len(events), np.int64), events]))
     return _bits(binning.encode(rows, 1)[:, 0].numpy().astype(np.uint8), binning.binary)
+
+
+def _row_bytes(shape: tuple[int, ...], binary: bool) -> int:
+    return -(-prod(shape) // 8) if binary else prod(shape)
 
 
 def _bits(bins: NDArray[np.generic], binary: bool) -> NDArray[np.uint8]:

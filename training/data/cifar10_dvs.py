@@ -1,8 +1,7 @@
 """CIFAR10-DVS: event camera recordings of CIFAR-10 images that move on a screen, 128 x 128 pixels, two polarities.
 
 Source: Li et al., "CIFAR10-DVS: An Event-Stream Dataset for Object Classification", Frontiers in Neuroscience 2017.
-Each
-class is a folder of 1,000 AEDAT 2.0 files, `airplane/cifar10_airplane_0.aedat` and so on, from a DVS128.
+Each class is a folder of 1,000 AEDAT 2.0 files, `airplane/cifar10_airplane_0.aedat` and so on, from a DVS128.
 """
 
 import re

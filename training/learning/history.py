@@ -31,7 +31,7 @@ class History(Callback):
         self._start = (0.0, 0.0)
         self._spikes: Tensor | None = None
         self._samples = 0
-        self._gradients: dict[str, list[float]] = {}
+        self._gradients: dict[tuple[str, str], list[float]] = {}
 
     @property
     def state_key(self) -> str:
@@ -57,7 +57,7 @@ class History(Callback):
             ):
                 if parameter.grad is not None:
                     mean_square = float(parameter.grad.square().mean())
-                    self._gradients.setdefault(f"{name} {parameter_name}", []).append(mean_square)
+                    self._gradients.setdefault((name, parameter_name), []).append(mean_square)
 
     def on_validation_batch_end(
         self,
@@ -104,7 +104,6 @@ class History(Callback):
 
     def _root_mean_squares(self) -> dict[str, dict[str, float]]:
         found: dict[str, dict[str, float]] = {}
-        for key, mean_squares in self._gradients.items():
-            name, parameter = key.rsplit(" ", 1)
+        for (name, parameter), mean_squares in self._gradients.items():
             found.setdefault(name, {})[parameter] = (sum(mean_squares) / len(mean_squares)) ** 0.5
         return found

@@ -24,6 +24,7 @@ from training.export.provenance import provenance
 from training.learning.config import TrainingConfig
 from training.learning.experiment import Experiment
 from training.learning.history import History
+from training.learning.module import is_threshold
 from training.learning.run_folder import CONFIG_FILE, open_run
 from training.learning.time_bins import data_settings, load_for, prepared
 from training.learning.train import publish_trained, run_loop, untrained
@@ -118,11 +119,7 @@ def _train(task: Task, folder: StudyFolder, dataset: Dataset) -> None:
 
 
 def _count(network: SpikingNetwork, *, thresholds: bool) -> int:
-    return sum(
-        parameter.numel()
-        for name, parameter in network.named_parameters()
-        if name.endswith("neurons.threshold") == thresholds
-    )
+    return sum(parameter.numel() for name, parameter in network.named_parameters() if is_threshold(name) == thresholds)
 
 
 class _Progress(Callback):

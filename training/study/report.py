@@ -1,6 +1,7 @@
 """The report of a study: one HTML page that needs nothing else, and its main tables as Markdown."""
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,14 +52,15 @@ def write_report(root: Path) -> Path:
     comparisons = Comparisons(results)
     if not comparisons.arms:
         raise ConfigError(f"{root} has no finished run yet")
+    tables = main_tables(comparisons)
     with replacing(root / TABLES_FILE) as file:
-        file.write("\n".join(table.to_markdown() for table in main_tables(comparisons)).encode())
+        file.write("\n".join(table.to_markdown() for table in tables).encode())
     with replacing(root / REPORT_FILE) as file:
-        file.write(_page(results, comparisons, root).encode())
+        file.write(_page(results, comparisons, tables, root).encode())
     return root / REPORT_FILE
 
 
-def _page(results: Results, comparisons: Comparisons, root: Path) -> str:
+def _page(results: Results, comparisons: Comparisons, tables: Sequence[Table], root: Path) -> str:
     study = results.study
     questions = "".join(f"<li>{html.escape(question)}</li>" for question in study.questions)
     parts = [
@@ -67,7 +69,7 @@ def _page(results: Results, comparisons: Comparisons, root: Path) -> str:
         "" if results.complete else f'<p class="note">{html.escape(_missing(results))}</p>',
         f"<h2>Questions</h2><p>They were written before the results were seen.</p><ol>{questions}</ol>",
         "<h2>Results</h2>",
-        *(_table(table) for table in main_tables(comparisons)),
+        *(_table(table) for table in tables),
         "<h2>Figures</h2>",
         *_figures(comparisons, root),
         "<h2>Settings</h2>",
