@@ -1,6 +1,7 @@
 """Network structures in the field's notation, such as `128C5-MP2-128C5-MP2-DP0.5-FC2048-VOTE10`."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -15,6 +16,9 @@ class Conv:
     channels: int
     kernel: int
 
+    def __str__(self) -> str:
+        return f"{self.channels}C{self.kernel}"
+
 
 @dataclass(frozen=True)
 class Residual:
@@ -22,6 +26,9 @@ class Residual:
 
     channels: int
     kernel: int
+
+    def __str__(self) -> str:
+        return f"{self.channels}R{self.kernel}"
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,18 @@ class Pool:
     kind: str
     size: int
 
+    def __str__(self) -> str:
+        return f"{self.kind}{self.size}"
+
 
 @dataclass(frozen=True)
 class Dropout:
     """`DP0.5`: dropout of half of the values, in training only."""
 
     rate: float
+
+    def __str__(self) -> str:
+        return f"DP{self.rate:g}"
 
 
 @dataclass(frozen=True)
@@ -45,12 +58,18 @@ class Linear:
 
     units: int
 
+    def __str__(self) -> str:
+        return f"FC{self.units}"
+
 
 @dataclass(frozen=True)
 class Vote:
     """`VOTE10`: fully connected; ten voting LIF neurons per class. Always last."""
 
     voters: int
+
+    def __str__(self) -> str:
+        return f"VOTE{self.voters}"
 
 
 Token = Conv | Residual | Pool | Dropout | Linear | Vote
@@ -79,6 +98,11 @@ def parse_structure(text: str) -> list[Token]:
             raise StructureError(f"{part!r} cannot follow a fully connected layer in {text!r}")
         flat = flat or isinstance(token, Linear)
     return tokens
+
+
+def format_structure(tokens: Iterable[Token]) -> str:
+    """The structure string of tokens, which `parse_structure` reads."""
+    return "-".join(map(str, tokens))
 
 
 def _token(part: str) -> Token:

@@ -1,6 +1,16 @@
 import pytest
 
-from contract.structure import Conv, Dropout, Linear, Pool, Residual, StructureError, Vote, parse_structure
+from contract.structure import (
+    Conv,
+    Dropout,
+    Linear,
+    Pool,
+    Residual,
+    StructureError,
+    Vote,
+    format_structure,
+    parse_structure,
+)
 
 
 def test_the_authors_structure_is_read() -> None:
@@ -18,6 +28,11 @@ def test_the_authors_structure_is_read() -> None:
 
 def test_every_token_has_a_place() -> None:
     assert parse_structure("8C3-16R3-AP2-VOTE") == [Conv(8, 3), Residual(16, 3), Pool("AP", 2), Vote(10)]
+
+
+@pytest.mark.parametrize("text", ["128C5-MP2-8R3-AP3-DP0.5-FC2048-DP0-VOTE10", "VOTE1"])
+def test_tokens_are_written_as_they_were_read(text: str) -> None:
+    assert format_structure(parse_structure(text)) == text
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,9 @@ class TrainingConfig(Recipe):
         default=None, description="use only N training samples, each class with its share"
     )
     network: str = Field(description="structure, such as 128C5-MP2-FC2048-VOTE10")
+    match_parameters: bool = Field(
+        default=False, description="widen the network, with mode=sl, until as many parameters learn as with mode=stl"
+    )
     norm: Norm = Field(
         default="step", description="batch norm of convolutions: of each time step, of batch and time, or none"
     )
@@ -140,6 +143,14 @@ class TrainingConfig(Recipe):
     @model_validator(mode="after")
     def _structure_parses(self) -> Self:
         parse_structure(self.network)
+        return self
+
+    @model_validator(mode="after")
+    def _only_weights_take_the_place_of_thresholds(self) -> Self:
+        if self.match_parameters and self.mode != "sl":
+            raise ValueError(
+                "match_parameters needs mode=sl: weights take the place of the thresholds that do not learn"
+            )
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ import torch
 
 from contract.card import Card, EventEncoder, ImageEncoder, Layer, Learning, Metrics
 from contract.layer_statistics import LayerStatistics
+from contract.structure import parse_structure
 from training.data import Bins, Dataset, Samples, split_train, stratified
 from training.data.batches import make_batch
 from training.data.bins import network_input
@@ -14,9 +15,10 @@ from training.export.make_card import make_card
 from training.learning.balance import balance_thresholds
 from training.learning.config import TrainingConfig
 from training.snn.builder import build_network
-from training.snn.encode import EventInput, build_encoder
+from training.snn.encode import EventInput, build_encoder, max_input
 from training.snn.layers import ChannelNorm
 from training.snn.network import SpikingNetwork
+from training.snn.parameters import ParameterCounter
 
 BALANCING_SAMPLES = 100
 
@@ -32,6 +34,33 @@ class Experiment:
     def encoder(self) -> ImageEncoder | EventEncoder:
         """The encoder for the data set's input; `ConfigError` where the configuration does not fit it."""
         return self.config.encoder(self.dataset.input)
+
+    @cached_property
+    def parameters_to_match(self) -> int | None:
+        """The number of parameters that learn with `mode=stl`, where the network is widened to have as many."""
+        if not self.config.match_parameters:
+            return None
+        both = self._counter.count(parse_structure(self.config.network))
+        return both.weights + both.thresholds
+
+    @cached_property
+    def structure(self) -> str:
+        """The network's structure: the configured one, or a wider one with `match_parameters`; `StructureError`."""
+        if self.parameters_to_match is None:
+            return self.config.network
+        return self._counter.widen(self.config.network, self.parameters_to_match)
+
+    @property
+    def _counter(self) -> ParameterCounter:
+        config = self.config
+        return ParameterCounter(
+            self.dataset.input,
+            len(self.dataset.labels),
+            norm=config.norm,
+            bias=config.bias,
+            scope=config.threshold_scope,
+            analog_input=max_input(self.encoder) > 1,
+        )
 
     @cached_property
     def parts(self) -> tuple[Samples, Samples]:
@@ -76,7 +105,7 @@ class Experiment:
         config, dataset = self.config, self.dataset
         torch.manual_seed(config.seed)
         return build_network(
-            config.network,
+            self.structure,
             spec=dataset.input,
             encoder=self.encoder,
             neuron=config.neuron,
@@ -100,7 +129,7 @@ class Experiment:
             input=self.dataset.input,
             encoder=self.encoder,
             neuron=self.config.neuron,
-            network=self.config.network,
+            network=self.structure,
             norm=self.config.norm,
             bias=self.config.bias,
             voters=voters,

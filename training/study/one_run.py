@@ -89,6 +89,8 @@ def _train(task: Task, folder: StudyFolder, dataset: Dataset) -> None:
             voters=initial.voters,
             weights=_count(initial, thresholds=False),
             thresholds=_count(initial, thresholds=True),
+            network=experiment.structure,
+            parameters_to_match=experiment.parameters_to_match,
             layers=list(layers),
             history=history.epochs,
             best_epoch=best_epoch,

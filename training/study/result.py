@@ -80,7 +80,9 @@ class RunResult(_Part):
     """One training. `initial_weights` is a fingerprint of the synaptic weights before training.
 
     `settings` is the whole training configuration, `history` what `training.learning.history.History` recorded.
-    `error` says why a run has no measurements: its training diverged. `seconds` are those of training in all processes
+    `network` is the structure that was trained; it is wider than that of the settings in a run with `match_parameters`,
+    which has as nearly as possible `parameters_to_match` parameters that learn. `error` says why a run has no
+    measurements: its training diverged. `seconds` are those of training in all processes
     that worked on the run.
     """
 
@@ -97,6 +99,8 @@ class RunResult(_Part):
     voters: int
     weights: int
     thresholds: int
+    network: str | None = None
+    parameters_to_match: int | None = None
     layers: list[Layer]
     history: list[dict[str, Any]]
     best_epoch: int | None = None
@@ -106,6 +110,12 @@ class RunResult(_Part):
     statistics: list[LayerStatistics] = []
     raster: Raster | None = None
     error: str | None = None
+
+    @property
+    def learnt_parameters(self) -> int:
+        """The number of parameters that learn in the run's mode."""
+        mode = self.settings["mode"]
+        return (0 if mode == "tl" else self.weights) + (0 if mode == "sl" else self.thresholds)
 
     @property
     def spiking_layers(self) -> list[Layer]:

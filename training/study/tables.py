@@ -155,8 +155,7 @@ def _settings(comparisons: Comparisons) -> Table:
         )
         paired = "" if baseline is None else "yes" if comparisons.is_paired(arm, baseline) else "no"
         chosen = comparisons.results.search[arm.name].chosen
-        learned = run.thresholds * (run.settings["mode"] != "sl") + run.weights * (run.settings["mode"] != "tl")
-        rows.append((arm.label, _point(arm.overrides), _point(chosen) or "nothing", f"{learned:,}", paired))
+        rows.append((arm.label, _point(arm.overrides), _point(chosen) or "nothing", _learnt(run), paired))
     caption = (
         "Everything else is the same for all arms. Weights are paired if arm and baseline start from the same synaptic "
         "weights at each seed; a different norm draws other weights. Order of samples, Poisson draws and noise are "
@@ -164,6 +163,13 @@ def _settings(comparisons: Comparisons) -> Table:
     )
     heading = ("arm", "set", "chosen by the search", "parameters that learn", "paired weights")
     return Table("Arms", caption, heading, rows)
+
+
+def _learnt(run: RunResult) -> str:
+    learnt = f"{run.learnt_parameters:,}"
+    if run.parameters_to_match is None:
+        return learnt
+    return f"{learnt}, to match {run.parameters_to_match:,}: {run.network}"
 
 
 def _thresholds(comparisons: Comparisons) -> Table:

@@ -12,12 +12,14 @@ from training.errors import ConfigError
 from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
 from training.study import one_run
+from training.study.compare import Comparisons
 from training.study.folder import StudyFolder, Task
 from training.study.packing import unpack_bits, unpack_numbers
 from training.study.plan import Study
 from training.study.result import Results
 from training.study.results_file import read_results
 from training.study.run import run_study
+from training.study.tables import detail_tables
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +145,20 @@ def test_noise_that_does_not_fit_the_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="noise jitter is for events, and digits has images"):
         run_study(tiny_study(noise={"levels": {"jitter": [1.0]}}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_arm_can_have_as_many_parameters_that_learn_as_stl(tmp_path: Path) -> None:
+    wider = {"name": "wide", "label": "Wide", "overrides": {"mode": "sl", "match_parameters": True}}
+    base = TINY["base"] | {"epochs": 1, "train_samples": 100}
+    fields = {"arms": [wider, TINY["arms"][1]], "baseline": "stl", "base": base, "seeds": [0], "noise": {}}
+    wide, stl = (run.run for run in run_study(tiny_study(**fields), tmp_path / "study").runs)
+    assert stl.learnt_parameters == stl.weights + stl.thresholds == wide.parameters_to_match
+    assert wide.learnt_parameters == wide.weights
+    assert abs(wide.weights - stl.learnt_parameters) < 10 + 16 * 20  # of one channel: its own, and those to the votes
+    assert (wide.settings["network"], stl.network, stl.parameters_to_match) == ("4C3-MP2-VOTE2", "4C3-MP2-VOTE2", None)
+    card = read_card(Store(tmp_path / "study" / "models").checkpoint_path(wide.key, 1))
+    assert card.network == wide.network != "4C3-MP2-VOTE2"
+    settings = next(
+        table for table in detail_tables(Comparisons(read_results(tmp_path / "study"))) if table.title == "Arms"
+    )
+    assert settings.rows[0][3] == f"{wide.weights:,}, to match {stl.learnt_parameters:,}: {wide.network}"
