@@ -10,7 +10,6 @@ from contract.energy import (
     ProfileSetting,
     ann_equivalent_nj,
     estimate,
-    membrane_updates,
     operations_nj,
     profiles_with,
 )
@@ -66,6 +65,13 @@ def test_each_layer_is_counted_by_its_own_column_and_operation(card: Card) -> No
     assert found["ratio"] == pytest.approx(found["estimate_nj"] / found["ann_equivalent_nj"])
 
 
+def test_activity_is_the_share_of_synapses_behind_spikes_that_were_used(card: Card) -> None:
+    made = with_layers(card, layer("pixels", 0, "mac", 500), layer("spikes", 1, "ac", 1500))
+    assert estimate(made, [2000, 1200], CMOS)["synaptic_activity"] == 1200 / (1500 * 4)
+    assert estimate(made, [2000, 1200], CMOS, timesteps=2)["synaptic_activity"] == 1200 / (1500 * 2)
+    assert estimate(with_layers(card, layer("pixels", 0, "mac", 500)), [9], CMOS)["synaptic_activity"] is None
+
+
 def test_the_conventional_network_runs_once_whatever_the_time_steps(card: Card) -> None:
     made = with_layers(card, layer("only", 0, "ac", 1000))
     longer = made.model_copy(update={"encoder": made.encoder.model_copy(update={"timesteps": 100})})
@@ -84,11 +90,6 @@ def test_a_rate_that_is_in_the_counts_already_is_not_applied_again(card: Card) -
     advantage = found["ann_equivalent_nj"] / found["estimate_nj"]
     assert advantage == pytest.approx(37.4, abs=0.05)
     assert advantage / rate == pytest.approx(273.77, abs=0.1)
-
-
-def test_membrane_updates_are_neurons_times_time_steps(card: Card) -> None:
-    made = with_layers(card, layer("a", 0, "ac", 1), layer("b", 1, "ac", 1))
-    assert membrane_updates(made) == 20 * card.timesteps
 
 
 def test_every_profile_names_its_source_and_has_costs() -> None:
