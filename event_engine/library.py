@@ -57,6 +57,10 @@ class Batch(ctypes.Structure):
         ("input", c_void_p),
         ("scores_size", c_int64),
         ("counts_size", c_int64),
+        ("leads", c_void_p),
+        ("used", c_void_p),
+        ("leads_size", c_int64),
+        ("used_size", c_int64),
     )
 
 
@@ -75,7 +79,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "snn_run_events": (c_int, (c_void_p, c_void_p, c_void_p, c_int, POINTER(Batch))),
 }
 _NO_MEMORY = 2
-_INTERFACE = 1  # `snn_interface_number`
+_INTERFACE = 2  # `snn_interface_number`
 
 
 class Library:

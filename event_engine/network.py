@@ -14,6 +14,8 @@ from event_engine.library import Batch, Description, Library, Synapses, find_lib
 from event_engine.plan import ConvStage, FullStage, PoolStage, ResidualStage, Stage, Weights, make_plan
 from event_engine.plan import Synapses as Planned
 
+Leads = Sequence[int] | None
+
 _POISSON, _DIRECT, _BINARY_BINS, _COUNTED_BINS = range(4)  # as in native/interface.h
 
 
@@ -21,13 +23,15 @@ class Counts(NamedTuple):
     """What a network did with B samples, by time step.
 
     `scores` int64 `[B, T, K]`, `spikes` and `synops` int64 `[B, T, L]` with a column for each layer, and `input` int64
-    `[B]`: how many values of the encoded input are not zero.
+    `[B]`: how many values of the encoded input are not zero. `used` int64 `[B]`: the time steps that each sample took;
+    the other counts are zero in later ones.
     """
 
     scores: NDArray[np.int64]
     spikes: NDArray[np.int64]
     synops: NDArray[np.int64]
     input: NDArray[np.int64]
+    used: NDArray[np.int64]
 
 
 class EventNetwork:
@@ -48,7 +52,7 @@ class EventNetwork:
         self._library.call("snn_new", description, self._network)
         self._release = weakref.finalize(self, self._library.free, self._network)
         self.state_shapes: list[tuple[int, ...]] = []
-        """Of the potentials of each layer, `(C, H, W)` or `(N,)`."""
+        """Of the potentials of each layer, `(C, H, W)` or `(N,)`; the library has its own order for them."""
         for stage in plan:
             self._add(stage, card.neuron.tau)
         self.neurons = self._library.neurons(self._network)
@@ -62,9 +66,15 @@ class EventNetwork:
         """How many layers of neurons there are."""
         return len(self.state_shapes)
 
-    def run_images(self, pixels: NDArray[np.uint8], seeds: NDArray[np.int64], *, threads: int = 1) -> Counts:
-        """All time steps of images uint8 `[B, C, H, W]` with a seed each, int64 `[B]`."""
-        return self._images(pixels, seeds, None, None, self.timesteps, threads)
+    def run_images(
+        self, pixels: NDArray[np.uint8], seeds: NDArray[np.int64], *, leads: Leads = None, threads: int = 1
+    ) -> Counts:
+        """All time steps of images uint8 `[B, C, H, W]` with a seed each, int64 `[B]`.
+
+        With `leads`, one for each time step, a sample ends after the first step at which its leading class has as many
+        more votes than the second.
+        """
+        return self._images(pixels, seeds, None, None, self.timesteps, threads, leads)
 
     def step_images(
         self,
@@ -78,12 +88,12 @@ class EventNetwork:
         """One time step of each image, that of its moment; `potentials` `[B, neurons]` are advanced in place."""
         return self._images(pixels, seeds, np.ascontiguousarray(moments, np.int64), potentials, 1, threads)
 
-    def run_events(self, recordings: Sequence[NDArray[np.int64]], *, threads: int = 1) -> Counts:
-        """All time steps of recordings int64 `[N, 4]`, columns t (µs), x, y, p.
+    def run_events(self, recordings: Sequence[NDArray[np.int64]], *, leads: Leads = None, threads: int = 1) -> Counts:
+        """All time steps of recordings int64 `[N, 4]`, columns t (µs), x, y, p; `leads` as in `run_images`.
 
         Raises `ValueError` for an event outside of the sensor.
         """
-        return self._events(recordings, None, self.timesteps, threads)
+        return self._events(recordings, None, self.timesteps, threads, leads)
 
     def step_events(
         self, recordings: Sequence[NDArray[np.int64]], potentials: NDArray[np.float32], *, threads: int = 1
@@ -108,6 +118,7 @@ class EventNetwork:
         potentials: NDArray[np.float32] | None,
         steps: int,
         threads: int,
+        leads: Leads = None,
     ) -> Counts:
         samples = len(pixels)
         if pixels.dtype != np.uint8 or pixels.shape != (samples, *self.input_shape):
@@ -115,7 +126,7 @@ class EventNetwork:
         if seeds.shape != (samples,) or (moments is not None and moments.shape != (samples,)):
             raise ValueError("there is not one seed and one moment for each image")
         pixels, seeds = np.ascontiguousarray(pixels), np.ascontiguousarray(seeds, np.int64)
-        batch, counts = self._batch(samples, steps, potentials, threads)
+        batch, counts = self._batch(samples, steps, potentials, threads, leads)
         at = None if moments is None else moments.ctypes.data
         self._library.call(
             "snn_run_images", self._network, pixels.ctypes.data, pixels.size, seeds.ctypes.data, at, batch
@@ -128,20 +139,26 @@ class EventNetwork:
         potentials: NDArray[np.float32] | None,
         steps: int,
         threads: int,
+        leads: Leads = None,
     ) -> Counts:
         held = [np.ascontiguousarray(events, np.int64) for events in recordings]
         if any(events.ndim != 2 or events.shape[1] != 4 for events in held):
             raise ValueError("a recording does not have the columns t, x, y, p")
         addresses = np.array([events.ctypes.data for events in held], np.uintp)
         sizes = np.array([len(events) for events in held], np.int64)
-        batch, counts = self._batch(len(held), steps, potentials, threads)
+        batch, counts = self._batch(len(held), steps, potentials, threads, leads)
         self._library.call(
             "snn_run_events", self._network, addresses.ctypes.data, sizes.ctypes.data, potentials is not None, batch
         )
         return counts
 
     def _batch(
-        self, samples: int, steps: int, potentials: NDArray[np.float32] | None, threads: int
+        self,
+        samples: int,
+        steps: int,
+        potentials: NDArray[np.float32] | None,
+        threads: int,
+        leads: Leads = None,
     ) -> tuple[Batch, Counts]:
         """Room for the results of a batch, and the arguments that name it."""
         if potentials is not None and (
@@ -152,9 +169,11 @@ class EventNetwork:
             raise ValueError("the potentials are not float32 [samples, neurons]")
         rows = samples * steps
         scores, spikes = rows * self.classes, rows * self.layers
-        room = np.empty(scores + 2 * spikes + samples, np.int64)
+        room = (np.empty if leads is None else np.zeros)(scores + 2 * spikes + samples, np.int64)
         starts = (0, scores, scores + spikes, scores + 2 * spikes)
         at = room.ctypes.data
+        least = None if leads is None else np.array(leads, np.int64)
+        used = np.full(samples, steps, np.int64)
         batch = Batch(
             samples,
             threads,
@@ -163,12 +182,18 @@ class EventNetwork:
             *(at + 8 * start for start in starts),
             scores,
             spikes,
+            None if least is None else least.ctypes.data,
+            None if least is None else used.ctypes.data,
+            0 if least is None else least.size,
+            0 if least is None else used.size,
         )
+        batch.held = least
         counts = Counts(
             room[:scores].reshape(samples, steps, self.classes),
             room[scores : scores + spikes].reshape(samples, steps, self.layers),
             room[scores + spikes : scores + 2 * spikes].reshape(samples, steps, self.layers),
             room[scores + 2 * spikes :],
+            used,
         )
         return batch, counts
 

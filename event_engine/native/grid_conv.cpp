@@ -19,7 +19,7 @@ GridConv::GridConv(const snn_synapses& from, Shape in, bool analog)
     find_groups(in.channels);
 }
 
-void GridConv::run(const Signal& input, uint32_t* out, float* potentials, const float* thresholds, Counts counts,
+void GridConv::run(const Signal& input, uint32_t* out, Potentials potentials, const float* thresholds, Counts counts,
                    ConvRoom& room) const {
     count_synops(input, counts);
     const int steps = input.steps, half = (kernel - 1) / 2, padded_width = in.width + kernel - 1;
@@ -97,7 +97,7 @@ void GridConv::integrate_spikes(int block, const Signal& input, int16_t* sums, i
 // `sums` of the first position; those of the next step are `step` values further, those of a next row `row` positions.
 template <class Sums>
 void GridConv::fire_block(int block, int steps, const Sums* sums, size_t step, size_t row, uint32_t* out,
-                          float* potentials, const float* thresholds) const {
+                          Potentials potentials, const float* thresholds) const {
     const size_t positions = in.positions(), words = this->out.words();
     Half* halves = reinterpret_cast<Half*>(out);
     for (int l = 0; l < lanes; l += 16) {
@@ -110,12 +110,12 @@ void GridConv::fire_block(int block, int steps, const Sums* sums, size_t step, s
                 const Sums* sum = sums + (y * row + x) * lanes + l;
                 const F16 threshold = load16(thresholds + (block * positions + position) * lanes + l);
                 Half* to = halves + position * words * 2 + channel / 16;
-                float* state = potentials == nullptr ? nullptr : potentials + channel * positions + position;
-                F16 v = state == nullptr ? zero16() : gather16(state, positions, here);
+                const Potentials state = potentials.at(channel * positions + position * here);
+                F16 v = load_potentials(state.before, here);
 #pragma GCC unroll 4
                 for (int t = 0; t < steps; t++)
                     to[t * positions * words * 2] = lif_step(v, load16(sum + t * step), biases, scale, threshold, tau);
-                if (state != nullptr) scatter16(state, positions, here, v);
+                store_potentials(state.after, here, v);
             }
     }
 }

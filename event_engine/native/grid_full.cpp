@@ -19,7 +19,7 @@ GridFull::GridFull(const snn_synapses& from, Shape in, bool analog)
     find_groups(inputs());
 }
 
-void GridFull::run(const Rows& rows, uint32_t* out, float* potentials, size_t state_size, FullRoom& room) const {
+void GridFull::run(const Rows& rows, uint32_t* out, Potentials potentials, size_t state_size, FullRoom& room) const {
     int16_t* sums = room.sums.need(static_cast<size_t>(rows.count()) * lanes);
     int32_t* long_sums = room.long_sums.need(static_cast<size_t>(rows.count()) * lanes);
     std::memset(out, 0, this->out.words() * sizeof(uint32_t) * rows.count());
@@ -29,7 +29,7 @@ void GridFull::run(const Rows& rows, uint32_t* out, float* potentials, size_t st
     }
 }
 
-void GridFull::run_values(const Signal& input, uint32_t* out, float* potentials, FullRoom& room) const {
+void GridFull::run_values(const Signal& input, uint32_t* out, Potentials potentials, FullRoom& room) const {
     const int distinct = input.distinct_steps();
     float* sums = room.analog_sums.need(static_cast<size_t>(distinct) * lanes);
     std::memset(out, 0, this->out.words() * sizeof(uint32_t) * input.steps);
@@ -79,22 +79,22 @@ void GridFull::integrate_rows(int block, const Rows& rows, int16_t* sums, int32_
 // `sums` of the first row; those of the next one are `step` values further, or the same for a constant input.
 template <class Sums>
 void GridFull::fire_block(int block, int samples, int steps, const Sums* sums, size_t step, uint32_t* out,
-                          float* potentials, size_t state_size) const {
+                          Potentials potentials, size_t state_size) const {
     const size_t words = this->out.words();
     for (int l = 0; l < lanes; l += 16) {
         const int neuron = block * lanes + l, here = std::min(16, this->out.channels - neuron);
         if (here <= 0) break;
         const F16 thresholds = load16(threshold.get() + neuron), biases = load16(bias.get() + neuron);
         for (int sample = 0; sample < samples; sample++) {
-            float* state = potentials == nullptr ? nullptr : potentials + sample * state_size + neuron;
-            F16 v = state == nullptr ? zero16() : gather16(state, 1, here);
+            const Potentials state = potentials.at(sample * state_size + neuron);
+            F16 v = load_potentials(state.before, here);
             for (int t = 0; t < steps; t++) {
                 const size_t row = static_cast<size_t>(sample) * steps + t;
                 const Sums* sum = sums + row * step + l;
                 out[row * words + neuron / 32] |= lif_step(v, load16(sum), biases, scale, thresholds, tau)
                                                   << (neuron % 32);
             }
-            if (state != nullptr) scatter16(state, 1, here, v);
+            store_potentials(state.after, here, v);
         }
     }
 }

@@ -24,12 +24,12 @@ public:
     // The input is that of a row of fully connected layers, or spikes and values by position, from `in`.
     GridFull(const snn_synapses& from, Shape in, bool analog);
 
-    // Spikes of every row to `out` [rows][words]. `potentials` of the first sample, or null for rest; those of the next
-    // one are `state_size` further.
-    void run(const Rows& rows, uint32_t* out, float* potentials, size_t state_size, FullRoom& room) const;
+    // Spikes of every row to `out` [rows][words]. `potentials` of the first sample; those of the next one are
+    // `state_size` further.
+    void run(const Rows& rows, uint32_t* out, Potentials potentials, size_t state_size, FullRoom& room) const;
 
     // The same for one sample of values.
-    void run_values(const Signal& input, uint32_t* out, float* potentials, FullRoom& room) const;
+    void run_values(const Signal& input, uint32_t* out, Potentials potentials, FullRoom& room) const;
 
     size_t inputs() const { return in.values(); }
 
@@ -37,8 +37,8 @@ private:
     static constexpr int full_lanes = 128;
     void integrate_rows(int block, const Rows& rows, int16_t* sums, int32_t* long_sums) const;
     template <class Sums>
-    void fire_block(int block, int samples, int steps, const Sums* sums, size_t step, uint32_t* out, float* potentials,
-                    size_t state_size) const;
+    void fire_block(int block, int samples, int steps, const Sums* sums, size_t step, uint32_t* out,
+                    Potentials potentials, size_t state_size) const;
 };
 
 }  // namespace snn

@@ -6,7 +6,7 @@
 #include "network.h"
 
 // Changes with every change of the functions and structures below.
-constexpr int snn_interface_number = 1;
+constexpr int snn_interface_number = 2;
 
 enum snn_coding { SNN_POISSON, SNN_DIRECT, SNN_BINARY_BINS, SNN_COUNTED_BINS };
 
@@ -20,4 +20,7 @@ struct snn_batch {
     int64_t potentials_size;
     int64_t *scores, *spikes, *synops, *input;  // of each sample: [steps][classes], [steps][layers], [steps][layers], 1
     int64_t scores_size, counts_size;
+    const int64_t* leads;  // [steps], see Exit; null where every sample takes all steps
+    int64_t* used;         // [samples]
+    int64_t leads_size, used_size;
 };

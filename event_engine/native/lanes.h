@@ -27,6 +27,8 @@ SNN_INLINE F16 zero16() { return {_mm512_setzero_ps()}; }
 SNN_INLINE F16 operator+(F16 a, F16 b) { return {_mm512_add_ps(a.v, b.v)}; }
 SNN_INLINE F16 operator*(F16 a, float b) { return {_mm512_mul_ps(a.v, _mm512_set1_ps(b))}; }
 SNN_INLINE void store16(float* p, F16 a) { _mm512_store_ps(p, a.v); }
+SNN_INLINE F16 load16_anywhere(const float* p) { return {_mm512_loadu_ps(p)}; }
+SNN_INLINE void store16_anywhere(float* p, F16 a) { _mm512_storeu_ps(p, a.v); }
 // A bit for each lane of `v` that reaches its threshold; those lanes become zero.
 SNN_INLINE uint32_t fire(F16& v, F16 threshold) {
     const __mmask16 fired = _mm512_cmp_ps_mask(v.v, threshold.v, _CMP_GE_OQ);
@@ -57,6 +59,11 @@ SNN_INLINE F16 operator*(F16 x, float y) {
 SNN_INLINE void store16(float* p, F16 x) {
     _mm256_store_ps(p, x.a);
     _mm256_store_ps(p + 8, x.b);
+}
+SNN_INLINE F16 load16_anywhere(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+SNN_INLINE void store16_anywhere(float* p, F16 x) {
+    _mm256_storeu_ps(p, x.a);
+    _mm256_storeu_ps(p + 8, x.b);
 }
 SNN_INLINE uint32_t fire(F16& v, F16 threshold) {
     const __m256 low = _mm256_cmp_ps(v.a, threshold.a, _CMP_GE_OQ), high = _mm256_cmp_ps(v.b, threshold.b, _CMP_GE_OQ);

@@ -13,17 +13,21 @@ SNN_INLINE uint32_t lif_step(F16& v, F16 sum, F16 bias, float scale, F16 thresho
     return fire(v, threshold);
 }
 
-// Potentials of `count` of 16 neurons that lie `stride` apart, the others at zero.
-SNN_INLINE F16 gather16(const float* potentials, size_t stride, int count) {
+// Potentials of `count` neurons, at most 16, the other lanes at zero; null for rest.
+SNN_INLINE F16 load_potentials(const float* from, int count) {
+    if (from == nullptr) return zero16();
+    if (count == 16) return load16_anywhere(from);
     alignas(64) float lanes[16] = {};
-    for (int i = 0; i < count; i++) lanes[i] = potentials[i * stride];
+    for (int i = 0; i < count; i++) lanes[i] = from[i];
     return load16(lanes);
 }
 
-SNN_INLINE void scatter16(float* potentials, size_t stride, int count, F16 v) {
+SNN_INLINE void store_potentials(float* to, int count, F16 v) {
+    if (to == nullptr) return;
+    if (count == 16) return store16_anywhere(to, v);
     alignas(64) float lanes[16];
     store16(lanes, v);
-    for (int i = 0; i < count; i++) potentials[i * stride] = lanes[i];
+    for (int i = 0; i < count; i++) to[i] = lanes[i];
 }
 
 }  // namespace snn

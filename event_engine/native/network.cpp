@@ -17,6 +17,11 @@ struct Network::Room {
     Buffer<uint64_t> fired;
     Buffer<uint32_t> rows;
     Buffer<float> potentials;
+    // Of the samples that go on, by their place among them:
+    std::vector<int> which;
+    std::vector<Counts> counts;
+    std::vector<int64_t*> scores;
+    std::vector<int64_t> votes;  // [places][classes], of all steps so far
 };
 
 Network::Network(Shape input, bool analog, int classes, int voters)
@@ -76,17 +81,19 @@ std::unique_ptr<Network::Room> Network::borrow() const {
 }
 
 void Network::run(const Source& source, int steps, int64_t samples, int threads, float* potentials,
-                  const Results& results) const {
+                  const Exit& exit, const Results& results) const {
     require(!full_.empty(), "the network has no voting layer");
     require(full_.back()->out.channels == static_cast<int64_t>(classes_) * voters_,
             "the voting layer has another number of neurons");
     if (samples == 0) return;
     const int count = workers(threads, steps, samples);
+    const std::vector<int> ends = parts(steps, exit.leads);
     std::vector<std::exception_ptr> failures(count);
     auto work = [&](int worker) noexcept {
         try {
             std::unique_ptr<Room> room = borrow();
-            run_range(source, steps, samples * worker / count, samples * (worker + 1) / count, potentials, results, *room);
+            run_range(source, ends, samples * worker / count, samples * (worker + 1) / count, potentials, exit, results,
+                      *room);
             const std::lock_guard<std::mutex> guard(idle_lock_);
             idle_.push_back(std::move(room));
         } catch (...) {
@@ -106,45 +113,100 @@ void Network::run(const Source& source, int steps, int64_t samples, int threads,
         if (failure) std::rethrow_exception(failure);
 }
 
-void Network::run_range(const Source& source, int steps, int64_t begin, int64_t end, float* potentials,
-                        const Results& results, Room& room) const {
-    const int at_once = std::min(steps, most_steps), most_samples = Rows::most / at_once;
-    const bool in_parts = at_once < steps;
-    std::vector<Counts> counts(most_samples);
-    std::vector<int64_t*> scores(most_samples);
+// The steps at which a part of a run ends: steps of one part are run at once, and those of the next go on from the
+// potentials. A part ends where a sample may leave: where votes can be as far apart as `leads` asks.
+std::vector<int> Network::parts(int steps, const int64_t* leads) const {
+    std::vector<int> ends;
+    int first = 0;
+    for (int end = 1; end <= steps; end++) {
+        const bool may_leave = leads != nullptr && leads[end - 1] <= static_cast<int64_t>(voters_) * end;
+        if (end == steps || end - first == most_steps || may_leave) ends.push_back(first = end);
+    }
+    return ends;
+}
+
+static int64_t count_input(const Signal& part) {
+    if (part.bits != nullptr) return count_bits(part.bits, part.shape.bits() * part.steps);
+    const int64_t counted = count_values(part.values, part.shape.values() * part.distinct_steps());
+    return part.constant ? counted * part.steps : counted;
+}
+
+void Network::run_range(const Source& source, const std::vector<int>& ends, int64_t begin, int64_t end,
+                        float* potentials, const Exit& exit, const Results& results, Room& room) const {
+    int longest = 0, before = 0;
+    for (const int part : ends) longest = std::max(longest, part - before), before = part;
+    const int steps = ends.back(), most_samples = Rows::most / longest;
+    const bool in_parts = ends.size() > 1;
+    room.counts.resize(most_samples), room.scores.resize(most_samples), room.which.resize(most_samples);
     for (int64_t start = begin; start < end; start += most_samples) {
         const int samples = static_cast<int>(std::min<int64_t>(most_samples, end - start));
         float* states = potentials != nullptr ? potentials + start * neurons_
-                        : in_parts            ? room.potentials.zeroed(samples * neurons_)
+                        : in_parts            ? room.potentials.need(samples * neurons_)
                                               : nullptr;
         // The inputs of all samples are kept where they are needed again.
         const bool keep = in_parts || (stages_.empty() && analog);
         if (room.sources.size() < static_cast<size_t>(samples)) room.sources.resize(samples);
         room.inputs.resize(samples);
-        for (int first = 0; first < steps; first += at_once) {
-            const int here = std::min(at_once, steps - first);
+        room.votes.assign(exit.leads == nullptr ? 0 : static_cast<size_t>(samples) * classes_, 0);
+        for (int s = 0; s < samples; s++) room.which[s] = s;
+        int going = samples, first = 0;
+        for (size_t part = 0; part < ends.size() && going > 0; first = ends[part++]) {
+            const int here = ends[part] - first;
+            const bool is_last = part + 1 == ends.size(), from_rest = potentials == nullptr && first == 0;
+            const Potentials between{from_rest ? nullptr : states,
+                                     potentials == nullptr && is_last ? nullptr : states};
             if (!full_[0]->analog) room.fired.zeroed(2 * full_[0]->inputs());
-            for (int s = 0; s < samples; s++) {
-                const int64_t sample = start + s, row = sample * steps + first;
+            for (int place = 0; place < going; place++) {
+                const int64_t sample = start + room.which[place], row = sample * steps + first;
                 if (first == 0) {
-                    Signal& signal = room.inputs[s] = source.encode(sample, room.sources[keep ? s : 0]);
-                    const int64_t counted = signal.bits != nullptr
-                                                ? count_bits(signal.bits, signal.shape.bits() * steps)
-                                                : count_values(signal.values, signal.shape.values() * signal.distinct_steps());
-                    results.input[sample] = signal.constant ? counted * steps : counted;
+                    room.inputs[place] = source.encode(sample, room.sources[keep ? place : 0]);
+                    results.input[sample] = 0;
                 }
-                counts[s] = {results.spikes + row * layers_, results.synops + row * layers_, layers_};
-                scores[s] = results.scores + row * classes_;
-                float* state = states == nullptr ? nullptr : states + s * neurons_;
-                run_stages(room.inputs[s].between(first, here), s * here, state, counts[s], room);
+                const Signal input = room.inputs[place].between(first, here);
+                results.input[sample] += count_input(input);
+                room.counts[place] = {results.spikes + row * layers_, results.synops + row * layers_, layers_};
+                room.scores[place] = results.scores + row * classes_;
+                run_stages(input, place * here, between.at(place * neurons_), room.counts[place], room);
             }
-            run_full(samples, here, first, states, counts.data(), scores.data(), room);
+            run_full(going, here, first, between, room.counts.data(), room.scores.data(), room);
+            if (exit.leads != nullptr) going = let_go(going, first, ends[part], exit, states, start, room);
         }
+        for (int place = 0; exit.leads != nullptr && place < going; place++)
+            exit.used[start + room.which[place]] = steps;
     }
 }
 
+// How many more votes the leading class has than the second, 0 where several lead.
+static int64_t lead_of(const int64_t* votes, int classes) {
+    int64_t first = 0, second = 0;
+    for (int k = 0; k < classes; k++) {
+        second = std::max(second, std::min(first, votes[k]));
+        first = std::max(first, votes[k]);
+    }
+    return first - second;
+}
+
+// After the steps from `first` to `end`: samples that lead by enough end, and the last ones take their places, so that
+// those that go on lie together. Returns how many there are.
+int Network::let_go(int going, int first, int end, const Exit& exit, float* states, int64_t start, Room& room) const {
+    for (int place = going - 1; place >= 0; place--) {
+        int64_t* votes = room.votes.data() + static_cast<size_t>(place) * classes_;
+        const int64_t* score = room.scores[place];
+        for (int t = first; t < end; t++)
+            for (int k = 0; k < classes_; k++) votes[k] += *score++;
+        if (lead_of(votes, classes_) < exit.leads[end - 1]) continue;
+        exit.used[start + room.which[place]] = end;
+        const int last = --going;
+        if (place == last) continue;
+        room.which[place] = room.which[last], room.inputs[place] = room.inputs[last];
+        std::copy_n(room.votes.data() + static_cast<size_t>(last) * classes_, classes_, votes);
+        if (states != nullptr) std::copy_n(states + last * neurons_, neurons_, states + place * neurons_);
+    }
+    return going;
+}
+
 // The stages of one sample, and in which rows the inputs of the first fully connected layer fire.
-void Network::run_stages(Signal signal, int first_row, float* potentials, Counts counts, Room& room) const {
+void Network::run_stages(Signal signal, int first_row, Potentials potentials, Counts counts, Room& room) const {
     for (const auto& stage : stages_) signal = stage->run(signal, potentials, counts, room.stages);
     full_[0]->count_synops(signal, counts);
     if (signal.bits == nullptr) return;
@@ -163,17 +225,17 @@ void Network::run_stages(Signal signal, int first_row, float* potentials, Counts
 }
 
 // The fully connected layers of all samples.
-void Network::run_full(int samples, int steps, int first_step, float* potentials, const Counts* counts,
+void Network::run_full(int samples, int steps, int first_step, Potentials potentials, const Counts* counts,
                        int64_t* const* scores, Room& room) const {
     for (size_t number = 0; number < full_.size(); number++) {
         const GridFull &layer = *full_[number], *next = number + 1 < full_.size() ? full_[number + 1].get() : nullptr;
         const size_t words = layer.out.words();
         uint32_t* out = room.rows.need(words * samples * steps);
-        float* states = potentials == nullptr ? nullptr : potentials + layer.state_begin;
+        const Potentials states = potentials.at(layer.state_begin);
         if (layer.analog)
             for (int s = 0; s < samples; s++)
                 layer.run_values(room.inputs[s].between(first_step, steps), out + words * s * steps,
-                                 states == nullptr ? nullptr : states + s * neurons_, room.full);
+                                 states.at(s * neurons_), room.full);
         else
             layer.run({samples, steps, room.fired.get()}, out, states, neurons_, room.full);
         if (next != nullptr) room.fired.zeroed(2 * next->inputs());

@@ -15,6 +15,13 @@ struct Results {
     int64_t *scores, *spikes, *synops, *input;
 };
 
+// A sample ends after the first step at which its class leads by at least `leads` [steps]; `used` [samples] are the
+// steps that it took, and its results of later steps are not written. Without `leads` every sample takes all steps.
+struct Exit {
+    const int64_t* leads;
+    int64_t* used;
+};
+
 class Network {
 public:
     Network(Shape input, bool analog, int classes, int voters);
@@ -27,7 +34,7 @@ public:
 
     // `steps` of `samples`, split over at most `threads`; `potentials` [samples][neurons] before and after, or null for
     // rest. Every result is the same for any number of threads.
-    void run(const Source& source, int steps, int64_t samples, int threads, float* potentials,
+    void run(const Source& source, int steps, int64_t samples, int threads, float* potentials, const Exit& exit,
              const Results& results) const;
 
     const Shape input;
@@ -46,10 +53,12 @@ private:
     Shape shape() const { return stages_.empty() ? input : stages_.back()->out(); }
     bool next_is_analog() const { return analog && stages_.empty() && full_.empty(); }
     int workers(int threads, int steps, int64_t samples) const;
-    void run_range(const Source& source, int steps, int64_t begin, int64_t end, float* potentials,
-                   const Results& results, Room& room) const;
-    void run_stages(Signal signal, int first_row, float* potentials, Counts counts, Room& room) const;
-    void run_full(int samples, int steps, int first_step, float* potentials, const Counts* counts,
+    std::vector<int> parts(int steps, const int64_t* leads) const;
+    void run_range(const Source& source, const std::vector<int>& ends, int64_t begin, int64_t end, float* potentials,
+                   const Exit& exit, const Results& results, Room& room) const;
+    int let_go(int going, int first, int end, const Exit& exit, float* states, int64_t start, Room& room) const;
+    void run_stages(Signal signal, int first_row, Potentials potentials, Counts counts, Room& room) const;
+    void run_full(int samples, int steps, int first_step, Potentials potentials, const Counts* counts,
                   int64_t* const* scores, Room& room) const;
     std::unique_ptr<Room> borrow() const;
 

@@ -21,17 +21,16 @@ inline uint32_t* room_for(std::vector<Buffer<uint32_t>>& buffers, int number, si
 class Stage {
 public:
     virtual ~Stage() = default;
-    // `potentials` of all layers of the sample, or null.
-    virtual Signal run(const Signal& input, float* potentials, Counts counts, StageRoom& room) const = 0;
+    // `potentials` of all layers of the sample.
+    virtual Signal run(const Signal& input, Potentials potentials, Counts counts, StageRoom& room) const = 0;
     virtual Shape out() const = 0;
     virtual std::vector<Layer*> layers() { return {}; }
 
 protected:
-    static Signal run_conv(const GridConv& conv, const Signal& input, float* potentials, Counts counts,
+    static Signal run_conv(const GridConv& conv, const Signal& input, Potentials potentials, Counts counts,
                            StageRoom& room) {
         uint32_t* out = room_for(room.of_layers, conv.column, conv.out.bits() * input.steps);
-        float* state = potentials == nullptr ? nullptr : potentials + conv.state_begin;
-        conv.run(input, out, state, conv.threshold.get(), counts, room.conv);
+        conv.run(input, out, potentials.at(conv.state_begin), conv.threshold.get(), counts, room.conv);
         return {conv.out, input.steps, out, nullptr, false};
     }
 };
@@ -39,7 +38,7 @@ protected:
 class ConvStage : public Stage {
 public:
     ConvStage(const snn_synapses& from, Shape in, bool analog) : conv_(from, in, analog) {}
-    Signal run(const Signal& input, float* potentials, Counts counts, StageRoom& room) const override {
+    Signal run(const Signal& input, Potentials potentials, Counts counts, StageRoom& room) const override {
         return run_conv(conv_, input, potentials, counts, room);
     }
     Shape out() const override { return conv_.out; }
@@ -53,7 +52,7 @@ class PoolStage : public Stage {
 public:
     PoolStage(Shape in, int size, int number)
         : out_{in.channels, in.height / size, in.width / size}, size_(size), number_(number) {}
-    Signal run(const Signal& input, float*, Counts, StageRoom& room) const override {
+    Signal run(const Signal& input, Potentials, Counts, StageRoom& room) const override {
         uint32_t* out = room_for(room.of_stages, number_, out_.bits() * input.steps);
         max_pool(input, size_, out);
         return {out_, input.steps, out, nullptr, false};
@@ -76,7 +75,7 @@ public:
         require(shortcut_ || !analog, "values other than 0 and 1 have no shortcut");
         require(beside.channels == second_.out.channels, "the shortcut of a residual block has another shape");
     }
-    Signal run(const Signal& input, float* potentials, Counts counts, StageRoom& room) const override {
+    Signal run(const Signal& input, Potentials potentials, Counts counts, StageRoom& room) const override {
         const Signal between = run_conv(first_, input, potentials, counts, room);
         const Signal residual = run_conv(second_, between, potentials, counts, room);
         const Signal beside = shortcut_ ? run_conv(*shortcut_, input, potentials, counts, room) : input;

@@ -30,6 +30,16 @@ struct Counts {
     size_t layers;
 };
 
+// Potentials before and after some steps; null for rest, or where those after them are not needed.
+struct Potentials {
+    const float* before;
+    float* after;
+
+    Potentials at(size_t index) const {
+        return {before == nullptr ? nullptr : before + index, after == nullptr ? nullptr : after + index};
+    }
+};
+
 struct Layer {
     Layer(const snn_synapses& from, Shape in, Shape out, size_t positions_in, bool analog, int lanes);
 
@@ -38,7 +48,7 @@ struct Layer {
     int kernel, lanes, blocks;
     float scale, tau;
     int column = 0;          // in the counts
-    size_t state_begin = 0;  // of the potentials, [channels][positions], among those of a sample
+    size_t state_begin = 0;  // of the potentials, [16 channels at a time][positions][channel], of a sample
 
     Buffer<int16_t> weight;      // [block][input][kernel * kernel][lanes]
     Buffer<float> analog_weight; // the same in floats, for an analog input

@@ -22,12 +22,12 @@ class EventEngine:
         self.memory_bytes = network.memory_bytes
         self._network = network
 
-    def run(self, samples: Sequence[Sample]) -> list[Activity]:
+    def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
         """Run `samples` as one batch; see `Engine.run`."""
         threads = torch.get_num_threads()
         if images := _images(samples):
-            return _activities(self._network.run_images(*_stack(images), threads=threads))
-        return _activities(self._network.run_events(_recordings(samples), threads=threads))
+            return _activities(self._network.run_images(*_stack(images), leads=leads, threads=threads))
+        return _activities(self._network.run_events(_recordings(samples), leads=leads, threads=threads))
 
     def initial_state(self) -> State:
         """Every potential at rest; see `Engine.initial_state`."""
@@ -74,4 +74,4 @@ def _stack(images: Sequence[ImageSample]) -> tuple[NDArray[np.uint8], NDArray[np
 
 
 def _activities(counts: Counts) -> list[Activity]:
-    return activities_of(counts.scores, counts.spikes, counts.synops, counts.input.tolist())
+    return activities_of(counts.scores, counts.spikes, counts.synops, counts.input.tolist(), counts.used.tolist())

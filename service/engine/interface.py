@@ -50,7 +50,8 @@ class Activity:
     """A network's activity on one sample, by time step.
 
     `scores` int64 `[T, K]`: votes for each class; `spikes` int64 `[T, L]`: spikes of each spiking layer; `synops` int64
-    `[T, S]`: synaptic operations of each synaptic layer; `input`: number of non-zero values in the encoded input.
+    `[T, S]`: synaptic operations of each synaptic layer; `input`: number of non-zero values in the encoded input. T are
+    the time steps that were run: all of them, unless the sample ended early.
     """
 
     scores: NDArray[np.int64]
@@ -61,14 +62,23 @@ class Activity:
 
 
 def activities_of(
-    scores: NDArray[np.int64], spikes: NDArray[np.int64], synops: NDArray[np.int64], fed: Iterable[int]
+    scores: NDArray[np.int64],
+    spikes: NDArray[np.int64],
+    synops: NDArray[np.int64],
+    fed: Iterable[int],
+    used: Iterable[int] | None = None,
 ) -> list[Activity]:
-    """The activity of each sample of a batch, from arrays `[B, T, ...]`; all samples are summed at once."""
+    """The activity of each sample of a batch, from arrays `[B, T, ...]`; all samples are summed at once.
+
+    `used` are the time steps of each sample, by default all; the arrays are zero in later ones.
+    """
     votes = scores.sum(axis=1)
     ranking = np.argsort(-votes, axis=1, kind="stable")
     sums = (each.tolist() for each in (votes, ranking, spikes.sum(axis=1), synops.sum(axis=1)))
     totals = [Totals(*row) for row in zip(*sums, strict=True)]
-    return [Activity(*row) for row in zip(scores, spikes, synops, fed, totals, strict=True)]
+    taken = [scores.shape[1]] * len(scores) if used is None else used
+    rows = zip(scores, spikes, synops, fed, totals, taken, strict=True)
+    return [Activity(a[:steps], b[:steps], c[:steps], number, total) for a, b, c, number, total, steps in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +129,12 @@ class Engine(Protocol):
     def memory_bytes(self) -> int:
         """Bytes of the weights on that device; the activations of a batch come on top."""
 
-    def run(self, samples: Sequence[Sample]) -> list[Activity]:
+    def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
         """Run whole samples as one batch; an activity of all T time steps each.
 
-        Raises `ModelError` if the network gives a number that is not finite or not a count.
+        With `leads`, one for each time step, a sample ends after the first step at which its decision leads by as much
+        (`contract.early_exit`), and its activity is that of these steps. Raises `ModelError` if the network gives
+        a number that is not finite or not a count.
         """
 
     def initial_state(self) -> State:

@@ -9,6 +9,7 @@ import torch
 
 from contract.card import Card
 from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_outputs, read_archive
+from contract.early_exit import lead_of
 from service.engine.interface import (
     Activity,
     Choice,
@@ -70,11 +71,38 @@ class TorchScriptEngine:
         except Exception as error:  # a network may raise anything
             raise CheckpointError("the network does not run, or not as its card says") from error
 
-    def run(self, samples: Sequence[Sample]) -> list[Activity]:
+    def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
         """Run `samples` as one batch; see `Engine.run`."""
         with torch.inference_mode():
             x = self._encode(samples)
+            if leads is not None:
+                return self._run_until(x, leads)
             return self._activities(x, self._module(x), (self.card.timesteps, len(samples)))
+
+    def _run_until(self, x: torch.Tensor, leads: Sequence[int]) -> list[Activity]:
+        """Step by step, from then on without the samples whose decision leads by enough."""
+        batch, card = x.shape[1], self.card
+        widths = len(card.labels), len(card.spiking_layers), len(card.synaptic_layers)
+        whole = [np.zeros((batch, card.timesteps, width), np.int64) for width in widths]
+        fed = (x != 0).sum((2, 3, 4)).cpu().numpy()
+        used = np.full(batch, card.timesteps)
+        going, state = np.arange(batch), self._module.initial_state(batch)
+        for step, lead in enumerate(leads):
+            *results, state = self._module.step(x[step], state)
+            parts = [result.cpu().numpy() for result in results]
+            check_outputs(card, (1, len(going)), *(part[None] for part in parts))
+            for each, part in zip(whole, parts, strict=True):
+                each[going, step] = part
+            is_going = lead_of(whole[0][going].sum(1)) < lead
+            used[going[~is_going]] = step + 1
+            going = going[is_going]
+            if not len(going):
+                break
+            if not is_going.all():
+                kept = torch.from_numpy(np.flatnonzero(is_going)).to(self.device)
+                x, state = x[:, kept], [potentials[kept] for potentials in state]
+        taken = [int(fed[:steps, sample].sum()) for sample, steps in enumerate(used)]
+        return activities_of(whole[0], whole[1], whole[2], taken, used.tolist())
 
     def initial_state(self) -> State:
         """Every potential at rest; see `Engine.initial_state`."""

@@ -105,8 +105,10 @@ class TorchServeEngine:
         self._version = version
         self._digest = card_digest(card)
 
-    def run(self, samples: Sequence[Sample]) -> list[Activity]:
-        """Run `samples` as one batch; see `Engine.run`. Raises what `TorchServe.run` raises."""
+    def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
+        """Run `samples` as one batch, without `leads`; see `Engine.run`. Raises what `TorchServe.run` raises."""
+        if leads is not None:
+            raise ServiceError("an early exit needs SNN_BACKEND=local")
         body = self._server.run(self._model, self._version, self._digest, pack_samples(samples))
         try:
             return unpack_activities(body, self.card, len(samples))

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from contract.card import Card, EventEncoder, ImageEncoder, InputSpec, Learning, Metrics, Neuron
+from contract.early_exit import lead_of, lossless_leads
 from event_engine.library import Library
 from event_engine.network import Counts, EventNetwork
 from training.export.checkpoint import script
@@ -160,21 +161,30 @@ def differences(case: Case, seed: int, library: Library | None = None) -> Iterat
     rng = np.random.default_rng(seed)
     for size in BATCH_SIZES[: 2 if case.card.timesteps > 32 else 3]:
         density = rng.choice(DENSITIES)
+        leads = _leads(case.card, rng)
         with torch.inference_mode():
             if case.card.input.kind == "image":
                 pixels, seeds = _images(case.card, size, density, rng)
                 x = case.module.encode_image(torch.from_numpy(pixels), torch.from_numpy(seeds))
                 found = network.run_images(pixels, seeds, threads=3)
                 stepped = _step_images(network, pixels, seeds)
+                ended = network.run_images(pixels, seeds, leads=leads, threads=3)
             else:
                 recordings = [_recording(case.card, density, rng) for _ in range(size)]
                 x = case.module.encode_events(_joined(recordings), size)
                 found = network.run_events(recordings, threads=3)
                 stepped = _step_events(network, x.numpy())
+                ended = network.run_events(recordings, leads=leads, threads=3)
             expected = _expected(case, x)
         for name, counts in (("run", found), ("forward", network.forward(x.numpy())), ("step", stepped)):
             if not _same(counts, expected):
                 yield f"{name} of {size} samples, density {density}: {case}"
+        if not _same(ended, _expected_until(leads, expected, x)):
+            yield f"the steps until {leads} of {size} samples, density {density}: {case}"
+        classes, all_classes = (counts.scores.sum(1).argmax(1) for counts in (ended, expected))
+        is_lossless = tuple(leads) == lossless_leads(case.card.timesteps, case.card.voters)
+        if is_lossless and not np.array_equal(classes, all_classes):
+            yield f"the classes after a lossless exit of {size} samples, density {density}: {case}"
 
 
 def _images(
@@ -205,7 +215,26 @@ def _joined(recordings: list[NDArray[np.int64]]) -> torch.Tensor:
 
 def _expected(case: Case, x: torch.Tensor) -> Counts:
     scores, spikes, synops = (result.numpy().astype(np.int64).swapaxes(0, 1) for result in case.module(x))
-    return Counts(scores, spikes, synops, (x != 0).sum((0, 2, 3, 4)).numpy())
+    return Counts(scores, spikes, synops, (x != 0).sum((0, 2, 3, 4)).numpy(), np.full(x.shape[1], len(x)))
+
+
+def _leads(card: Card, rng: np.random.Generator) -> list[int]:
+    """Those with which no class changes, or random ones."""
+    if rng.random() < 0.5:
+        return list(lossless_leads(card.timesteps, card.voters))
+    most = max(1, int(card.voters * card.timesteps * rng.choice([0.1, 0.5])))
+    return [int(lead) for lead in rng.integers(0, most, card.timesteps)]
+
+
+def _expected_until(leads: list[int], whole: Counts, x: torch.Tensor) -> Counts:
+    """What is left of a whole run if each sample ends at the first of its leads."""
+    reached = lead_of(whole.scores.cumsum(1)) >= leads
+    reached[:, -1] = True
+    used = reached.argmax(1) + 1
+    taken = np.arange(len(leads)) < used[:, None]
+    fed = ((x != 0).sum((2, 3, 4)).numpy().T * taken).sum(1)
+    scores, spikes, synops = (part * taken[..., None] for part in whole[:3])
+    return Counts(scores, spikes, synops, fed, used)
 
 
 def _step_images(network: EventNetwork, pixels: NDArray[np.uint8], seeds: NDArray[np.int64]) -> Counts:
@@ -232,7 +261,8 @@ def _events_of(frame: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def _together(steps: list[Counts]) -> Counts:
     scores, spikes, synops = (np.concatenate([getattr(step, name) for step in steps], 1) for name in Counts._fields[:3])
-    return Counts(scores, spikes, synops, np.sum([step.input for step in steps], 0))
+    fed, used = (np.sum([getattr(step, name) for step in steps], 0) for name in Counts._fields[3:])
+    return Counts(scores, spikes, synops, fed, used)
 
 
 def _same(one: Counts, other: Counts) -> bool:
