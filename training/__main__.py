@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from contract.card import Card, CardError, read_card
+from contract.decision import DECISION_RULES
 from contract.errors import ServiceError
 from contract.names import ModelRef
 from contract.settings import InvalidSettings, Settings, load
@@ -19,6 +20,7 @@ examples:
   python -m training train --preset digits-stl
   python -m training train --preset mnist-stl --data-dir data/mnist --mode sl --name mnist-sl
   python -m training evaluate mnist-stl --data-dir data/mnist
+  python -m training evaluate mnist-stl --data-dir data/mnist --draws 8 --decision vote
   python -m training inspect digits-stl/1
   python -m training archive digits-stl/1
   python -m training study digits --jobs 2
@@ -66,12 +68,24 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure a checkpoint on the test part of its data set")
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument(
-        "model", metavar="MODEL[/VERSION]", help="a model in the store; without a version, the newest"
+        "models",
+        metavar="MODEL[/VERSION]",
+        nargs="+",
+        help="a model in the store; without a version, the newest; several decide jointly",
     )
     evaluate.add_argument(
         "--noise", metavar="KIND=LEVEL", help="add noise to the samples or inside the network, such as gaussian=0.2"
     )
     evaluate.add_argument("--draw", type=int, metavar="N", default=0, help="another draw of the noise (default: 0)")
+    evaluate.add_argument(
+        "--decision", choices=DECISION_RULES, default="mean", help="how several decisions are joined (default: mean)"
+    )
+    evaluate.add_argument(
+        "--draws", type=int, metavar="N", default=1, help="decide jointly by N Poisson draws of each sample"
+    )
+    evaluate.add_argument(
+        "--windows", type=int, metavar="N", default=1, help="decide jointly by N parts of each recording's time"
+    )
     _add_places(evaluate)
 
     fine_tune = commands.add_parser("fine-tune", help="run one fine-tuning job (called by the worker)")
@@ -170,30 +184,21 @@ def _fine_tune(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from training.export.card_table import accuracy_table
-    from training.export.checkpoint import load_scripted
-    from training.export.evaluate import evaluate, metrics
-    from training.learning.time_bins import as_tested, load_again
-    from training.noise.checkpoint import noisy_checkpoint
+    from training.export.card_table import accuracy_table, joint_table
+    from training.export.evaluate import metrics
+    from training.export.joint_evaluation import join
+    from training.measure import measure
     from training.noise.kinds import parse_noise
-    from training.noise.samples import noisy_samples
 
-    card, checkpoint = _find(options.model, _store(options))
+    store = _store(options)
     noise = parse_noise(options.noise, options.draw) if options.noise else None
-    every_event = noise is not None and noise.kind.target == "events"
-    dataset = load_again(card, options.data_dir, every_event=every_event)
-    if (dataset.labels, dataset.input) != (card.labels, card.input):
-        raise ConfigError(f"{dataset.name} in this folder has other classes or inputs than the model was trained on")
-    if noise is not None and noise.kind.target == "network":
-        module, samples = noisy_checkpoint(card, checkpoint, noise), dataset.test
+    members = [_find(model, store) for model in options.models]
+    found, labels = measure(members, options.data_dir, noise=noise, draws=options.draws, windows=options.windows)
+    if len(found) > 1:
+        print(joint_table(join(found, labels, options.decision)))
     else:
-        try:
-            module = load_scripted(checkpoint)
-        except RuntimeError as error:
-            raise ConfigError("torch cannot load the checkpoint") from error
-        samples = dataset.test if noise is None else noisy_samples(dataset.test, noise, card.input.shape)
-    found = evaluate(module, as_tested(samples, card))
-    print(accuracy_table(card, metrics(found, card.layers, card.timesteps)))
+        [(card, evaluation)] = found
+        print(accuracy_table(card, metrics(evaluation, card.layers, card.timesteps)))
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -71,6 +71,25 @@ class Recordings:
         """The recordings at `indices` (int64 `[K]`), in that order."""
         return type(self)(self.columns, self.starts[indices], self.lengths[indices], self.labels[indices])
 
+    def windows(self, count: int) -> list[Self]:
+        """The recordings cut into `count` equal parts of their time: as many sets of recordings, the first parts first.
+
+        A part may have no events. The last event of a recording is in its last part.
+        """
+        edges = np.zeros((count + 1, len(self)), dtype=np.int64)
+        for index in range(len(self)):
+            start, length = int(self.starts[index]), int(self.lengths[index])
+            times = self.columns[0][start : start + length].astype(np.int64)
+            span = int(times[-1] - times[0]) if length else 0
+            parts = [max(1, -(-span * part // count)) for part in range(1, count)]
+            edges[1:-1, index] = np.searchsorted(times - times[:1], parts)
+            edges[-1, index] = length
+        starts, lengths = (torch.from_numpy(each) for each in (edges[:-1], np.diff(edges, axis=0)))
+        return [
+            type(self)(self.columns, self.starts + start, length, self.labels)
+            for start, length in zip(starts, lengths, strict=True)
+        ]
+
     @property
     def offsets(self) -> Tensor:
         """Where each recording begins in what `unpack` returns, and where the last one ends: int64 `[N + 1]`."""

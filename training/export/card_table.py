@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from contract.card import Card, Metrics
 from contract.layer_statistics import LayerStatistics
+from training.export.joint_evaluation import JointEvaluation
 
 
 def accuracy_table(card: Card, metrics: Metrics) -> str:
@@ -19,6 +20,23 @@ def accuracy_table(card: Card, metrics: Metrics) -> str:
         ("  accumulates", f"{metrics.accumulates_per_sample:,.0f}"),
         ("  multiply-accumulates", f"{metrics.multiply_accumulates_per_sample:,.0f}"),
         (f"energy per sample ({metrics.energy_profile})", f"{metrics.energy_nj_per_sample:,.1f} nJ"),
+    ]
+    return _table(rows)
+
+
+def joint_table(joint: JointEvaluation) -> str:
+    """Accuracy of a joint decision beside that of its parts, and the sums of their spikes, operations and energy."""
+    mean = sum(joint.alone) / len(joint.alone)
+    rows = [
+        ("joint decision", f"{joint.rule} of {len(joint.alone)}"),
+        ("test accuracy", f"{joint.accuracy:.2%} of {joint.samples}"),
+        ("  of one decision alone", f"{mean:.2%} on average, {min(joint.alone):.2%} to {max(joint.alone):.2%}"),
+        ("decisions that agree with it", f"{joint.agreement:.2%}"),
+        ("spikes per sample", f"{joint.spikes:,.1f}"),
+        ("synaptic operations per sample", f"{joint.operations:,.0f}"),
+        ("  accumulates", f"{joint.accumulates:,.0f}"),
+        ("  multiply-accumulates", f"{joint.multiply_accumulates:,.0f}"),
+        (f"energy per sample ({joint.energy_profile})", f"{joint.energy_nj:,.1f} nJ"),
     ]
     return _table(rows)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from contract.card import Layer, Metrics
+from contract.decision import draw_seed
 from contract.energy import PROFILES, operations_nj
 from training.data import Bins, Images, Samples
 from training.data.batches import ordered_batches
@@ -47,13 +48,17 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(module: torch.nn.Module, samples: Samples, *, batch_size: int = 100) -> Evaluation:
-    """Run every sample with seed 0, as the service does by default; with equal scores, the lower class id wins."""
+def evaluate(module: torch.nn.Module, samples: Samples, *, draw: int = 0, batch_size: int = 100) -> Evaluation:
+    """Run every sample with seed 0, as the service does by default; with equal scores, the lower class id wins.
+
+    `draw` is another Poisson draw of that seed, as the service draws it.
+    """
+    seed = draw_seed(0, draw)
     votes, predictions, right = [], [], 0
     spikes, synops = torch.zeros(()), torch.zeros(())
     for inputs, labels in ordered_batches(samples, batch_size):
         if isinstance(samples, Images):
-            x = module.encode_image(inputs, torch.zeros(len(labels), dtype=torch.int64))  # type: ignore[operator]
+            x = module.encode_image(inputs, torch.full([len(labels)], seed))  # type: ignore[operator]
         elif isinstance(samples, Bins):
             x = network_input(inputs)
         else:

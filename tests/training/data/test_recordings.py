@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from contract.card import EventEncoder
+from tests.tiny import SENSOR, moving_bars
 from training.data import DataError, Recordings, load_dataset
+from training.data.batches import make_batch
+from training.snn.encode import EventInput
 
 REAL_DATA = Path(__file__).parents[4] / "shared" / "data" / "nmnist"
 
@@ -43,3 +47,25 @@ def test_the_whole_of_nmnist_fits_into_four_gibibytes() -> None:
         assert isinstance(part, Recordings)
         held += sum(column.nbytes for column in part.columns)
     assert held / 900 * 70_000 < 2.1e9
+
+
+def test_windows_are_equal_parts_of_each_recording_s_time() -> None:
+    times = [[10, 19, 20, 29, 40], [7], [0, 1, 2], []]  # spans 30, 0 and 2
+    events = [np.array([[t, index, 0, 1] for t in each], np.int64).reshape(-1, 4) for index, each in enumerate(times)]
+    windows = Recordings.join(events, [0, 1, 0, 1]).windows(3)
+    found = [[window[index][:, 0].tolist() for window in windows] for index in range(4)]
+    assert found == [[[10, 19], [20, 29], [40]], [[7], [], []], [[0], [1], [2]], [[], [], []]]
+    assert all(window.labels.tolist() == [0, 1, 0, 1] for window in windows)
+    assert [len(window.unpack()) for window in windows] == [4, 3, 2]
+
+
+def test_windows_are_the_parts_into_which_the_encoder_cuts_a_span() -> None:
+    recordings = moving_bars(20, seed=3)
+    spec, encoder = SENSOR, EventEncoder(binning="span", timesteps=7, bin_value="count")
+    encode = EventInput(spec, encoder).events
+    whole, _ = make_batch(recordings, torch.arange(20))
+    bins = encode(whole, 20)
+    for step, window in enumerate(recordings.windows(7)):
+        part, _ = make_batch(window, torch.arange(20))
+        counted = EventInput(spec, EventEncoder(binning="span", timesteps=1, bin_value="count")).events(part, 20)
+        assert torch.equal(counted[0], bins[step])
