@@ -27,6 +27,7 @@ from pydantic import (
 
 from contract.layer_statistics import LayerStatistics
 from contract.names import ModelName
+from contract.workload import Workload
 
 FORMAT_VERSION = 1
 CARD_FILE = "card.json"
@@ -226,7 +227,8 @@ class Card(_Part):
     """The whole card. `voters` is the number of voting neurons of each class.
 
     `norm` is the batch norm of the convolutions in training: over the batch at each `step`, over batch and `time`, or
-    `none`. `bias` says whether layers without batch norm have one. `statistics` are those of the layers of neurons.
+    `none`. `bias` says whether layers without batch norm have one. `statistics` are those of the layers of neurons,
+    `workload` the operations and the cost at rest; older cards have neither.
     """
 
     format_version: int = FORMAT_VERSION
@@ -243,6 +245,7 @@ class Card(_Part):
     voters: PositiveInt
     layers: tuple[Layer, ...] = Field(min_length=1)
     statistics: Recorded[tuple[LayerStatistics, ...]] = None
+    workload: Recorded[Workload] = None
     learning: Learning
     metrics: Metrics
     parent: str | None = None

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from contract.card import Card, Metrics
+from contract.energy import PROFILES, operations_nj
 from contract.layer_statistics import LayerStatistics
+from contract.workload import Workload
 from training.export.joint_evaluation import JointEvaluation
 
 
@@ -74,7 +76,10 @@ def card_report(card: Card, version: int) -> str:
     tables = [_table(rows), _table([heading, *layers])]
     if card.statistics is not None:
         tables.append(_statistics_table(card.statistics))
-    return "\n\n".join([*tables, accuracy_table(card, card.metrics)])
+    tables.append(accuracy_table(card, card.metrics))
+    if card.workload is not None:
+        tables += [_workload_table(card.workload), _idle_table(card, card.workload)]
+    return "\n\n".join(tables)
 
 
 def _statistics_table(statistics: Sequence[LayerStatistics]) -> str:
@@ -95,6 +100,49 @@ def _statistics_table(statistics: Sequence[LayerStatistics]) -> str:
         for each in statistics
     ]
     return _table([heading, *rows])
+
+
+def _workload_table(workload: Workload) -> str:
+    """NeuroBench's metrics, and how active the synapses are."""
+    activity = "none behind spikes" if workload.synaptic_activity is None else f"{workload.synaptic_activity:.2%}"
+    return _table(
+        [
+            ("NeuroBench, per sample", f"on {workload.samples:,} samples"),
+            ("footprint", f"{workload.footprint:,} bytes"),
+            ("connection sparsity", f"{workload.connection_sparsity:.4f}"),
+            ("activation sparsity", f"{workload.activation_sparsity:.4f}"),
+            ("effective ACs", f"{workload.effective_acs:,.0f}"),
+            ("effective MACs", f"{workload.effective_macs:,.0f}"),
+            ("dense operations", f"{workload.dense:,}"),
+            ("membrane updates", f"{workload.membrane_updates:,}"),
+            ("synaptic activity", f"{activity}, crossover {workload.crossover_activity:.2%}"),
+        ]
+    )
+
+
+def _idle_table(card: Card, workload: Workload) -> str:
+    """Weights of zero, the operations spent at them, and the cost of a blank input."""
+    heading = ("layer", "weights", "zero", "operations", "at weights of zero", "blank input", "its spikes")
+    rows = [
+        (
+            each.layer,
+            f"{each.weights:,}",
+            f"{each.zero_weights / each.weights:.1%}",
+            f"{each.operations:,.0f}",
+            f"{1 - each.effective_operations / each.operations:.2%}" if each.operations else "",
+            f"{each.idle_operations:,}",
+            f"{each.idle_spikes:,}",
+        )
+        for each in workload.layers
+    ]
+    profile = PROFILES["cmos-45nm"]
+    accumulates = {layer.name for layer in card.layers if layer.operation == "ac"}
+    idle = operations_nj(
+        sum(each.idle_operations for each in workload.layers if each.layer in accumulates),
+        sum(each.idle_operations for each in workload.layers if each.layer not in accumulates),
+        profile,
+    )
+    return f"{_table([heading, *rows])}\na blank input costs {idle:,.1f} nJ (operations, {profile.name})"
 
 
 def _sparkline(counts: Sequence[int]) -> str:

@@ -5,9 +5,8 @@ import torch
 from torch import Tensor
 
 from contract.layer_statistics import Histogram, LayerStatistics
-from training.data import Bins, Images, Samples
-from training.data.batches import ordered_batches
-from training.data.bins import network_input
+from training.data import Samples
+from training.export.network_inputs import network_inputs
 from training.snn.encode import EventInput, ImageInput
 from training.snn.network import SpikingNetwork
 
@@ -60,13 +59,8 @@ def _watch(
         layer.neurons.register_forward_hook(lambda _, __, outputs, name=name: watch(name, outputs[0]))
         for name, layer in network.spiking_layers().items()
     ]
-    for inputs, labels in ordered_batches(samples, 100):
-        if isinstance(samples, Images):
-            network(encoder.image(inputs, torch.zeros(len(labels), dtype=torch.int64)))
-        elif isinstance(samples, Bins):
-            network(network_input(inputs))
-        else:
-            network(encoder.events(inputs, len(labels)))
+    for x in network_inputs(encoder, samples):
+        network(x)
     for hook in hooks:
         hook.remove()
     return ever, always

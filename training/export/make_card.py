@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from contract.card import Card, EventEncoder, ImageEncoder, InputSpec, Layer, Learning, Metrics, Neuron, Norm
 from contract.layer_statistics import LayerStatistics
+from contract.workload import Workload
 from training.export.provenance import provenance
 
 
@@ -22,6 +23,7 @@ def make_card(
     learning: Learning,
     metrics: Metrics,
     statistics: tuple[LayerStatistics, ...],
+    workload: Workload,
     parent: str | None = None,
 ) -> Card:
     """The validated card, created now by this release.
@@ -44,6 +46,7 @@ def make_card(
         learning=learning,
         metrics=metrics,
         statistics=statistics,
+        workload=workload,
         parent=parent,
         provenance=provenance(),
     )

@@ -32,6 +32,7 @@ from training.export.checkpoint import inference_form, load_scripted, publish, s
 from training.export.evaluate import evaluate, metrics
 from training.export.layer_statistics import layer_statistics
 from training.export.make_card import make_card
+from training.export.workload import workload
 from training.fine_tuning.base_version import (
     INHERITED,
     BaseVersion,
@@ -144,6 +145,7 @@ class _Job:
             best_epoch = fit(module, training, validation, run_dir, callbacks=[states], device=self.device, resume=True)
         scripted = script(network.eval(), module.encoder)
         measured = evaluate(scripted, validation)
+        form = inference_form(network)
         card = make_card(
             spec.name,
             labels=spec.labels or base.card.labels,
@@ -157,7 +159,8 @@ class _Job:
             layers=layers,
             learning=self._learning(base.card, module.config, len(training), best_epoch, baseline),
             metrics=metrics(measured, layers, base.card.timesteps, measured),
-            statistics=layer_statistics(start, inference_form(network), module.encoder, validation),
+            statistics=layer_statistics(start, form, module.encoder, validation),
+            workload=workload(form, layers, module.encoder, validation),
             parent=f"{spec.model}/{spec.version}",
         )
         return publish(store, card, scripted, network)

@@ -8,6 +8,7 @@ import torch
 from contract.card import Card, EventEncoder, ImageEncoder, Layer, Learning, Metrics
 from contract.layer_statistics import LayerStatistics
 from contract.structure import parse_structure
+from contract.workload import Workload
 from training.data import Bins, Dataset, Samples, split_train, stratified
 from training.data.batches import make_batch
 from training.data.bins import network_input
@@ -120,6 +121,7 @@ class Experiment:
         voters: int,
         metrics: Metrics,
         statistics: tuple[LayerStatistics, ...],
+        workload: Workload,
         best_epoch: int,
     ) -> Card:
         """The card of the trained network: `layers` and `voters` of the network, measurements of its exported form."""
@@ -137,6 +139,7 @@ class Experiment:
             learning=self._learning(best_epoch),
             metrics=metrics,
             statistics=statistics,
+            workload=workload,
         )
 
     def _learning(self, best_epoch: int) -> Learning:

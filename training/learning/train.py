@@ -14,6 +14,7 @@ from training.data import Dataset
 from training.export.checkpoint import find_published, inference_form, publish, script
 from training.export.evaluate import Evaluation, evaluate, metrics
 from training.export.layer_statistics import layer_statistics
+from training.export.workload import workload
 from training.learning.config import TrainingConfig
 from training.learning.experiment import Experiment
 from training.learning.loop import fit
@@ -127,5 +128,6 @@ def publish_trained(
     initial, _ = experiment.initial_network()
     form = inference_form(module.network)
     statistics = layer_statistics(initial, form, module.encoder, experiment.dataset.test)
-    card = experiment.card(layers, module.network.voters, measured, statistics, best_epoch)
+    work = workload(form, layers, module.encoder, experiment.dataset.test)
+    card = experiment.card(layers, module.network.voters, measured, statistics, work, best_epoch)
     return publish(store, card, scripted, module.network)
