@@ -33,6 +33,7 @@ HEADINGS = {
     "device": "Device",
     "max_batch_size": "Batching",
     "max_queue_size": "Limits",
+    "max_live_streams": "Live streams",
     "request_timeout_ms": "Time",
     "data_dir": "Fine-tuning jobs",
     "energy_profile": "Energy",
@@ -150,6 +151,34 @@ class Settings(BaseSettings):
     )
     upload_check_memory_bytes: PositiveInt = Field(
         320 * 1024 * 1024, description="Memory that the check of an upload may take; beyond it the response is 413."
+    )
+
+    max_live_streams: PositiveInt = Field(
+        128, description="Maximum number of open streams of live events; the next one gets 429."
+    )
+    max_live_streams_per_key: PositiveInt = Field(
+        64,
+        description="Maximum number of open streams of one API key, or of one client address where the API is open; "
+        "the next one gets 429.",
+    )
+    live_events_per_s: PositiveInt = Field(
+        5_000_000, description="Maximum number of events that a stream may send in a second; beyond it, it ends."
+    )
+    live_buffer_bytes: int = Field(
+        2 * 1024 * 1024,
+        ge=1024,
+        description="Maximum size of a stream's events that wait for their time step, 32 bytes each; beyond it the "
+        "stream ends.",
+    )
+    live_frame_bytes: int = Field(
+        1024 * 1024,
+        ge=1024,
+        description="Maximum size of a WebSocket message; beyond it the stream ends. Text has 64 KiB at most.",
+    )
+    live_idle_seconds: PositiveFloat = Field(60.0, description="Seconds without a message after which a stream ends.")
+    live_seconds: PositiveFloat = Field(86_400.0, description="Seconds after which a stream ends in any case.")
+    live_send_seconds: PositiveFloat = Field(
+        10.0, description="Seconds that a client may take to make room for a decision; then its stream ends."
     )
 
     request_timeout_ms: PositiveInt = Field(30_000, description="Timeout of a request without X-Request-Timeout-Ms.")

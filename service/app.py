@@ -29,7 +29,7 @@ from service.http.failures import (
 )
 from service.http.openapi import build_openapi
 from service.http.parameters import refuse_unknown_query
-from service.routes import files, fine_tuning, health, history, metrics, models, predict
+from service.routes import files, fine_tuning, health, history, metrics, models, predict, stream
 from service.runtime import Runtime, build_runtime
 
 ROUTES = (predict, models, history, files, fine_tuning, health, metrics)
@@ -79,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         origin=None if "*" in hosts else OriginCheck(hosts),
         authentication=Authentication(settings.keys()),
         body_limit=BodyLimit(settings.max_body_bytes, settings.max_upload_bytes),
+        sockets=stream.SOCKETS,
     )
 
     def openapi() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from service.fine_tuning.retention import Retention
 from service.fine_tuning.stream import Streams
 from service.inference.decoding import MAX_WAIT_SECONDS, decode_body
 from service.inference.decoding import TASK as DECODE
+from service.inference.live_streams import LiveStreams
 from service.inference.predictor import Predictor
 from service.inference.readiness import Readiness
 from service.models.listing import Listing
@@ -49,6 +50,8 @@ class Runtime:
     """The processes that decode large inputs."""
     predictor: Predictor
     """From inputs to predictions: admission, the queue, the device's thread."""
+    live_streams: LiveStreams
+    """The open streams of live events."""
     readiness: Readiness
     """Whether requests should come here."""
     metrics: Metrics
@@ -83,6 +86,7 @@ class Runtime:
 
         Every request has been answered by now, so at most one batch is left.
         """
+        self.live_streams.stop()
         await self.sandbox.stop()
         await self.upload_checks.stop()
         is_done = await self.predictor.stop(min(LAST_BATCH_SECONDS, self.settings.shutdown_grace_seconds))
@@ -122,11 +126,13 @@ def build_runtime(settings: Settings) -> Runtime:
     )
     upload_checks = UploadChecks(seconds=settings.upload_check_seconds, memory_bytes=settings.upload_check_memory_bytes)
     predictor = Predictor(registry, settings, meter=meter, metrics=metrics, sandbox=sandbox)
+    live_streams = LiveStreams(registry, predictor.steps, settings, predictor.profiles, metrics)
     metrics.watch(
         queue_depth=lambda: predictor.batcher.depth,
         queue_bytes=lambda: predictor.admission.bytes,
         models_loaded=lambda: loaded_versions(registry),
         models_bytes=lambda: loaded_bytes(registry),
+        streams=lambda: len(live_streams),
     )
     readiness = Readiness(registry, predictor.batcher, seconds=settings.ready_seconds)
     jobs = JobQueue(
@@ -143,6 +149,7 @@ def build_runtime(settings: Settings) -> Runtime:
         listing=Listing(registry),
         sandbox=sandbox,
         predictor=predictor,
+        live_streams=live_streams,
         readiness=readiness,
         metrics=metrics,
         upload_checks=upload_checks,

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 from contextlib import suppress
+from importlib.util import find_spec
 
 import uvicorn
 
@@ -15,6 +16,8 @@ from service.http.descriptors import places_for_connections
 from service.http.protocol import BoundedProtocol
 from service.http.server import Server
 from service.telemetry import logs
+
+PING_SECONDS = 20.0  # a client of a WebSocket answers a ping within this time, or its connection is closed
 
 log = logging.getLogger("service")
 
@@ -31,7 +34,11 @@ def serve(settings: Settings) -> int:
         port=settings.port,
         loop="uvloop",
         http=BoundedProtocol,
-        ws="none",
+        ws=_websockets(),
+        ws_max_size=settings.live_frame_bytes,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        ws_per_message_deflate=False,  # a few bytes would unpack to megabytes
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -54,6 +61,14 @@ def serve(settings: Settings) -> int:
         logging.shutdown()
         os._exit(1)  # a normal exit would wait for the device thread
     return 0 if server.started else 1
+
+
+def _websockets() -> str:
+    """The protocol of WebSockets; without the library they are refused, and everything else is served."""
+    if find_spec("websockets") is None:
+        log.warning("the package 'websockets' is not installed: streams are served over HTTP alone")
+        return "none"
+    return "service.http.websocket:BoundedWebSocket"
 
 
 def _limits(settings: Settings) -> Limits:

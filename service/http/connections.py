@@ -1,5 +1,6 @@
 """All open connections: how many there may be, and the bounds that each of them keeps."""
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,6 +52,22 @@ class Progress:
         self.bytes = 0
         self._since = now
         return self._patience < 0
+
+
+class Reading(Progress):
+    """How a client gets on with what has been written to its transport."""
+
+    def __init__(self, limits: Limits, transport: asyncio.WriteTransport, now: float) -> None:
+        super().__init__(limits)
+        self.begin(now)
+        self._transport = transport
+        self._unread = transport.get_write_buffer_size()
+
+    def is_too_slow(self, now: float) -> bool:
+        """Whether the patience is over, by what the client has read since the last call."""
+        before, self._unread = self._unread, self._transport.get_write_buffer_size()
+        self.bytes += max(0, before - self._unread)
+        return super().is_too_slow(now)
 
 
 class Gate(Protocol):

@@ -71,6 +71,27 @@ HTTP_STATUS = {
 }
 
 
+# The close code of a WebSocket whose stream ends because of an error; 1008 for all others.
+_CLOSE_CODES = {
+    "bad_request": 1003,
+    "invalid_json": 1003,
+    "invalid_parameter": 1003,
+    "invalid_events": 1003,
+    "internal_error": 1011,
+    "model_error": 1011,
+    "shutting_down": 1012,
+    "overloaded": 1013,
+    "not_ready": 1013,
+    "model_failed_to_load": 1013,
+}
+_POLICY_VIOLATION = 1008
+
+
+def close_code(error: ServiceError) -> int:
+    """The code with which a WebSocket is closed for this error."""
+    return _CLOSE_CODES.get(error.code, _POLICY_VIOLATION)
+
+
 class ErrorDetail(BaseModel):
     """What went wrong: a stable code, a sentence, and the parameter or input at fault."""
 

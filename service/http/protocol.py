@@ -10,8 +10,9 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from contract.errors import BadRequest, RequestTimeout, ServiceError, UnsupportedTransferCoding
-from service.http.connections import Connections, Progress
+from service.http.connections import Connections, Progress, Reading
 from service.http.entrance.admission import end_early
+from service.http.entrance.body_limit import is_live_stream
 from service.http.raw_response import RawResponse
 
 _NOTED_HEADERS = frozenset({b"host", b"transfer-encoding", b"expect", b"x-request-id"})
@@ -28,7 +29,8 @@ class BoundedProtocol(HttpToolsProtocol):
       `head_bytes` and the rest of one read.
     - A body that arrives too slowly ends its request, and a client that reads too slowly loses its connection.
     - A request for which the gate has no room is answered before the application sees it, and its body is skipped.
-    - An upgrade of the protocol is ignored, as RFC 9110 allows.
+    - An upgrade to WebSockets hands the connection over, if the server has a protocol for them. Every other one is
+      ignored, as RFC 9110 allows.
     - What is wrong with a request before the application sees it is answered with the body that every failure has, and
       closes the connection.
     """
@@ -49,8 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._held = 0  # bytes read since the last one of a body
         self._head_since: float | None = None
         self._body = Progress(self._limits)
-        self._reading: Progress | None = None
-        self._unread = 0
+        self._reading: Reading | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -75,7 +76,11 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_without_upgrade(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
+            if self._is_for_websocket():
+                self._open_websocket(rest)
+                return
+            self._go_on_without_upgrade(rest)
         except httptools.HttpParserError:
             self._refuse(self._fault or BadRequest(_MALFORMED))
         if self._held > self._limits.head_bytes and not self.transport.is_closing():
@@ -166,7 +171,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """Begin to watch a client that does not keep up with its answer."""
-        self._watch_reading(self.loop.time())
+        self._reading = Reading(self._limits, self.transport, self.loop.time())
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -178,9 +183,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """End whatever has taken too long by `now`, a time of the event loop; called all along."""
         limits = self._limits
         if self._reading is not None:
-            self._check_reading(self._reading, now)
+            if self._reading.is_too_slow(now):
+                self._shared.aborted += 1
+                self.transport.abort()
         elif self.transport.is_closing():  # once the client has read the rest
-            self._watch_reading(now)
+            self._reading = Reading(limits, self.transport, now)
         elif self._head_since is not None:
             waited = now - self._head_since
             if waited > limits.head_seconds:
@@ -191,22 +198,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._check_body(self.cycle, now)
 
     def _check_body(self, cycle: RequestResponseCycle, now: float) -> None:
-        if self.flow.read_paused or cycle.waiting_for_100_continue:  # the client waits for us
+        # The client waits for us, or sends events when there are some, within limits of its own.
+        if self.flow.read_paused or cycle.waiting_for_100_continue or is_live_stream(cycle.scope):
             self._body.begin(now)
         elif self._body.is_too_slow(now) and not end_early(cycle.scope, "slow_body"):
             self._refuse(RequestTimeout("the body of the request arrives too slowly"))
-
-    def _watch_reading(self, now: float) -> None:
-        self._reading = Progress(self._limits)
-        self._reading.begin(now)
-        self._unread = self.transport.get_write_buffer_size()
-
-    def _check_reading(self, reading: Progress, now: float) -> None:
-        before, self._unread = self._unread, self.transport.get_write_buffer_size()
-        reading.bytes += max(0, before - self._unread)
-        if reading.is_too_slow(now):
-            self._shared.aborted += 1
-            self.transport.abort()
 
     def _note_header(self, name: bytes, value: bytes) -> None:
         if name == b"host":
@@ -229,6 +225,29 @@ class BoundedProtocol(HttpToolsProtocol):
         if url.host:
             host = url.host if url.port is None else b"%b:%d" % (url.host, url.port)
             self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
+
+    def _is_for_websocket(self) -> bool:
+        return self._should_upgrade() and self.parser.get_method() == b"GET" and self._is_idle()
+
+    def _open_websocket(self, rest: bytes) -> None:
+        """Hand the connection over, with the head and what has come after it."""
+        gate = self._shared.gate
+        if gate is not None and (response := gate.refusal(b"GET", self.url)) is not None:
+            self.transport.write(response.render(self._shared.default_headers, request_id=self._request_id))
+            self.transport.close()
+            return
+        self.connections.discard(self)
+        assert self.ws_protocol_class is not None
+        protocol: Any = self.ws_protocol_class(
+            config=self.config,  # type: ignore[call-arg]
+            server_state=self._shared,
+            app_state=self.app_state,
+        )
+        protocol.peer = self.peer
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        lines = [b"GET %b HTTP/1.1" % self.url, *(b"%b: %b" % header for header in self.headers)]
+        protocol.data_received(b"\r\n".join([*lines, b"", rest]))
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
         """Read the request anew without its header Upgrade: the parser has left the body and what follows to others."""

@@ -34,8 +34,9 @@ class Server(ListeningServer):
     """uvicorn with a graceful shutdown that ends.
 
     On SIGTERM, `/health/ready` turns 503 and answers ask their clients to close the connection, while everything is
-    still served. `drain_seconds` later the port closes. What is not answered `grace_seconds` after the signal gets 503,
-    and `LAST_ANSWERS_SECONDS` later all connections are closed. A second signal, and SIGINT, close the port at once.
+    still served. `drain_seconds` later the port closes, and streams of live events end. What is not answered
+    `grace_seconds` after the signal gets 503, and `LAST_ANSWERS_SECONDS` later all connections are closed. A second
+    signal, and SIGINT, close the port at once.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Server(ListeningServer):
         loop = asyncio.get_running_loop()
         runtime = self._runtime()
         runtime.readiness.shutting_down = True
+        runtime.live_streams.stop()
         log.info("the port closes; %d request(s) are being answered", len(self.server_state.tasks))
         ends = self._ends or loop.time() + self._grace_seconds
         timers = [

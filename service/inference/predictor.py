@@ -26,6 +26,7 @@ from service.inference.bodies import PredictAnswer, Prediction
 from service.inference.decoding import Inputs, decode_inputs
 from service.inference.device_thread import DeviceThread, Run
 from service.inference.options import PredictOptions, resolve
+from service.inference.step_batcher import StepBatcher
 from service.models.registry import Registry
 from service.models.version import Loaded
 from service.sandbox.pool import Sandbox
@@ -76,8 +77,10 @@ class Predictor:
             max_seconds=settings.max_queue_seconds,
             on_drop=metrics.dropped if metrics else None,
         )
+        device = DeviceThread(threads=self.threads, meter=meter)
+        self.steps = StepBatcher(device, max_batch_size=settings.max_batch_size)
         self.batcher = Batcher(
-            DeviceThread(threads=self.threads, meter=meter),
+            device,
             self.admission,
             max_batch_size=settings.max_batch_size,
             max_batch_wait_ms=settings.max_batch_wait_ms,
@@ -125,6 +128,7 @@ class Predictor:
 
     async def stop(self, seconds: float | None = None) -> bool:
         """Finish the queue and stop; False if that takes more than `seconds`."""
+        self.steps.stop()
         is_done = await self.batcher.stop(seconds)
         self._builder.shutdown(wait=False)
         return is_done

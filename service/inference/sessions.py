@@ -1,6 +1,6 @@
 """`Session`: one stream of live events and its decisions, without a transport."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Self
@@ -113,6 +113,11 @@ class Session:
             self._model.version.release()
 
     @property
+    def step_us(self) -> int:
+        """Length of a time step in µs."""
+        return self._steps.step_us
+
+    @property
     def buffered_bytes(self) -> int:
         """Bytes of events that wait for their step."""
         return self._steps.buffered_bytes
@@ -144,7 +149,7 @@ class Session:
         self._steps.reset()
         self._begin()
 
-    async def decisions(self) -> AsyncIterator[Decision]:
+    async def decisions(self) -> AsyncGenerator[Decision]:
         """The decisions of all steps that are due; the error of the network if it fails for this session."""
         while (step := self._steps.take()) is not None:
             if step.skipped:

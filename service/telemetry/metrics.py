@@ -1,6 +1,6 @@
 """Prometheus metrics of one running service."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -63,6 +63,16 @@ class Metrics:
             ("model", "profile"),
             registry=self.collector,
         )
+        self._stream_steps = Counter(
+            "snn_stream_steps", "Time steps of live streams.", ("model",), registry=self.collector
+        )
+        self._stream_events = Counter(
+            "snn_stream_events",
+            "Events of live streams by outcome: taken, late or dropped.",
+            ("model", "outcome"),
+            registry=self.collector,
+        )
+        self._streams = Gauge("snn_streams", "Open live streams.", registry=self.collector)
         self._dropped = Counter(
             "snn_dropped",
             "Requests that ended without an answer, by stage (load, body, decode, queue, device) and reason "
@@ -90,12 +100,14 @@ class Metrics:
         queue_bytes: Callable[[], int],
         models_loaded: Callable[[], int],
         models_bytes: Callable[[], int],
+        streams: Callable[[], int],
     ) -> None:
         """Read these values whenever the metrics are read."""
         self._depth.set_function(queue_depth)
         self._bytes.set_function(queue_bytes)
         self._loaded.set_function(models_loaded)
         self._weights.set_function(models_bytes)
+        self._streams.set_function(streams)
 
     def request(self, route: str, method: str, model: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -125,12 +137,30 @@ class Metrics:
         self, model: str, *, spikes: int, accumulates: int, multiply_accumulates: int, estimate_nj: float, profile: str
     ) -> None:
         """Count one predicted input: its spikes, its operations and its estimated energy in nanojoules."""
-        predictions, spiked, accumulated, multiplied, energy = self._of_predictions(model, profile)
+        predictions, *work = self._of_predictions(model, profile)
         predictions.inc()
-        spiked.inc(spikes)
-        accumulated.inc(accumulates)
-        multiplied.inc(multiply_accumulates)
-        energy.inc(estimate_nj * 1e-9)
+        _add_work(work, spikes, accumulates, multiply_accumulates, estimate_nj)
+
+    def stream_step(
+        self,
+        model: str,
+        *,
+        spikes: int,
+        accumulates: int,
+        multiply_accumulates: int,
+        estimate_nj: float,
+        profile: str,
+        events: int,
+        late: int,
+        dropped: int,
+    ) -> None:
+        """Count one time step of a live stream: the same numbers, and its events by outcome."""
+        _, *work = self._of_predictions(model, profile)
+        _add_work(work, spikes, accumulates, multiply_accumulates, estimate_nj)
+        self._of(self._stream_steps, model).inc()
+        for outcome, count in (("taken", events), ("late", late), ("dropped", dropped)):
+            if count:
+                self._of(self._stream_events, model, outcome).inc(count)
 
     def jobs(self, counts: Mapping[str, int] | None) -> None:
         """Set the number of fine-tuning jobs by status; None if it is unknown, which removes the last known numbers."""
@@ -152,6 +182,16 @@ class Metrics:
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.collector)
+
+
+def _add_work(
+    counters: Sequence[Counter], spikes: int, accumulates: int, multiply_accumulates: int, estimate_nj: float
+) -> None:
+    spiked, accumulated, multiplied, energy = counters
+    spiked.inc(spikes)
+    accumulated.inc(accumulates)
+    multiplied.inc(multiply_accumulates)
+    energy.inc(estimate_nj * 1e-9)
 
 
 def _labelled(metric: Counter | Histogram, *labels: str) -> Counter | Histogram:

@@ -1,8 +1,8 @@
 """Admission before a request's body is read, and its deadline.
 
 Every request under `/v1/` has a deadline until its response begins; those that run a network also count towards the
-bounds of `Admission`. An upload has a deadline for each piece of its body instead, and none afterwards. The server
-calls `end_early` for a client that disconnects.
+bounds of `Admission`. An upload has a deadline for each piece of its body instead, and none afterwards. A stream of
+live events has limits of its own. The server calls `end_early` for a client that disconnects.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 from contract.settings import Settings
 from service.http.connections import client_of
-from service.http.entrance.body_limit import is_upload
+from service.http.entrance.body_limit import is_live_stream, is_upload
 from service.http.entrance.passage import Headers, Passage
 from service.inference.admission import Reason, Ticket
 from service.runtime import Runtime
@@ -24,11 +24,13 @@ def ticket_for(passage: Passage, runtime: Runtime, *, runs_a_network: bool) -> T
     """The ticket of a request under `/v1/`; `Overloaded` if there is no room for it, or `ShuttingDown`."""
     scope, seconds = passage.scope, _seconds(passage.headers, runtime.settings)
     length = passage.headers.get("content-length", "")
+    passage.is_live = is_live_stream(scope)
     passage.stall = seconds if is_upload(scope) else None
+    is_bounded = passage.stall is None and not passage.is_live
     return runtime.predictor.admission.request(
-        seconds=seconds if passage.stall is None else float("inf"),
-        announced=int(length) if length.isdecimal() and passage.stall is None else 0,
-        places=runs_a_network,
+        seconds=seconds if is_bounded else float("inf"),
+        announced=int(length) if length.isdecimal() and is_bounded else 0,
+        places=runs_a_network and not passage.is_live,
         client=client_of(scope["client"][0]) if scope.get("client") else "",
     )
 

@@ -19,18 +19,19 @@ class Authentication:
 
     def refusal(self, path: str, headers: Headers) -> ServiceError | None:
         """`Unauthorized` for a request without a right key."""
-        if not self._digests or path.startswith("/health/") or self._has_key(headers):
+        if not self._digests or path.startswith("/health/") or self.key_of(headers) is not None:
             return None
         return Unauthorized("missing or invalid API key; send 'Authorization: Bearer KEY'")
 
-    def _has_key(self, headers: Headers) -> bool:
-        """Compare with every key, in a time that does not depend on which one matches or how much of it."""
+    def key_of(self, headers: Headers) -> int | None:
+        """The number of the request's key, None if it has no right one.
+
+        Compares with every key, in a time that does not depend on how much of it matches.
+        """
         scheme, _, key = headers.get("authorization", "").partition(" ")
         digest = _digest(key.strip().encode("latin-1"))
-        matches = False
-        for known in self._digests:
-            matches |= hmac.compare_digest(digest, known)
-        return matches and scheme.lower() == "bearer"
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
+        return matches.index(True) if any(matches) and scheme.lower() == "bearer" else None
 
 
 def _digest(key: bytes) -> bytes:

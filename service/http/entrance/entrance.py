@@ -1,7 +1,8 @@
 """`Entrance`: what every request passes first, in one pass, whichever route answers it.
 
 In this order: its id; host and origin; API key; the announced length of its body; admission; then its route. A direct
-route is called from here, all others by way of FastAPI. At the end the request is logged and counted.
+route and a WebSocket's are called from here, all others by way of FastAPI. At the end the request is logged and
+counted.
 """
 
 import logging
@@ -14,21 +15,24 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.errors import ServiceError
+from service.http.connections import client_of
 from service.http.direct_route import DirectRoute
 from service.http.entrance.admission import ticket_for
 from service.http.entrance.authentication import Authentication
-from service.http.entrance.body_limit import BodyLimit
+from service.http.entrance.body_limit import BodyLimit, is_live_stream
 from service.http.entrance.origin import OriginCheck
-from service.http.entrance.passage import Headers, Passage, headers_of
+from service.http.entrance.passage import Headers, Passage, headers_of, identity_of
 from service.http.entrance.refusal import refuse_other
 from service.http.failures import error_response, uncaught
+from service.http.socket_route import SocketRoute
 from service.inference.admission import ClientLeft
 from service.runtime import Runtime
 from service.telemetry.logs import request_id
 
 _CLIENT_LEFT = 499
 _LOGGED_PATH = 200
-_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
+_SOCKET = "WEBSOCKET"
+_METHODS = (_SOCKET, "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,7 @@ class Entrance:
         origin: OriginCheck | None,
         authentication: Authentication,
         body_limit: BodyLimit,
+        sockets: Sequence[SocketRoute] = (),
     ) -> None:
         self._app = app
         self._inner = inner
@@ -52,6 +57,7 @@ class Entrance:
         self._origin = origin
         self._authentication = authentication
         self._body_limit = body_limit
+        self._sockets = sockets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -60,7 +66,7 @@ class Entrance:
             return
         headers = headers_of(scope)
         if scope["type"] != "http":
-            await refuse_other(self._refusal(scope, headers), scope, receive, send)
+            await self._open_socket(scope, headers, receive, send)
             return
         started = time.perf_counter()
         scope["app"] = self._app
@@ -79,7 +85,7 @@ class Entrance:
             elif not passage.is_complete:
                 raise
         finally:
-            _record(passage, runtime, time.perf_counter() - started)
+            _record(scope, scope["method"], passage.status, runtime, time.perf_counter() - started)
             request_id.reset(token)
 
     async def _pass(self, passage: Passage) -> None:
@@ -100,6 +106,8 @@ class Entrance:
         direct = next((route for route in self._direct if route.is_for(scope)), None)
         if direct is not None:
             scope["route"] = direct
+        if is_live_stream(scope):
+            scope["state"]["caller"] = self._caller(scope, passage.headers)
         try:
             with ticket_for(passage, runtime, runs_a_network=direct is not None) as ticket:
                 passage.ticket = scope["state"]["ticket"] = ticket
@@ -115,19 +123,44 @@ class Entrance:
                 raise ClientDisconnect from error  # a response that has begun can only be cut off
             await passage.answer(error_response(error))
 
+    async def _open_socket(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket by its route, or refuse it before it opens."""
+        started = time.perf_counter()
+        identity = identity_of(headers)
+        token = request_id.set(identity)
+        error = self._refusal(scope, headers)
+        route = next((each for each in self._sockets if error is None and each.is_for(scope)), None)
+        try:
+            if route is None:
+                await refuse_other(error, identity, scope, receive, send)
+                return
+            scope["app"] = self._app
+            scope.setdefault("state", {}).update(caller=self._caller(scope, headers), identity=identity)
+            status = await route.handle(scope, receive, send)
+            runtime: Runtime = self._app.state.runtime
+            _record(scope, _SOCKET, status, runtime, time.perf_counter() - started)
+        finally:
+            request_id.reset(token)
+
+    def _caller(self, scope: Scope, headers: Headers) -> str:
+        """Who calls, to divide places among callers: one of the keys, or else a client's address."""
+        key = self._authentication.key_of(headers)
+        if key is not None:
+            return f"key {key}"
+        return client_of(scope["client"][0]) if scope.get("client") else ""
+
     def _refusal(self, scope: Scope, headers: Headers) -> ServiceError | None:
         """What is wrong with where the request comes from, or with its key."""
         error = self._origin.refusal(headers) if self._origin else None
         return error or self._authentication.refusal(scope["path"], headers)
 
 
-def _record(passage: Passage, runtime: Runtime | None, seconds: float) -> None:
+def _record(scope: Scope, method: str, status: int, runtime: Runtime | None, seconds: float) -> None:
     """Log and count a request that is over."""
-    scope, status = passage.scope, passage.status
-    log.info("%s %s %d %.1f ms", scope["method"], quote(scope["path"][:_LOGGED_PATH]), status, seconds * 1000)
+    log.info("%s %s %d %.1f ms", method, quote(scope["path"][:_LOGGED_PATH]), status, seconds * 1000)
     if runtime is not None:
         route = getattr(scope.get("route"), "path", "other")
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = method if method in _METHODS else "other"
         name = scope.get("path_params", {}).get("name")
         model = name if name in runtime.registry else ""  # callers must not invent label values
         runtime.metrics.request(route, method, model, status, seconds)

@@ -21,22 +21,29 @@ def headers_of(scope: Scope) -> Headers:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
 
 
+def identity_of(headers: Headers) -> str:
+    """The id of a request: the caller's if it is a sane one, else a new one."""
+    sent = headers.get("x-request-id", "")
+    return sent if _REQUEST_ID.fullmatch(sent) else new_id()
+
+
 class Passage:
     """One HTTP request: its `identity`, and its `status` once the response has begun, 0 before.
 
     Its route receives and sends through it. The body has at most `max_bytes`; with a `ticket`, its memory and its time
-    are bounded too. An upload has `stall` seconds for each piece of its body instead, and its bytes go to disk.
+    are bounded too, except those of a live stream. An upload has `stall` seconds for each piece of its body instead,
+    and its bytes go to disk.
     """
 
     max_bytes = 0
     ticket: Ticket | None = None
     stall: float | None = None
+    is_live = False
     status = 0
     is_complete = False
 
     def __init__(self, scope: Scope, headers: Headers, receive: Receive, send: Send, runtime: Runtime | None) -> None:
-        sent = headers.get("x-request-id", "")
-        self.identity = sent if _REQUEST_ID.fullmatch(sent) else new_id()
+        self.identity = identity_of(headers)
         self.scope = scope
         self.headers = headers
         self._receive = receive
@@ -48,7 +55,7 @@ class Passage:
     async def receive(self) -> Message:
         """Receive the next piece of the body: `TooLarge`, `Overloaded`, or, after the body, that the client left."""
         ticket, stall = self.ticket, self.stall
-        if ticket is None or self._is_read:
+        if ticket is None or self._is_read or self.is_live:
             return self._bounded(await self._receive())
         ticket.enter("body")
         if stall is not None:

@@ -13,8 +13,9 @@ from service.http.protocol import BoundedProtocol
 
 
 @asynccontextmanager
-async def serving(app: Any, limits: Limits, gate: Gate | None = None) -> AsyncIterator[ListeningServer]:
-    config = uvicorn.Config(app, port=0, http=BoundedProtocol, ws="none", lifespan="off", log_config=None)
+async def serving(app: Any, limits: Limits, gate: Gate | None = None, **options: Any) -> AsyncIterator[ListeningServer]:
+    options = {"ws": "none"} | options
+    config = uvicorn.Config(app, port=0, http=BoundedProtocol, lifespan="off", log_config=None, **options)
     server = ListeningServer(config, limits, gate)
     running = asyncio.create_task(server._serve())
     while not server.started:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.service.inference.streaming import as_bytes, bar
 from tests.service.process import ROOT, environment, started, wait_for
 from tests.service.troubled import NAME, SLOW, add_troubled
+from tests.tiny import EVENT_STEPS
 
 PREDICT = f"/v1/models/{NAME}/predict"
 PATIENCE = 120
@@ -141,6 +143,30 @@ def test_what_is_not_done_when_the_grace_is_over_is_told_so(store: Path, tmp_pat
             assert slow_body.getresponse().status == 503
         client.join(PATIENCE)
     assert client.outcomes == [(503, "close")]
+    assert "Traceback" not in log.read_text()
+
+
+def test_streams_are_told_that_the_service_leaves(tiny_store_root: Path, tmp_path: Path) -> None:
+    client = pytest.importorskip("websockets.sync.client")
+    exceptions = pytest.importorskip("websockets.exceptions")
+    log = tmp_path / "log"
+    chosen = settings(tiny_store_root, PRELOAD="tiny-events", DRAIN_SECONDS=0, SHUTDOWN_GRACE_SECONDS=20)
+    with started(log, **chosen) as (process, address):
+        until_ready(address)
+        url = f"{address.replace('http', 'ws', 1)}/v1/models/tiny-events/stream"
+        with client.connect(url) as one, client.connect(url) as other:
+            one.send(as_bytes(bar(1)))
+            heard = [[json.loads(one.recv()) for _ in range(EVENT_STEPS)], [json.loads(other.recv())]]
+            process.send_signal(signal.SIGTERM)
+            for socket_, messages in zip((one, other), heard, strict=True):
+                with suppress(exceptions.ConnectionClosed):
+                    messages.extend(map(json.loads, socket_))
+                assert messages[-2]["error"]["code"] == "shutting_down"
+                assert (messages[-1]["type"], messages[-1]["steps"]) == ("closed", len(messages) - 3)
+                assert socket_.close_code == 1012
+        begun = time.monotonic()
+        assert process.wait(timeout=PATIENCE) == 0
+        assert time.monotonic() - begun < 15
     assert "Traceback" not in log.read_text()
 
 

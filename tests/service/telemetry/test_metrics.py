@@ -4,7 +4,13 @@ from tests.service.prometheus import read
 
 def test_what_is_counted_is_what_prometheus_reads() -> None:
     metrics = Metrics()
-    metrics.watch(queue_depth=lambda: 3, queue_bytes=lambda: 9, models_loaded=lambda: 2, models_bytes=lambda: 512)
+    metrics.watch(
+        queue_depth=lambda: 3,
+        queue_bytes=lambda: 9,
+        models_loaded=lambda: 2,
+        models_bytes=lambda: 512,
+        streams=lambda: 4,
+    )
     metrics.request("/v1/models", "GET", "", 200, 0.02)
     metrics.run("digits", rows=8, seconds=0.25, joules=None)
     metrics.run("digits", rows=2, seconds=0.5, joules=3.0)
@@ -18,6 +24,7 @@ def test_what_is_counted_is_what_prometheus_reads() -> None:
     digits = frozenset({("model", "digits")})
     assert found["snn_queue_depth", frozenset()] == 3
     assert found["snn_queue_bytes", frozenset()] == 9
+    assert found["snn_streams", frozenset()] == 4
     assert found["snn_dropped_total", frozenset({("stage", "queue"), ("reason", "deadline")})] == 1
     assert found["snn_models_loaded", frozenset()] == 2
     labels = {("route", "/v1/models"), ("method", "GET"), ("model", "")}

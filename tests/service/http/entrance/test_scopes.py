@@ -97,8 +97,8 @@ async def test_a_type_of_connection_that_nobody_knows_does_not_pass() -> None:
         assert inside.reached == []
 
 
-async def test_the_application_opens_no_websocket() -> None:
+async def test_the_application_opens_no_websocket_of_another_path() -> None:
     app = create_app(Settings.model_construct())
-    for key in (None, "right"):
-        [closed] = await call(app, websocket(key))
+    for path in ("/v1/models/x/predict", "/v1/models/x/stream/", "/health/live", "/"):
+        [closed] = await call(app, websocket(path=path))
         assert (closed["type"], closed["code"]) == ("websocket.close", 1008)

@@ -1,0 +1,70 @@
+"""What the client of a live stream may ask for, and its check against the service's limits."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.energy import Profile
+from contract.errors import InvalidParameter
+from contract.events.chunks import ChunkDecoder
+from contract.events.geometry import Geometry, Window
+from contract.events.live import live_decoder
+from contract.settings import Settings
+from service.inference.event_steps import EVENT_BYTES, StepLimits
+from service.inference.running_votes import Policy
+from service.inference.sessions import SessionOptions
+from service.parsing import unknown_name
+
+Format = Literal["events13", "events8", "evt2", "evt21", "evt21-legacy", "evt3", "json"]
+
+MOST_REORDER_US = 10_000_000
+
+
+class StreamOptions(BaseModel):
+    """The options of a live stream."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Format = Field("events13", description="Format of the binary messages; `json` for text messages alone.")
+    decision: Policy = Field(
+        "running",
+        description="What a decision weighs: all steps alike (`running`), the model's last T steps (`window`), or all "
+        "with weights that fall by 1/T a step (`leaky`).",
+    )
+    scores: bool = Field(False, description="Whether a decision has the score of every class.")
+    reorder_us: int = Field(
+        0, ge=0, le=MOST_REORDER_US, description="How many µs earlier than the latest event an event may be."
+    )
+    max_events_per_s: int | None = Field(
+        None, ge=1, description="Of each step the first events are kept, as many as this rate allows for its length."
+    )
+    crop: str | None = Field(
+        None, description="Window of the sensor to keep, `x,y,width,height` in pixels; events outside are left out."
+    )
+    downsample: int = Field(1, ge=1, le=1024, description="Side of the squares of pixels that are joined into one.")
+    flip_y: bool = Field(False, description="Whether rows count from the lower edge.")
+    energy_profile: str | None = Field(None, description="Energy profile; by default the service's.")
+
+    def decoder(self) -> ChunkDecoder | None:
+        """The decoder of the stream's binary messages, None if it has only text."""
+        return None if self.format == "json" else live_decoder(self.format)
+
+    def session_options(self, settings: Settings, profiles: Mapping[str, Profile]) -> SessionOptions:
+        """The options of the stream's session; `InvalidParameter` for an unknown profile or an invalid crop."""
+        profile = settings.energy_profile if self.energy_profile is None else self.energy_profile
+        if profile not in profiles:
+            error = unknown_name(profile, profiles, "an energy profile")
+            raise InvalidParameter(error.message, param="energy_profile")
+        crop = None if self.crop is None else Window.parse(self.crop, "crop")
+        rate = float("inf") if self.max_events_per_s is None else self.max_events_per_s
+        return SessionOptions(
+            profile=profiles[profile],
+            policy=self.decision,
+            geometry=Geometry(crop=crop, downsample=self.downsample, flip_y=self.flip_y),
+            limits=StepLimits(
+                reorder_us=self.reorder_us,
+                max_events_per_s=rate,
+                max_buffered_events=settings.live_buffer_bytes // EVENT_BYTES,
+            ),
+        )
