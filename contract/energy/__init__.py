@@ -2,10 +2,10 @@
 
 from contract.energy.activity import crossover_activity, matched_bits, synaptic_activity
 from contract.energy.estimate import Estimate, Range
-from contract.energy.estimators import ESTIMATORS, estimates
+from contract.energy.estimators import ESTIMATORS, estimates, estimates_of
 from contract.energy.operations import Energy, LayerEnergy, ann_equivalent_nj, estimate, operations_nj
 from contract.energy.profiles import PROFILES, Profile, ProfileSetting, profiles_with
-from contract.energy.work import Work, work_of
+from contract.energy.work import Work, idle_work_of, work_of
 
 __all__ = [
     "ESTIMATORS",
@@ -21,6 +21,8 @@ __all__ = [
     "crossover_activity",
     "estimate",
     "estimates",
+    "estimates_of",
+    "idle_work_of",
     "matched_bits",
     "operations_nj",
     "profiles_with",

@@ -1,7 +1,8 @@
-"""The estimators by name, and what some of them say about one inference, side by side."""
+"""The estimators by name, and what they say about one inference, side by side."""
 
 from collections.abc import Sequence
 
+from contract.card import Card
 from contract.energy.activity import matched_bits
 from contract.energy.constants import FLOAT32_ADD_PJ, FLOAT32_MULTIPLY_PJ, INT8_ADD_PJ, INT8_MULTIPLY_PJ, scaled_mac_pj
 from contract.energy.estimate import Estimate, Range, nanojoules
@@ -11,7 +12,7 @@ from contract.energy.memory_yan import NAME as YAN
 from contract.energy.memory_yan import estimate_yan
 from contract.energy.operations import operations_nj
 from contract.energy.profiles import Profile
-from contract.energy.work import Work
+from contract.energy.work import Work, idle_work_of, work_of
 
 OPERATIONS = "operations"
 ESTIMATORS = (OPERATIONS, LEMAIRE, YAN)
@@ -30,6 +31,22 @@ def estimates(names: Sequence[str], work: Work, profile: Profile, idle: Work | N
     return [made[name]() for name in ESTIMATORS if name in names]
 
 
+def estimates_of(
+    card: Card,
+    synops: Sequence[float],
+    spikes: Sequence[float],
+    names: Sequence[str],
+    profile: Profile,
+    timesteps: int | None = None,
+) -> list[Estimate]:
+    """The same from counts, as `work_of` takes them, with the cost of a blank input if all steps of the card ran.
+
+    Raises `StructureError` as `work_of` does.
+    """
+    idle = idle_work_of(card) if timesteps in (None, card.timesteps) else None
+    return estimates(names, work_of(card, synops, spikes, timesteps), profile, idle)
+
+
 def estimate_operations(work: Work, profile: Profile, idle: Work | None = None) -> Estimate:
     """`operations` as an estimate beside the others, with the work of neurons that it leaves out."""
     accumulates = operations_nj(work.accumulates, 0, profile)
@@ -46,7 +63,7 @@ def estimate_operations(work: Work, profile: Profile, idle: Work | None = None) 
         },
         "conventional": [],
         "assumptions": [
-            f"{profile.ac_pj} pJ for an accumulate, {profile.mac_pj} pJ for a multiply-accumulate ({profile.source})",
+            f"{profile.ac_pj} pJ for an accumulate, {profile.mac_pj} pJ for a multiply-accumulate",
             "the arithmetic of synapses alone: no memory, which often costs more, no neurons, routing or static power",
             "weights of zero are charged; an input of zero is not",
             "conventional networks at 45 nm whatever the profile: 32-bit float, 8-bit integer, and the matched bits by "

@@ -7,12 +7,14 @@ of neurons, spike routing, input encoding, static power and cooling.
 """
 
 from collections.abc import Sequence
+from typing import Annotated, NotRequired
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 from typing_extensions import TypedDict  # pydantic accepts the standard library's from Python 3.12 on
 
 from contract.card import Card
 from contract.energy.activity import crossover_activity, synaptic_activity
+from contract.energy.estimate import Estimate
 from contract.energy.profiles import Profile
 
 # Typed dictionaries, because predictions contain them: they need no validation and become JSON twice as fast as models.
@@ -46,6 +48,7 @@ class Energy(TypedDict):
     synaptic_activity: float | None
     crossover_activity: float
     measured_mj: float | None
+    estimates: NotRequired[Annotated[list[Estimate], Field(description="With `energy`: its estimators, side by side.")]]
 
 
 def operations_nj(accumulates: float, multiply_accumulates: float, profile: Profile) -> float:

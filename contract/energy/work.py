@@ -141,6 +141,15 @@ def work_of(card: Card, synops: Sequence[float], spikes: Sequence[float], timest
     return Work(tuple(layers), steps, prod(card.input.shape))
 
 
+def idle_work_of(card: Card) -> Work | None:
+    """The work of a blank input over all time steps, as the card has it; None for an older card."""
+    if card.workload is None:
+        return None
+    by_layer = {layer.layer: layer for layer in card.workload.layers}
+    synops = [by_layer[layer.name].idle_operations for layer in card.synaptic_layers]
+    return work_of(card, synops, [by_layer[layer.name].idle_spikes for layer in card.spiking_layers])
+
+
 def _geometry(card: Card) -> dict[str, tuple[int, int | None, int, bool]]:
     """Inputs, kernel size, number of weights of each synaptic layer, and whether no neurons lie before it."""
     kernels = _kernels(card)

@@ -9,11 +9,14 @@ LARGE = 256 * 1024
 
 # Bytes of JSON, rounded up.
 _PREDICTION, _CLASS, _LAYER, _LAYER_SPIKES, _STEP, _SCORE = 1000, 80, 250, 150, 150, 22
+_ESTIMATE = 2500
 
 
-def prediction_bytes(card: Card, detail: Detail, top_k: int) -> int:
-    """The most bytes that one prediction has as JSON."""
-    size = _PREDICTION + (top_k + 1) * (_CLASS + card.longest_label) + len(card.layers) * _LAYER
+def prediction_bytes(card: Card, detail: Detail, top_k: int, *, estimators: int = 0) -> int:
+    """The most bytes that one prediction has as JSON; `estimators` say something about its energy."""
+    size = (
+        estimators * _ESTIMATE + _PREDICTION + (top_k + 1) * (_CLASS + card.longest_label) + len(card.layers) * _LAYER
+    )
     if detail == "layers":
         size += len(card.layers) * _LAYER_SPIKES
     if detail == "timesteps":
@@ -29,16 +32,15 @@ class AnswerBytes:
         self._max_bytes = max_bytes
         self._max_together = max(max_bytes, max_together)
 
-    def check(self, count: int, card: Card, detail: Detail, top_k: int) -> int:
+    def check(self, count: int, card: Card, detail: Detail, top_k: int, *, estimators: int = 0) -> int:
         """The size of an answer with `count` predictions, at most; `AnswerTooLarge` if it is beyond the limit."""
-        size = count * prediction_bytes(card, detail, top_k)
+        size = count * prediction_bytes(card, detail, top_k, estimators=estimators)
         if size > self._max_bytes:
-            is_detailed = detail == "timesteps" and prediction_bytes(card, "summary", top_k) * 2 * count < size
+            param, advice = _excess(size // count, card, detail, top_k, estimators)
             raise AnswerTooLarge(
                 f"the answer to {count} input{'s' * (count > 1)} would have up to {size} bytes; the limit is "
-                f"{self._max_bytes}: {'leave out detail=timesteps' if is_detailed else 'lower top_k'}"
-                f"{', or send fewer inputs' * (count > 1)}",
-                param="detail" if is_detailed else "top_k",
+                f"{self._max_bytes}: {advice}{', or send fewer inputs' * (count > 1)}",
+                param=param,
             )
         return size
 
@@ -54,3 +56,15 @@ class AnswerBytes:
     def give(self, size: int) -> None:
         """Give back what `take` returned."""
         self.held -= size
+
+
+def _excess(size: int, card: Card, detail: Detail, top_k: int, estimators: int) -> tuple[str, str]:
+    """The parameter that makes most of a prediction's `size`, and what to do about it."""
+    if estimators * _ESTIMATE * 2 > size:
+        return "energy", "leave out energy"
+    plain = prediction_bytes(card, "summary", top_k, estimators=estimators)
+    return (
+        ("detail", "leave out detail=timesteps")
+        if detail == "timesteps" and plain * 2 < size
+        else ("top_k", "lower top_k")
+    )

@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract import events
 from contract.card import Card
-from contract.energy import Profile
+from contract.energy import ESTIMATORS, Profile, work_of
 from contract.errors import InvalidParameter
 from contract.settings import Settings
+from contract.structure import StructureError
 from service.inference.bodies import Detail
 from service.inference.decode import TENSOR, DecodeOptions
 from service.parsing import unknown_name
@@ -26,6 +27,9 @@ class PredictOptions(BaseModel):
     top_k: int | None = Field(None, ge=1, description="Classes in `top_k`; by default 5, or all if there are fewer.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the inputs that have none of their own.")
     energy_profile: str | None = Field(None, description="Energy profile; by default the service's.")
+    energy: str | None = Field(
+        None, description=f"Estimators for `energy.estimates`, separated by commas: {', '.join(ESTIMATORS)}; or `all`."
+    )
     format: str | None = Field(
         None, description="Format of an event recording; `tensor` for uint8 pixels `[N, C, H, W]` in the model's shape."
     )
@@ -44,6 +48,7 @@ class ResolvedOptions:
     detail: Detail
     top_k: int
     profile: Profile
+    estimators: tuple[str, ...]
     decoding: DecodeOptions
 
 
@@ -62,6 +67,7 @@ def resolve(
         detail=options.detail,
         top_k=_top_k(options.top_k, model, card),
         profile=profiles[profile],
+        estimators=_estimators(options.energy, card),
         decoding=DecodeOptions(
             model=model,
             input=card.input,
@@ -81,6 +87,21 @@ def _check_known(name: str, known: Iterable[str], what: str, param: str) -> None
         error = unknown_name(name, known, what)
         error.param = param
         raise error
+
+
+def _estimators(names: str | None, card: Card) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    try:
+        work_of(card, [0.0] * len(card.synaptic_layers), [0.0] * len(card.spiking_layers))
+    except StructureError as error:
+        raise InvalidParameter(f"the model's card does not allow other estimates: {error}", param="energy") from error
+    if names == "all":
+        return ESTIMATORS
+    chosen = names.split(",")
+    for name in chosen:
+        _check_known(name, (*ESTIMATORS, "all"), "an energy estimator", "energy")
+    return tuple(name for name in ESTIMATORS if name in chosen or "all" in chosen)
 
 
 def _top_k(top_k: int | None, model: str, card: Card) -> int:

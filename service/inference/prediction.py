@@ -1,7 +1,7 @@
 """The network's activity on a sample -> the prediction in the response."""
 
 from contract.card import Card
-from contract.energy import estimate
+from contract.energy import Energy, estimate, estimates_of
 from service.engine.interface import Activity
 from service.inference.bodies import ClassScore, Detail, Prediction, Spikes, TimeStep
 from service.inference.decode import Decoded
@@ -31,11 +31,21 @@ def build_prediction(
         "top_k": best,
         "preprocessing": decoded.preprocessing,
         "spikes": _spikes(activity, card, options.detail),
-        "energy": estimate(card, totals.synops, options.profile, measured_mj),
+        "energy": _energy(activity, measured_mj, options),
     }
     if options.detail == "timesteps":
         prediction["timesteps"] = _timesteps(activity, card)
     return prediction
+
+
+def _energy(activity: Activity, measured_mj: float | None, options: ResolvedOptions) -> Energy:
+    card, counts, steps = options.card, activity.totals, len(activity.synops)
+    energy = estimate(card, counts.synops, options.profile, measured_mj, timesteps=steps)
+    if options.estimators:
+        energy["estimates"] = estimates_of(
+            card, counts.synops, counts.spikes, options.estimators, options.profile, steps
+        )
+    return energy
 
 
 def _spikes(activity: Activity, card: Card, detail: Detail) -> Spikes:

@@ -202,11 +202,12 @@ class Predictor:
     ) -> tuple[Answer, int]:
         resolved = resolve(options, model, loaded.engine.card, self._settings, self.profiles)
         shape = resolved.card, resolved.detail, resolved.top_k
-        self.answer_bytes.check(1, *shape)
+        self.answer_bytes.check(1, *shape, estimators=len(resolved.estimators))
         body = await inputs() if callable(inputs) else inputs
         client = ticket.client if ticket else ""
         decoded = await decode_inputs(body, resolved.decoding, self._sandbox, client=client)
-        held = self.answer_bytes.take(self.answer_bytes.check(len(decoded), *shape))
+        size = self.answer_bytes.check(len(decoded), *shape, estimators=len(resolved.estimators))
+        held = self.answer_bytes.take(size)
         try:
             result = await self.batcher.submit(loaded, [each.sample for each in decoded], ticket)
         except BaseException:

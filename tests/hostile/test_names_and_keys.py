@@ -126,6 +126,7 @@ async def test_a_version_that_is_no_number_is_refused(client: Client, version: s
         (f"version={10**9}", None),
         ("version=x", "version"),
         ("energy_profile=", "energy_profile"),
+        ("energy=", "energy"),
         ("energy_profile=%00", "energy_profile"),
         ("detail=", "detail"),
         ("detail=layers%00", "detail"),

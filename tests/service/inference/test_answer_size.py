@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydantic_core import to_json
 
+from contract.energy import ESTIMATORS
 from contract.errors import AnswerTooLarge, ModelError, Overloaded
 from contract.settings import Settings
 from service.engine.interface import ImageSample
@@ -51,6 +52,20 @@ def test_a_prediction_is_at_most_as_large_as_was_said_before(loaded: Loaded, det
         decoded = Decoded(ImageSample(np.zeros((1, 8, 8), np.uint8)), {"resized_from": (1000, 1000)})
         size = len(to_json(build_prediction(100, decoded, activity, 1 / 3, options)))
         assert size <= prediction_bytes(card, detail, top_k) <= 5 * size
+
+
+@pytest.mark.parametrize("name", ["tiny-image", "tiny-direct"])
+def test_estimates_of_energy_are_part_of_the_size(tiny_store_root: Path, name: str) -> None:
+    engine = load_version(tiny_store_root, name).engine
+    activity = engine.run([ImageSample(np.full((1, 8, 8), 99, np.uint8))])[0]
+    decoded = Decoded(ImageSample(np.zeros((1, 8, 8), np.uint8)), None)
+    options = options_for(engine.card, top_k=1, estimators=ESTIMATORS)
+    size = len(to_json(build_prediction(0, decoded, activity, None, options)))
+    assert size <= prediction_bytes(engine.card, "summary", 1, estimators=len(ESTIMATORS)) <= 3 * size
+    limit = prediction_bytes(engine.card, "summary", 1)
+    with pytest.raises(AnswerTooLarge, match="leave out energy") as refused:
+        AnswerBytes(limit, 0).check(1, engine.card, "summary", 1, estimators=1)
+    assert refused.value.param == "energy"
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from contract.card import Card
+from contract.energy import ESTIMATORS, PROFILES, estimates, work_of
+from contract.errors import InvalidParameter
+from contract.settings import Settings
 from service.engine.interface import Activity, Engine, ImageSample, activities_of, blank_sample
 from service.inference.bodies import Detail, Prediction
 from service.inference.decode import Decoded
+from service.inference.options import PredictOptions, resolve
 from service.inference.prediction import build_prediction
 from tests.service.models_in_memory import load_version, options_for
 
@@ -94,3 +98,49 @@ def test_a_detail_adds_its_fields_and_no_others(
     assert set(body) == always | top
     assert set(body["spikes"]) == {"total", "input", "per_neuron_per_step"} | spikes
     assert "layers" in body["energy"]
+
+
+def test_estimates_of_the_named_estimators_are_added(tiny_store_root: Path) -> None:
+    engine = load_version(tiny_store_root, "tiny-direct").engine
+    activity = engine.run([ImageSample(np.full((1, 8, 8), 99, np.uint8))])[0]
+    decoded = Decoded(blank_sample(engine.card), None)
+    plain = build_prediction(0, decoded, activity, None, options_for(engine.card))["energy"]
+    assert "estimates" not in plain
+    options = options_for(engine.card, estimators=ESTIMATORS)
+    energy = build_prediction(0, decoded, activity, None, options)["energy"]
+    operations, lemaire, yan = energy.pop("estimates")
+    assert energy == plain
+    assert operations["estimate_nj"] == energy["estimate_nj"]
+    assert [each["estimator"] for each in (operations, lemaire, yan)] == list(ESTIMATORS)
+    work = work_of(engine.card, activity.totals.synops, activity.totals.spikes)
+    assert estimates(["memory-lemaire"], work, PROFILES["cmos-45nm"])[0].items() <= lemaire.items()
+    blank = engine.run([blank_sample(engine.card)])[0].totals
+    idle = work_of(engine.card, blank.synops, blank.spikes)
+    assert yan["idle_nj"] == estimates(["memory-yan"], idle, PROFILES["cmos-45nm"])[0]["estimate_nj"]
+
+
+def test_steps_that_did_not_run_are_not_in_the_activity_and_cost_nothing(engine: Engine, activity: Activity) -> None:
+    scores, spikes, synops = activity.scores[:2], activity.spikes[:2], activity.synops[:2]
+    [early] = activities_of(scores[np.newaxis], spikes[np.newaxis], synops[np.newaxis], [activity.input])
+    options = options_for(engine.card, estimators=ESTIMATORS)
+    energy = build_prediction(0, Decoded(blank_sample(engine.card), None), early, None, options)["energy"]
+    reached = sum(layer.dense_macs for layer in engine.card.layers)
+    assert energy["synaptic_activity"] == activity.synops[:2].sum() / (reached * 2)
+    assert energy["crossover_activity"] == 2 / (11 * 2)
+    work = work_of(engine.card, early.totals.synops, early.totals.spikes, 2)
+    assert energy["estimates"] == estimates(ESTIMATORS, work, PROFILES["cmos-45nm"])
+
+
+def test_estimators_are_chosen_by_name(engine: Engine) -> None:
+    def chosen(names: str | None) -> tuple[str, ...]:
+        options = PredictOptions(energy=names)
+        return resolve(options, "tiny", engine.card, Settings(), PROFILES).estimators
+
+    assert chosen(None) == ()
+    assert chosen("all") == chosen("memory-yan,all") == ESTIMATORS
+    assert chosen("memory-yan,operations,memory-yan") == ("operations", "memory-yan")
+    foreign = engine.card.model_copy(update={"network": "a network made elsewhere"})
+    with pytest.raises(InvalidParameter, match="is not a layer") as refused:
+        resolve(PredictOptions(energy="all"), "tiny", foreign, Settings(), PROFILES)
+    assert refused.value.param == "energy"
+    assert resolve(PredictOptions(), "tiny", foreign, Settings(), PROFILES).estimators == ()

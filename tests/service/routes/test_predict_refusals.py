@@ -35,6 +35,8 @@ def png(height: int = 8, width: int = 8) -> bytes:
         ("detail=all", "detail", "'summary', 'layers' or 'timesteps'"),
         ("version=0", "version", "greater than 0"),
         ("energy_profile=loihi2", "energy_profile", "did you mean 'loihi'?"),
+        ("energy=memory-yann", "energy", "did you mean 'memory-yan'?"),
+        ("energy=operations,", "energy", "an energy estimator"),
         ("format=nmist", "format", "did you mean 'nmnist'?"),
         ("topk=1", "topk", "did you mean 'top_k'?"),
         ("seed=1&seed=2", "seed", "occurs 2 times"),
