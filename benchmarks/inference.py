@@ -45,6 +45,7 @@ from contract.card import CARD_FILE, Card, Learning, Metrics, read_card
 from contract.store import CHECKPOINT_FILE, Store
 from event_engine.errors import Unsuitable
 from event_engine.network import EventNetwork
+from service.engine.device import CPU
 from service.engine.event import EventEngine
 from service.engine.interface import Engine, ImageSample
 from service.engine.torchscript import TorchScriptEngine
@@ -81,7 +82,7 @@ WORK = {
 
 def load(name: str, *, quick: bool) -> tuple[Subject, TorchScriptEngine]:
     """The network in training form and the checkpoint of it that the service would run."""
-    cpu = torch.device("cpu")
+    cpu = CPU
     if not quick and (versions := STORE.versions(name)):
         path = STORE.checkpoint_path(name, versions[-1])
         return shipped(STORE, read_card(path), versions[-1]), TorchScriptEngine.load(path, cpu)

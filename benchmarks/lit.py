@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from benchmarks.plain import answer_of, default_options
 from contract.images import read_image
+from service.engine.device import Device
 from service.engine.interface import Activity, ImageSample
 from service.engine.torchscript import TorchScriptEngine
 
@@ -33,7 +34,7 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, device: str) -> None:
         """Load the checkpoint, in the process that runs it."""
         torch.set_num_threads(1)
-        self.checkpoint = TorchScriptEngine.load(self.path, torch.device(device))
+        self.checkpoint = TorchScriptEngine.load(self.path, Device.parse(device))
         self.checkpoint.warm_up()
         self.options = default_options(self.checkpoint.card)
 

@@ -23,14 +23,13 @@ import time
 from pathlib import Path
 from statistics import median
 
-import torch
-
 from benchmarks.load import ROOT, SERVER_CORE, closed_loop, free_port, pin, server, service
 from benchmarks.machine import describe_machine, print_header, print_row, times_faster, use_one_thread
 from benchmarks.processes import children, cpu_seconds, descendants
 from benchmarks.service import batches, picture
 from contract.images import read_image
 from contract.store import Store
+from service.engine.device import CPU
 from service.engine.interface import ImageSample
 from service.engine.load import load_engine
 
@@ -53,7 +52,7 @@ def run_alone(path: Path, batch_size: int, seconds: float) -> float:
     """Core microseconds a sample of `Engine.run` alone, on the server's core."""
     pin(SERVER_CORE)
     use_one_thread()
-    engine = load_engine(path, torch.device("cpu"))
+    engine = load_engine(path, CPU)
     image = read_image(picture(path), engine.card.input, max_pixels=1_000_000)
     samples = [ImageSample(image.pixels)] * batch_size
     engine.run(samples)

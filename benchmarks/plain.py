@@ -17,6 +17,7 @@ from contract.card import Card
 from contract.energy import PROFILES
 from contract.images import read_image
 from contract.settings import Settings
+from service.engine.device import CPU
 from service.engine.interface import Activity, ImageSample
 from service.engine.torchscript import TorchScriptEngine
 from service.inference.bodies import PredictAnswer, Timing
@@ -41,7 +42,7 @@ def answer_of(activity: Activity, options: ResolvedOptions) -> PredictAnswer:
 
 def build(path: Path) -> FastAPI:
     """An app over one checkpoint."""
-    checkpoint = TorchScriptEngine.load(path, torch.device("cpu"))
+    checkpoint = TorchScriptEngine.load(path, CPU)
     checkpoint.warm_up()
     card = checkpoint.card
     options = default_options(card)

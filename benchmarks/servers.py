@@ -27,7 +27,6 @@ from typing import Any
 
 import httpx
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 
 from benchmarks.contestants import OTHERS, OURS, Contest, Contestant, left_out
@@ -36,6 +35,7 @@ from benchmarks.machine import describe_machine, positive, print_header, print_r
 from benchmarks.processes import cpu_seconds, memory
 from contract.card import InputSpec
 from contract.store import Store
+from service.engine.device import CPU
 from service.engine.torchscript import TorchScriptEngine
 
 
@@ -154,7 +154,7 @@ def main() -> None:
     for name, reason in missing.items():
         print(f"{name} is left out: {reason}")
     names = [OURS, *(name for name in options.servers if name not in missing)]
-    card = TorchScriptEngine.load(Store(options.store).checkpoint_path(options.model, 1), torch.device("cpu")).card
+    card = TorchScriptEngine.load(Store(options.store).checkpoint_path(options.model, 1), CPU).card
     bodies = pictures(card.input)
     with contextlib.ExitStack() as stack:
         contest = Contest(stack, options.store.absolute(), options.model)

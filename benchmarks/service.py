@@ -22,6 +22,7 @@ from PIL import Image
 from benchmarks.load import ROOT, SERVER_CORE, Result, closed_loop, open_loop, pin, service
 from benchmarks.machine import describe_machine, print_header, print_row, use_one_thread
 from contract.store import Store
+from service.engine.device import CPU
 from service.engine.interface import ImageSample
 from service.engine.torchscript import TorchScriptEngine
 
@@ -33,7 +34,7 @@ def bare_forward(path: Path, batch_size: int, seconds: float) -> float:
     """Samples a second of `forward` alone, on the server's core."""
     pin(SERVER_CORE)
     use_one_thread()
-    checkpoint = TorchScriptEngine.load(path, torch.device("cpu"))
+    checkpoint = TorchScriptEngine.load(path, CPU)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (batch_size, *checkpoint.card.input.shape), dtype=np.uint8)
     with torch.inference_mode():
@@ -55,7 +56,7 @@ def apart(path: Path, batch_size: int, seconds: float) -> float:
 
 def picture(path: Path) -> bytes:
     """The example digit as a PNG of the model's size."""
-    shape = TorchScriptEngine.load(path, torch.device("cpu")).card.input
+    shape = TorchScriptEngine.load(path, CPU).card.input
     buffer = io.BytesIO()
     with Image.open(ROOT / "examples" / "digit.png") as digit:
         digit.resize((shape.width, shape.height)).save(buffer, "PNG")

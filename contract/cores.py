@@ -2,8 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 MOST_THREADS = 8  # a layer of a spiking network is too small for more
+
+
+def threads_for(setting: Literal["auto"] | int) -> int:
+    """Threads for one operation of the network, as the setting says."""
+    return choose_threads(available_cores()) if setting == "auto" else setting
 
 
 def choose_threads(cores: float) -> int:

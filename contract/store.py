@@ -1,8 +1,8 @@
 """The model store: `<root>/<name>/<version>/model.pt`, in one folder or in several that are read as one.
 
-Only this module and `store_history` write into the store. Readers never see half a version or half a pointer, because
-both are written under a dotted name, which readers ignore, and then renamed. Writers of one model take turns under a
-file lock, in any number of processes.
+Only this module, `store_history` and `probes` write into the store. Readers never see half a version or half a
+pointer, because both are written under a dotted name, which readers ignore, and then renamed. Writers of one model take
+turns under a file lock, in any number of processes.
 """
 
 import os

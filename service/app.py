@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from contract.cores import threads_for
 from contract.errors import ServiceError
 from contract.settings import Settings
 from service.http.direct_route import direct_routes
@@ -108,7 +109,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
 
 async def _announce_when_ready(runtime: Runtime) -> None:
     """Log the loaded models and their device once the service is ready."""
-    log.info("device %s, %d thread(s) an operation", runtime.device, runtime.predictor.threads)
+    log.info("device %s, %d thread(s) an operation", runtime.device, threads_for(runtime.settings.threads))
     while not runtime.registry.ready:
         await asyncio.sleep(0.1)
     registry = runtime.registry

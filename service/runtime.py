@@ -4,12 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
+from contract.cores import threads_for
 from contract.job_spec import JOBS_FOLDER
 from contract.settings import Settings
 from contract.store import Store
-from service.engine.device import choose_device
+from service.engine.device import CPU, Device, choose_device
 from service.engine.load import load_engine
 from service.engine.torchserve import TorchServe
 from service.fine_tuning.file_retention import remove_old_files
@@ -40,7 +39,7 @@ class Runtime:
     """Everything that can be configured, as it was at the start."""
     store: Store
     """The models on disk, and their history."""
-    device: torch.device
+    device: Device
     """Where networks run: CUDA or the CPU; the CPU if TorchServe runs them."""
     registry: Registry
     """The models of the store, and the versions in memory."""
@@ -106,18 +105,19 @@ def build_runtime(settings: Settings) -> Runtime:
     `InvalidParameter` for a device that does not exist.
     """
     torchserve = _torchserve(settings)
-    device = torch.device("cpu") if torchserve else choose_device(settings.device)
+    device = CPU if torchserve else choose_device(settings.device)
     store = Store(*settings.model_store)
+    load = partial(load_engine, preference=settings.engine, threads=threads_for(settings.threads))
     registry = Registry(
         store,
         device=device,
         preload=settings.preload,
         poll_seconds=settings.poll_seconds,
         max_loaded_versions=settings.max_loaded_versions,
-        load=torchserve.load if torchserve else partial(load_engine, preference=settings.engine),
+        load=torchserve.load if torchserve else load,
     )
     metrics = Metrics()
-    meter = None if torchserve else energy_meter(device)
+    meter = None if torchserve else energy_meter(str(device))
     sandbox = Sandbox(
         {DECODE: decode_body},
         processes=settings.decode_processes,

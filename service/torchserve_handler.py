@@ -16,8 +16,10 @@ import torch
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from contract.cores import threads_for
 from contract.errors import Conflict, ServiceError, TooLarge, UnsupportedMediaType
 from contract.settings import load
+from service.engine.device import CPU, Device
 from service.engine.load import load_engine
 from service.engine.torchserve_wire import CARD_HEADER, card_digest, pack_activities, unpack_samples
 from service.engine.torchserve_wire import MEDIA_TYPE as BATCH_TYPE
@@ -53,7 +55,7 @@ class TorchServeHandler:
         os.environ["TS_DECODE_INPUT_REQUEST"] = "false"
         properties, model = context.system_properties, context.manifest["model"]
         gpu = properties.get("gpu_id")
-        device = torch.device("cpu" if gpu is None or not torch.cuda.is_available() else f"cuda:{gpu}")
+        device = CPU if gpu is None or not torch.cuda.is_available() else Device("cuda", int(gpu))
         # TorchServe has batched the requests already.
         self._settings = load().model_copy(update={"max_batch_wait_ms": 0.0})
         self._loop = asyncio.Runner()
@@ -63,11 +65,11 @@ class TorchServeHandler:
         """JSON for each request of the batch, with its own status."""
         return self._loop.run(self._answer_all(data, context))
 
-    async def _start(self, device: torch.device, path: Path, context: Any) -> None:
-        engine = load_engine(path, device, self._settings.engine)
+    async def _start(self, device: Device, path: Path, context: Any) -> None:
+        engine = load_engine(path, device, self._settings.engine, threads_for(self._settings.threads))
         number = int(context.manifest["model"]["modelVersion"])
         self._loaded = Loaded(Version(context.model_name, number, "ready", engine.card, engine), engine)
-        self._predictor = Predictor(SingleVersion(self._loaded), self._settings, meter=energy_meter(device))
+        self._predictor = Predictor(SingleVersion(self._loaded), self._settings, meter=energy_meter(str(device)))
         await self._predictor.start()
 
     async def _answer_all(self, data: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:

@@ -119,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_store(archive)
 
+    probes = commands.add_parser(
+        "probes", help="record a checkpoint's answers to its probes, with which the service need not import torch"
+    )
+    probes.set_defaults(run=_probes)
+    probes.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; without a version, the newest")
+    _add_store(probes)
+
     study = commands.add_parser("study", help="train several arms at several seeds and compare them")
     study.set_defaults(run=_study)
     chosen = study.add_mutually_exclusive_group(required=True)
@@ -230,6 +237,19 @@ def _archive(options: argparse.Namespace) -> None:
     )
     version = checkpoint.parent
     print(archive(checkpoint, version.parent.name, int(version.name), options.out, config))
+
+
+def _probes(options: argparse.Namespace) -> None:
+    from contract.checkpoint import CheckpointError, read_archive
+    from contract.probes import write_record
+    from training.export.checkpoint import probe_record
+
+    _, checkpoint = _find(options.model, _store(options))
+    try:
+        data, card = read_archive(checkpoint)
+        write_record(checkpoint, probe_record(data, card))
+    except (CheckpointError, ServiceError, RuntimeError) as error:
+        raise ConfigError(f"the checkpoint does not answer its probes: {error}") from error
 
 
 def _study(options: argparse.Namespace) -> None:

@@ -3,57 +3,50 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from contract.card import Card
 from event_engine.network import Counts, EventNetwork
+from service.engine.device import CPU
 from service.engine.interface import Activity, Choice, EventSample, ImageSample, Sample, State, activities_of
 
 
 class EventEngine:
-    """An `Engine` over `event_engine`. Batches are split over as many threads as torch would use."""
+    """An `Engine` over `event_engine`, which splits large batches over `threads`."""
 
     choice = Choice("event")
-    device = torch.device("cpu")
+    device = CPU
 
-    def __init__(self, card: Card, network: EventNetwork) -> None:
+    def __init__(self, card: Card, network: EventNetwork, *, threads: int = 1) -> None:
         self.card = card
         self.memory_bytes = network.memory_bytes
         self._network = network
+        self._threads = threads
 
     def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
         """Run `samples` as one batch; see `Engine.run`."""
-        threads = torch.get_num_threads()
         if images := _images(samples):
-            return _activities(self._network.run_images(*_stack(images), leads=leads, threads=threads))
-        return _activities(self._network.run_events(_recordings(samples), leads=leads, threads=threads))
+            return _activities(self._network.run_images(*_stack(images), leads=leads, threads=self._threads))
+        return _activities(self._network.run_events(_recordings(samples), leads=leads, threads=self._threads))
 
     def initial_state(self) -> State:
         """Every potential at rest; see `Engine.initial_state`."""
-        return State(0, tuple(torch.zeros(1, *shape) for shape in self._network.state_shapes))
+        return State(0, (np.zeros(self._network.neurons, np.float32),))
 
     def step(self, samples: Sequence[Sample], states: Sequence[State]) -> list[tuple[Activity, State]]:
         """Advance live inputs by one time step; see `Engine.step`.
 
         Poisson coding draws a frame as time step `state.steps` modulo T of an image with its seed.
         """
-        potentials = np.stack([np.concatenate([each.numpy().ravel() for each in state.potentials]) for state in states])
-        threads = torch.get_num_threads()
+        potentials = np.stack([state.potentials[0] for state in states])
         if images := _images(samples):
             moments = np.array([state.steps % self.card.timesteps for state in states], np.int64)
-            counts = self._network.step_images(*_stack(images), moments, potentials, threads=threads)
+            counts = self._network.step_images(*_stack(images), moments, potentials, threads=self._threads)
         else:
-            counts = self._network.step_events(_recordings(samples), potentials, threads=threads)
-        after = [State(state.steps + 1, self._tensors(row)) for state, row in zip(states, potentials, strict=True)]
+            counts = self._network.step_events(_recordings(samples), potentials, threads=self._threads)
+        # A copy of each row, so that an idle input does not keep the potentials of its whole batch in memory.
+        after = [State(state.steps + 1, (row.copy(),)) for state, row in zip(states, potentials, strict=True)]
         return list(zip(_activities(counts), after, strict=True))
-
-    def _tensors(self, potentials: NDArray[np.float32]) -> tuple[torch.Tensor, ...]:
-        """A sample's potentials as one tensor for each layer, each with memory of its own."""
-        shapes = self._network.state_shapes
-        ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])
-        parts = np.split(potentials, ends[:-1])
-        return tuple(torch.from_numpy(part.copy()).view(1, *shape) for part, shape in zip(parts, shapes, strict=True))
 
 
 def _images(samples: Sequence[Sample]) -> list[ImageSample]:

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.card import Card
-
-if TYPE_CHECKING:  # samples are decoded in processes that do not load torch
-    import torch
+from service.engine.device import Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +91,12 @@ class Choice:
 class State:
     """The state of one live input between two time steps.
 
-    `steps` counts the time steps so far. `potentials` are the membrane potentials, `[1, ...]` for each spiking layer,
-    on the engine's device; they belong to the engine that made them, and callers only pass them back.
+    `steps` counts the time steps so far. `potentials` are the membrane potentials, arrays or tensors on the engine's
+    device; they belong to the engine that made them, and callers only pass them back.
     """
 
     steps: int
-    potentials: "tuple[torch.Tensor, ...]"
+    potentials: tuple[Any, ...]
 
     @property
     def memory_bytes(self) -> int:
@@ -122,8 +120,8 @@ class Engine(Protocol):
         """Which engine this is, and why."""
 
     @property
-    def device(self) -> "torch.device":
-        """The device of the tensors that this process holds."""
+    def device(self) -> Device:
+        """Where the network's weights are in this process."""
 
     @property
     def memory_bytes(self) -> int:

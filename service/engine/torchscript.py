@@ -10,6 +10,7 @@ import torch
 from contract.card import Card
 from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_outputs, read_archive
 from contract.early_exit import lead_of
+from service.engine.device import Device
 from service.engine.interface import (
     Activity,
     Choice,
@@ -31,22 +32,25 @@ class TorchScriptEngine:
     An archive is code: load only from a store that you trust.
     """
 
-    def __init__(self, card: Card, module: torch.jit.ScriptModule, device: torch.device, memory_bytes: int) -> None:
+    def __init__(self, card: Card, module: torch.jit.ScriptModule, device: Device, memory_bytes: int) -> None:
         self.card = card
         self.choice = Choice("torchscript")
         self.device = device
         self.memory_bytes = memory_bytes
+        self.threads: int | None = None
+        """Threads for one operation; None for torch's own number."""
         self._module = module
 
     @classmethod
-    def load(cls, path: Path, device: torch.device) -> "TorchScriptEngine":
+    def load(cls, path: Path, device: Device) -> "TorchScriptEngine":
         """Load the archive at `path`, or raise `CheckpointError`."""
-        return cls.freeze(*load_archive(path, device), device)
+        return cls.of(*read_archive(path), device)
 
     @classmethod
-    def freeze(cls, card: Card, module: torch.jit.ScriptModule, device: torch.device) -> "TorchScriptEngine":
-        """The engine of a loaded archive; `CheckpointError` if it does not hold a network."""
+    def of(cls, data: bytes, card: Card, device: Device) -> "TorchScriptEngine":
+        """The engine of an archive that `read_archive` has read; `CheckpointError` if it does not hold a network."""
         try:
+            module = torch.jit.load(BytesIO(data), map_location=str(device)).eval()
             weights = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
             module = torch.jit.freeze(module, preserved_attrs=METHODS, optimize_numerics=False)
         except Exception as error:  # torch fails on an archive without a network in many ways
@@ -73,6 +77,7 @@ class TorchScriptEngine:
 
     def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
         """Run `samples` as one batch; see `Engine.run`."""
+        self._keep_threads()
         with torch.inference_mode():
             x = self._encode(samples)
             if leads is not None:
@@ -99,7 +104,7 @@ class TorchScriptEngine:
             if not len(going):
                 break
             if not is_going.all():
-                kept = torch.from_numpy(np.flatnonzero(is_going)).to(self.device)
+                kept = torch.from_numpy(np.flatnonzero(is_going)).to(str(self.device))
                 x, state = x[:, kept], [potentials[kept] for potentials in state]
         taken = [int(fed[:steps, sample].sum()) for sample, steps in enumerate(used)]
         return activities_of(whole[0], whole[1], whole[2], taken, used.tolist())
@@ -114,6 +119,7 @@ class TorchScriptEngine:
 
         Poisson coding draws a frame as time step `state.steps` modulo T of an image with its seed.
         """
+        self._keep_threads()
         with torch.inference_mode():
             x = self._encode_step(samples, states)
             before = [torch.cat(layer) for layer in zip(*(state.potentials for state in states), strict=True)]
@@ -127,25 +133,30 @@ class TorchScriptEngine:
             for activity, state, row in zip(activities, states, potentials, strict=True)
         ]
 
+    def _keep_threads(self) -> None:
+        """torch has a number of threads for each thread that calls it."""
+        if self.threads is not None and torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
+
     def _encode(self, samples: Sequence[Sample]) -> torch.Tensor:
         """The network's input `[T, B, C, H, W]`."""
         images = [sample for sample in samples if isinstance(sample, ImageSample)]
         if len(images) == len(samples):
-            pixels = torch.from_numpy(np.stack([image.pixels for image in images])).to(self.device)
-            seeds = torch.tensor([image.seed for image in images], dtype=torch.int64, device=self.device)
+            pixels = torch.from_numpy(np.stack([image.pixels for image in images])).to(str(self.device))
+            seeds = torch.tensor([image.seed for image in images], dtype=torch.int64, device=str(self.device))
             return self._module.encode_image(pixels, seeds)  # type: ignore[no-any-return]
         recordings = [sample.events for sample in samples if isinstance(sample, EventSample)]
         if len(recordings) != len(samples):
             raise ValueError("a batch holds images or recordings, not both")
         index = np.repeat(np.arange(len(recordings)), [len(events) for events in recordings])
-        events = torch.from_numpy(np.column_stack([index, np.concatenate(recordings)])).to(self.device)
+        events = torch.from_numpy(np.column_stack([index, np.concatenate(recordings)])).to(str(self.device))
         return self._module.encode_events(events, len(recordings))  # type: ignore[no-any-return]
 
     def _encode_step(self, samples: Sequence[Sample], states: Sequence[State]) -> torch.Tensor:
         """The network's input of one time step, `[B, C, H, W]`."""
         if self.card.input.kind == "image":
-            steps = torch.tensor([state.steps % self.card.timesteps for state in states], device=self.device)
-            return self._encode(samples)[steps, torch.arange(len(samples), device=self.device)]
+            steps = torch.tensor([state.steps % self.card.timesteps for state in states], device=str(self.device))
+            return self._encode(samples)[steps, torch.arange(len(samples), device=str(self.device))]
         # Events of one moment all fall into the encoder's first bin.
         moments = [
             EventSample(each.events * _WITHOUT_TIME) if isinstance(each, EventSample) else each for each in samples
@@ -160,18 +171,6 @@ class TorchScriptEngine:
         check_outputs(self.card, shape, scores, spikes, synops)
         by_sample = [result.astype(np.int64, copy=False).swapaxes(0, 1) for result in (scores, spikes, synops)]
         return activities_of(by_sample[0], by_sample[1], by_sample[2], fed)
-
-
-def load_archive(path: Path, device: torch.device) -> tuple[Card, torch.jit.ScriptModule]:
-    """The card and the scripted module of the archive at `path`, or `CheckpointError`.
-
-    An archive is code: load only from a store that you trust.
-    """
-    data, card = read_archive(path)
-    try:
-        return card, torch.jit.load(BytesIO(data), map_location=device).eval()
-    except Exception as error:  # torch fails on an archive without a network in many ways
-        raise CheckpointError(_NO_NETWORK) from error
 
 
 def _keep_sums_exact() -> None:

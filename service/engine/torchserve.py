@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
-import torch
 
 from contract.card import Card, CardError, read_card
 from contract.checkpoint import CheckpointError
@@ -19,6 +18,7 @@ from contract.errors import (
     ShuttingDown,
     Unavailable,
 )
+from service.engine.device import CPU, Device
 from service.engine.interface import Activity, Choice, Sample, State
 from service.engine.torchserve_wire import CARD_HEADER, MEDIA_TYPE, card_digest, pack_samples, unpack_activities
 
@@ -38,7 +38,7 @@ class TorchServe:
         self._token: str | None = None
         self._client = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False)
 
-    def load(self, path: Path, device: torch.device) -> "TorchServeEngine":
+    def load(self, path: Path, device: Device) -> "TorchServeEngine":
         """The engine for the checkpoint at `path`, `<name>/<version>/model.pt` in a store. Only its card is read here.
 
         TorchServe may start later. Raises `CheckpointError` for a checkpoint without a valid card.
@@ -95,7 +95,7 @@ class TorchServeEngine:
     """An `Engine` whose network is in TorchServe. It holds no weights here, and runs whole samples only."""
 
     choice = Choice("torchserve", "SNN_BACKEND is torchserve")
-    device = torch.device("cpu")
+    device = CPU
     memory_bytes = 0
 
     def __init__(self, card: Card, server: TorchServe, model: str, version: int) -> None:

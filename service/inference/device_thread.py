@@ -9,8 +9,6 @@ from time import monotonic, perf_counter
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-import torch
-
 from contract.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
 from service.engine.interface import Activity, Engine, Sample
 from service.models.version import Loaded
@@ -51,10 +49,9 @@ class DeviceThread:
     memory is halved until it does; batches of that version stay as small for `REMEMBER_S`.
     """
 
-    def __init__(self, *, threads: int = 1, meter: EnergyMeter | None = None) -> None:
+    def __init__(self, *, meter: EnergyMeter | None = None) -> None:
         self._meter = meter
-        # torch keeps this number for each thread
-        self._thread = ThreadPoolExecutor(1, "device", initializer=torch.set_num_threads, initargs=(threads,))
+        self._thread = ThreadPoolExecutor(1, "device")
         self._fits: WeakKeyDictionary[Engine, tuple[int, float]] = WeakKeyDictionary()
 
     async def run(self, model: Loaded, samples: Sequence[Sample]) -> list[Outcome]:
@@ -87,6 +84,8 @@ class DeviceThread:
         if not no_memory:
             return [outcome for sample in samples for outcome in self._run(model, [sample])]
         if model.engine.device.type == "cuda":
+            import torch  # it runs the network
+
             torch.cuda.empty_cache()
         half = len(samples) // 2
         self._fits[model.engine] = (half, monotonic() + REMEMBER_S)
@@ -107,7 +106,7 @@ class DeviceThread:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a network ran out of memory. torch has an exception for it on CUDA only, and not in scripted code."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -9,10 +9,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol, Self, TypeVar
 
-import torch
 from pydantic_core import to_json
 
-from contract.cores import available_cores, choose_threads
+from contract.cores import threads_for
 from contract.energy import profiles_with
 from contract.settings import Settings
 from contract.store import Store
@@ -69,7 +68,6 @@ class Predictor:
         metrics: Metrics | None = None,
         sandbox: Sandbox | None = None,
     ) -> None:
-        self.threads = choose_threads(available_cores()) if settings.threads == "auto" else settings.threads
         self.profiles = profiles_with(settings.energy_profiles)
         self.admission = Admission(
             max_requests=settings.max_queue_size,
@@ -77,7 +75,7 @@ class Predictor:
             max_seconds=settings.max_queue_seconds,
             on_drop=metrics.dropped if metrics else None,
         )
-        device = DeviceThread(threads=self.threads, meter=meter)
+        device = DeviceThread(meter=meter)
         self.steps = StepBatcher(device, max_batch_size=settings.max_batch_size)
         self.batcher = Batcher(
             device,
@@ -112,9 +110,9 @@ class Predictor:
             preload=parsed.preload,
             poll_seconds=parsed.poll_seconds,
             max_loaded_versions=parsed.max_loaded_versions,
-            load=partial(load_engine, preference=parsed.engine),
+            load=partial(load_engine, preference=parsed.engine, threads=threads_for(parsed.threads)),
         )
-        async with cls(registry, parsed, meter=energy_meter(device)) as predictor:
+        async with cls(registry, parsed, meter=energy_meter(str(device))) as predictor:
             await registry.start()
             try:
                 yield predictor
@@ -123,7 +121,6 @@ class Predictor:
 
     async def start(self) -> None:
         """Begin to run queued requests."""
-        torch.set_num_threads(self.threads)
         await self.batcher.start()
 
     async def stop(self, seconds: float | None = None) -> bool:

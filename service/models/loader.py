@@ -12,15 +12,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-import torch
-
 from contract.checkpoint import CheckpointError
 from contract.errors import ModelFailedToLoad
 from contract.store import Store
+from service.engine.device import Device
 from service.engine.interface import Engine
 from service.models.version import Loaded, Version, fingerprint
 
-Load = Callable[[Path, torch.device], Engine]
+Load = Callable[[Path, Device], Engine]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ class Owner(Protocol):
 class Loader:
     """Loads the versions of `owner` from `store` on one thread; `load` makes a checkpoint ready to run on `device`."""
 
-    def __init__(self, owner: Owner, store: Store, device: torch.device, load: Load, *, places: int) -> None:
+    def __init__(self, owner: Owner, store: Store, device: Device, load: Load, *, places: int) -> None:
         self._owner = owner
         self._store = store
         self._device = device

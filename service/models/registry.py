@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-import torch
-
 from contract.card import Card
 from contract.errors import (
     ModelFailedToLoad,
@@ -26,6 +24,7 @@ from contract.errors import (
 from contract.names import ModelRef
 from contract.store import Store
 from contract.store_history import Change, StoreError
+from service.engine.device import Device
 from service.engine.load import load_engine
 from service.models.loader import Load, Loader
 from service.models.preload import Preload
@@ -53,7 +52,7 @@ class Registry:
         self,
         store: Store,
         *,
-        device: torch.device,
+        device: Device,
         preload: Sequence[str],
         poll_seconds: float,
         max_loaded_versions: int = 8,

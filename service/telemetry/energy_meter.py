@@ -8,8 +8,6 @@ import logging
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 POWERCAP = Path("/sys/class/powercap")
 
 log = logging.getLogger(__name__)
@@ -63,8 +61,10 @@ class NvmlMeter:
             return None
 
     @classmethod
-    def of(cls, device: torch.device) -> "NvmlMeter | None":
+    def of(cls, device: str) -> "NvmlMeter | None":
         """The meter of a CUDA device; None without the `nvidia-ml-py` package or the driver's library."""
+        import torch  # a service without CUDA need not load it
+
         try:
             nvml = importlib.import_module("pynvml")
         except ImportError:
@@ -77,9 +77,9 @@ class NvmlMeter:
             return None
 
 
-def energy_meter(device: torch.device, powercap: Path = POWERCAP) -> EnergyMeter | None:
-    """The meter of `device`, or None if no counter can be read."""
-    meter = NvmlMeter.of(device) if device.type == "cuda" else RaplMeter(powercap)
+def energy_meter(device: str, powercap: Path = POWERCAP) -> EnergyMeter | None:
+    """The meter of `device`, such as `cpu` or `cuda:0`, or None if no counter can be read."""
+    meter = NvmlMeter.of(device) if device.startswith("cuda") else RaplMeter(powercap)
     readable = meter is not None and meter.read() is not None
     log.info("energy of %s is %s", device, "measured" if readable else "not measured: no counter can be read")
     return meter if readable else None

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.card import CARD_FILE, read_card
 from contract.store import Store
 from contract.store_history import Pointer, StoreHistory
+from service.engine.device import CPU
 from service.models.registry import Registry
 from tests.tiny import rewritten
 from training.fine_tuning.promotion import default_in_force
@@ -117,7 +117,7 @@ def default_of_service(store: Store) -> int | None:
     """The default that answers requests once every version that could be the default has been tried."""
 
     async def run() -> int | None:
-        registry = Registry(store, device=torch.device("cpu"), preload=["*"], poll_seconds=NEVER)
+        registry = Registry(store, device=CPU, preload=["*"], poll_seconds=NEVER)
         await registry.start()
         try:
             async with asyncio.timeout(60):

@@ -18,12 +18,12 @@ from torch import nn
 
 from contract.card import CARD_FILE, CardError, read_card
 from contract.checkpoint import CheckpointError
+from service.engine.device import CPU
 from service.engine.interface import ImageSample
 from service.engine.torchscript import TorchScriptEngine
 from tests.hostile.refusals import check_shows_no_inside
 from tests.tiny import rewritten
 
-CPU = torch.device("cpu")
 SAMPLES = [ImageSample(np.arange(64, dtype=np.uint8).reshape(1, 8, 8), seed) for seed in range(3)]
 MARK = "a pickle was run"
 

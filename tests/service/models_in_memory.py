@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from contract.card import Card
 from contract.energy import PROFILES
 from contract.settings import Settings
+from service.engine.device import CPU
 from service.engine.torchscript import TorchScriptEngine
 from service.inference.decode import DecodeOptions
 from service.inference.options import PredictOptions, ResolvedOptions, resolve
@@ -17,7 +16,7 @@ from service.models.version import Loaded, Version
 
 def load_version(root: Path, name: str, number: int = 1) -> Loaded:
     """A version of the store at `root`, on the CPU."""
-    engine = TorchScriptEngine.load(root / name / str(number) / "model.pt", torch.device("cpu"))
+    engine = TorchScriptEngine.load(root / name / str(number) / "model.pt", CPU)
     return Loaded(Version(name, number, "ready", engine.card, engine), engine)
 
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from contract.settings_help import describe
+from tests.service.engine.engines import not_built
 from tests.service.process import ROOT, environment, started
 
 
@@ -77,6 +78,19 @@ def test_the_service_answers_over_the_network_and_stops_on_sigterm(tiny_store_ro
     assert "ready; loaded: tiny-image/1" in text
     assert "[large-one] POST /v1/models/tiny-image/predict 413" in text
     assert "Traceback" not in text
+
+
+@not_built
+def test_a_service_whose_networks_the_event_engine_runs_does_not_load_torch(
+    tiny_store_root: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with started(log, MODEL_STORE=str(tiny_store_root), DEVICE="cpu") as (process, address):
+        answer = httpx.post(f"{address}/v1/models/tiny-image/predict", json={"inputs": [{"pixels": [[9] * 8] * 8}]})
+        assert answer.status_code == 200
+        loaded = Path(f"/proc/{process.pid}/maps").read_text()
+    assert "_x86_64_v" in loaded  # the event engine's library
+    assert "libtorch" not in loaded
 
 
 def test_an_open_service_on_every_interface_logs_a_warning(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from contract.card import read_card
+from contract.probes import PROBES_FILE
 from training.__main__ import main
 from training.learning.config import TrainingConfig, load_preset, preset_names
 
@@ -45,6 +47,14 @@ def test_train_evaluate_and_inspect_agree(tmp_path: Path, capsys: pytest.Capture
     assert main(["inspect", "mine", "--json", *places]) == 0
     card = json.loads(capsys.readouterr().out)
     assert card == json.loads(read_card(tmp_path / "store" / "mine" / "1" / "model.pt").model_dump_json())
+
+
+def test_probes_writes_the_record_that_publishing_wrote(tiny_store_root: Path, tmp_path: Path) -> None:
+    version = Path(shutil.copytree(tiny_store_root / "tiny-events" / "1", tmp_path / "tiny-events" / "1"))
+    published = (version / PROBES_FILE).read_bytes()
+    (version / PROBES_FILE).unlink()
+    assert main(["probes", "tiny-events", "--store", str(tmp_path)]) == 0
+    assert (version / PROBES_FILE).read_bytes() == published
 
 
 def test_evaluate_measures_with_noise(tiny_store_root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,13 +3,17 @@
 import copy
 import io
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from contract.card import CARD_FILE, Card
 from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_archive, check_outputs, read_archive
+from contract.probes import Probe, ProbeRecord, make_record, probes, write_record
 from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
 from training.errors import ConfigError, DivergedError
 from training.export.grid import grid_exponent, to_grid
@@ -117,6 +121,7 @@ def publish(store: Store, card: Card, scripted: torch.jit.ScriptModule, network:
         except CheckpointError as error:
             raise ConfigError(f"nothing was published, because the service could not load it: {error}") from error
         (folder / CHECKPOINT_FILE).write_bytes(archive.getbuffer())
+        write_record(folder / CHECKPOINT_FILE, probe_record(archive.getvalue(), card))
         (folder / STATE_FILE).write_bytes(_state(network))
 
     return store.publish(card.name, write)
@@ -151,24 +156,37 @@ def works(checkpoint: Path) -> bool:
     """Whether the service can load the checkpoint and run it: the archive is complete, and a trial obeys the card."""
     try:
         data, card = read_archive(checkpoint)
-        module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
-        module = torch.jit.freeze(module, preserved_attrs=METHODS, optimize_numerics=False)
+        module = torch.jit.freeze(_load(data), preserved_attrs=METHODS, optimize_numerics=False)
         for batch in TRIAL_BATCHES:
-            _try(module, card, batch)
+            _run(module, card, [probes(card)[0]] * batch)
     except Exception:  # torch fails on an archive without a network in many ways, and a network may raise anything
         return False
     return True
 
 
+def probe_record(data: bytes, card: Card) -> ProbeRecord:
+    """The record of what the network of the archive `data` answers to its probes."""
+    samples = probes(card)
+    *outputs, fed = _run(_load(data), card, samples)
+    by_sample = [output.astype(np.int64).swapaxes(0, 1) for output in outputs]
+    return make_record(data, samples, [*by_sample, fed])
+
+
+def _load(data: bytes) -> torch.jit.ScriptModule:
+    return torch.jit.load(io.BytesIO(data), map_location="cpu").eval()  # type: ignore[no-any-return]
+
+
 @torch.inference_mode()
-def _try(module: torch.jit.ScriptModule, card: Card, batch: int) -> None:
-    """Run a batch of blank samples; `ModelError` if the outputs are not what the card says."""
+def _run(module: torch.jit.ScriptModule, card: Card, samples: list[Probe]) -> list[NDArray[Any]]:
+    """Scores, spikes, synaptic operations `[T, B, ...]` and the non-zero inputs `[B]` of a batch of probes.
+
+    Raises `ModelError` if the outputs are not what the card says.
+    """
     if card.input.kind == "image":
-        pixels = torch.zeros((batch, *card.input.shape), dtype=torch.uint8)
-        x = module.encode_image(pixels, torch.zeros(batch, dtype=torch.int64))
+        x = module.encode_image(torch.from_numpy(np.stack(samples)), torch.arange(len(samples)))
     else:
-        events = torch.zeros((batch, 5), dtype=torch.int64)
-        events[:, 0] = torch.arange(batch)
-        x = module.encode_events(events, batch)
+        index = np.repeat(np.arange(len(samples)), [len(events) for events in samples])
+        x = module.encode_events(torch.from_numpy(np.column_stack([index, np.concatenate(samples)])), len(samples))
     outputs = [result.numpy() for result in module(x)]
-    check_outputs(card, (card.timesteps, batch), *outputs)
+    check_outputs(card, (card.timesteps, len(samples)), *outputs)
+    return [*outputs, (x != 0).sum((0, 2, 3, 4)).numpy()]

@@ -2,7 +2,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from contract.card import Card, Layer
 from contract.energy import (
@@ -13,6 +12,7 @@ from contract.energy import (
     operations_nj,
     profiles_with,
 )
+from service.engine.device import CPU
 from service.engine.torchscript import TorchScriptEngine
 
 CMOS = PROFILES["cmos-45nm"]
@@ -20,7 +20,7 @@ CMOS = PROFILES["cmos-45nm"]
 
 @pytest.fixture(scope="session")
 def card(tiny_store_root: Path) -> Card:
-    return TorchScriptEngine.load(tiny_store_root / "tiny-image" / "1" / "model.pt", torch.device("cpu")).card
+    return TorchScriptEngine.load(tiny_store_root / "tiny-image" / "1" / "model.pt", CPU).card
 
 
 def layer(name: str, index: int | None, operation: Any, dense_macs: int) -> Layer:

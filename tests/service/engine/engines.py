@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from contract.store import Store
 from event_engine.library import built_libraries
+from service.engine.device import CPU
 from service.engine.interface import Engine
 from service.engine.load import Preference, load_engine
 
@@ -16,4 +16,4 @@ ENGINES = ["torchscript", pytest.param("event", marks=not_built)]
 
 def load(root: Path, name: str, engine: Preference) -> Engine:
     """Version 1 of a model of the store at `root`."""
-    return load_engine(Store(root).checkpoint_path(name, 1), torch.device("cpu"), engine)
+    return load_engine(Store(root).checkpoint_path(name, 1), CPU, engine)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from contract.early_exit import lead_of, lossless_leads
+from service.engine.device import CPU
 from service.engine.interface import Activity, EventSample, ImageSample, Sample
 from service.engine.load import Preference
 from service.engine.torchserve import TorchServe
@@ -71,7 +71,7 @@ def test_both_engines_end_alike_and_count_the_input_of_the_steps_used(tiny_store
 
 def test_torchserve_refuses_to_end_early(tiny_store_root: Path) -> None:
     server = TorchServe("http://127.0.0.1:9", token_file=None, timeout_seconds=1)
-    engine = server.load(tiny_store_root / "tiny-image" / "1" / "model.pt", torch.device("cpu"))
+    engine = server.load(tiny_store_root / "tiny-image" / "1" / "model.pt", CPU)
     with pytest.raises(Exception, match="SNN_BACKEND=local"):
         engine.run(samples_for("tiny-image", 1), [0] * 4)
     server.close()

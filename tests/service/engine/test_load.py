@@ -1,5 +1,7 @@
 """Which engine runs a version: chosen at its load, after both have been compared."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +10,19 @@ import pytest
 import torch
 
 from contract.card import CARD_FILE, ImageEncoder
-from contract.checkpoint import CheckpointError
+from contract.checkpoint import CheckpointError, read_archive
+from contract.probes import PROBES_FILE, probes, read_record, write_record
 from event_engine.errors import Unsuitable
 from event_engine.network import Counts, EventNetwork
 from service.engine import load as loading
+from service.engine.device import CPU, Device
 from service.engine.interface import Choice, blank_sample
-from service.engine.load import load_engine
-from service.engine.probes import probes
-from service.engine.torchscript import TorchScriptEngine, load_archive
+from service.engine.load import as_samples, load_engine
+from service.engine.torchscript import TorchScriptEngine
 from tests.event_engine.differential import make_case
 from tests.service.engine.engines import not_built
 
-CPU = torch.device("cpu")
+SHIPPED = Path(__file__).parents[3] / "model_store"
 
 
 @pytest.fixture
@@ -73,9 +76,10 @@ def test_a_machine_without_the_library_runs_everything_with_torchscript(
 
 
 def test_other_devices_are_left_to_torchscript(tiny: Path) -> None:
-    card, module = load_archive(tiny, CPU)
-    with pytest.raises(Unsuitable, match="CPU alone"):
-        loading._event_network(card, module, torch.device("cuda"))
+    data, card = read_archive(tiny)
+    found, reason = loading._event_engine(card, data, Device("cuda"), "auto", 1)
+    assert found is None
+    assert reason == "the event engine runs on the CPU alone"
 
 
 @not_built
@@ -102,7 +106,7 @@ def test_an_engine_that_gives_a_wrong_number_is_caught_at_load(
 @pytest.mark.parametrize("name", ["tiny-image", "tiny-direct", "tiny-events"])
 def test_the_probes_make_every_layer_fire_and_one_of_them_is_blank(tiny_store_root: Path, name: str) -> None:
     engine = TorchScriptEngine.load(tiny_store_root / name / "1" / "model.pt", CPU)
-    samples = probes(engine.card)
+    samples = as_samples(probes(engine.card))
     activities = engine.run(samples)
     assert activities[0].input <= 1
     assert min(activity.input for activity in activities[1:]) > 10
@@ -113,3 +117,50 @@ def test_a_very_large_input_is_probed_with_less(tiny: Path) -> None:
     card = TorchScriptEngine.load(tiny, CPU).card
     large = card.model_copy(update={"input": card.input.model_copy(update={"height": 2000, "width": 1000})})
     assert (len(probes(card)), len(probes(large))) == (4, 2)
+
+
+def test_torchscript_uses_the_threads_it_was_given_on_whatever_thread_it_runs(tiny: Path) -> None:
+    engine = load_engine(tiny, CPU, "torchscript", threads=2)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(engine.run, [blank_sample(engine.card)]).result()
+        assert thread.submit(torch.get_num_threads).result() == 2
+
+
+@pytest.fixture
+def unused_torchscript(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails where TorchScript would be loaded."""
+    monkeypatch.setattr(TorchScriptEngine, "of", None)
+
+
+@not_built
+@pytest.mark.usefixtures("unused_torchscript")
+@pytest.mark.parametrize("name", ["tiny-image", "tiny-direct", "tiny-events"])
+def test_torchscript_is_not_loaded_where_the_record_of_the_probes_agrees(tiny_store_root: Path, name: str) -> None:
+    assert load_engine(tiny_store_root / name / "1" / "model.pt", CPU).choice == Choice("event")
+
+
+@not_built
+@pytest.mark.usefixtures("unused_torchscript")
+@pytest.mark.parametrize("name", ["digits-stl", "fashion-stl", "mnist-stl", "nmnist-stl"])
+def test_nor_for_the_models_that_are_shipped(name: str) -> None:
+    assert load_engine(SHIPPED / name / "1" / "model.pt", CPU).choice == Choice("event")
+
+
+@not_built
+@pytest.mark.parametrize("damage", ["absent", "archive", "samples", "numbers", "text"])
+def test_without_a_record_of_this_very_archive_the_engines_are_compared(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    path = Path(shutil.copytree(tiny.parent, tmp_path / "tiny" / "1")) / "model.pt"
+    record = read_record(path)
+    assert record is not None
+    if damage == "absent":
+        path.with_name(PROBES_FILE).unlink()
+    elif damage == "text":
+        path.with_name(PROBES_FILE).write_text("{")
+    else:
+        write_record(path, record.model_copy(update={damage: "0" * 64}))
+    compared = []
+    monkeypatch.setattr(loading, "unlike", lambda *activities: compared.append(activities))
+    assert load_engine(path, CPU).choice == Choice("event")
+    assert len(compared) == 1

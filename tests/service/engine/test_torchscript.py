@@ -10,6 +10,7 @@ from contract.card import CARD_FILE, FORMAT_VERSION, Card, read_card
 from contract.checkpoint import CheckpointError
 from contract.errors import ModelError
 from contract.store import STATE_FILE, Store
+from service.engine.device import CPU
 from service.engine.interface import Activity, EventSample, ImageSample, Sample
 from service.engine.load import Preference
 from service.engine.torchscript import TorchScriptEngine
@@ -18,8 +19,6 @@ from tests.service.engine.engines import load as load_with
 from tests.tiny import moving_bars, rewritten
 from training.data import load_dataset
 from training.export.checkpoint import inference_form, rebuild
-
-CPU = torch.device("cpu")
 
 
 def load(root: Path, name: str) -> TorchScriptEngine:

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from contract.card import Card, read_card
 from contract.errors import BadRequest, InvalidEvents
+from service.engine.device import CPU
 from service.engine.interface import EventSample, ImageSample, Sample
 from service.engine.torchscript import TorchScriptEngine
 from service.engine.torchserve_wire import card_digest, pack_activities, pack_samples, unpack_activities, unpack_samples
@@ -14,7 +14,7 @@ from tests.tiny import moving_bar
 
 @pytest.fixture
 def cpu_checkpoint(tiny_store_root: Path) -> TorchScriptEngine:
-    return TorchScriptEngine.load(tiny_store_root / "tiny-image" / "1" / "model.pt", torch.device("cpu"))
+    return TorchScriptEngine.load(tiny_store_root / "tiny-image" / "1" / "model.pt", CPU)
 
 
 def card_of(root: Path, model: str, version: int = 1) -> Card:

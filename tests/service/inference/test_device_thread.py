@@ -1,6 +1,5 @@
 """What the device does about batches that fail, shown on a real network that fails when it is asked to."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,11 +95,3 @@ def test_want_of_memory_is_told_from_other_failures() -> None:
         assert is_out_of_memory(error)
     for other in (RuntimeError("shapes differ"), ValueError("out of memory"), ModelError("not finite")):
         assert not is_out_of_memory(other)
-
-
-async def test_the_devices_thread_uses_the_threads_it_was_given() -> None:
-    device = DeviceThread(threads=2)
-    loop = asyncio.get_running_loop()
-    assert await loop.run_in_executor(device._thread, torch.get_num_threads) == 2
-    device.stop(wait=True)
-    torch.set_num_threads(1)

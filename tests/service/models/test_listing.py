@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from contract.errors import ModelNotFound
 from contract.store import Store
+from service.engine.device import CPU
 from service.models import listing
 from service.models.listing import LISTED_LABELS, Listing, summary
 from service.models.registry import Registry
@@ -21,7 +21,7 @@ NAME = "tiny-image"
 
 @asynccontextmanager
 async def running(root: Path) -> AsyncIterator[tuple[Registry, Listing]]:
-    registry = Registry(Store(root), device=torch.device("cpu"), preload=(), poll_seconds=3600)
+    registry = Registry(Store(root), device=CPU, preload=(), poll_seconds=3600)
     await registry.start()
     try:
         yield registry, Listing(registry)

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import torch
 
 from contract.errors import ModelFailedToLoad, Unavailable
 from contract.store import Store
+from service.engine.device import CPU, Device
 from service.engine.interface import Engine
 from service.engine.torchscript import TorchScriptEngine
 from service.models.registry import Registry
@@ -37,7 +37,7 @@ class Gate:
     def open(self, times: int = 1) -> None:
         self._open.release(times)
 
-    def load(self, path: Path, device: torch.device) -> Engine:
+    def load(self, path: Path, device: Device) -> Engine:
         self._open.acquire()
         self.loads.append(int(path.parent.name))
         return TorchScriptEngine.load(path, device)
@@ -54,7 +54,7 @@ def gate() -> Iterator[Gate]:
 async def running(root: Path, gate: Gate, *preload: str, places: int = 2) -> AsyncIterator[Registry]:
     registry = Registry(
         Store(root),
-        device=torch.device("cpu"),
+        device=CPU,
         preload=preload,
         poll_seconds=3600.0,
         max_loaded_versions=places,

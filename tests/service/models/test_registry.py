@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import torch
 
 from contract.errors import (
     DefaultChanged,
@@ -21,7 +21,10 @@ from contract.errors import (
     VersionReadOnly,
 )
 from contract.store import Store
-from service.engine.interface import blank_sample
+from service.engine.device import CPU, Device
+from service.engine.interface import Engine, blank_sample
+from service.engine.load import load_engine
+from service.models.loader import Load
 from service.models.registry import Registry
 
 POLL_SECONDS = 0.05
@@ -30,15 +33,24 @@ NEVER = 3600.0
 
 @asynccontextmanager
 async def running(
-    root: Path, *preload: str, poll_seconds: float = POLL_SECONDS, read_only: Sequence[Path] = ()
+    root: Path,
+    *preload: str,
+    poll_seconds: float = POLL_SECONDS,
+    read_only: Sequence[Path] = (),
+    load: Load | None = None,
 ) -> AsyncIterator[Registry]:
     store = Store(root, *read_only)
-    registry = Registry(store, device=torch.device("cpu"), preload=preload, poll_seconds=poll_seconds)
+    registry = Registry(store, device=CPU, preload=preload, poll_seconds=poll_seconds, load=load)
     await registry.start()
     try:
         yield registry
     finally:
         await registry.stop()
+
+
+def load_slowly(path: Path, device: Device) -> Engine:
+    time.sleep(0.2)
+    return load_engine(path, device)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -102,7 +114,7 @@ async def test_versions_that_are_not_loaded_have_their_card(store_root: Path) ->
 @pytest.mark.parametrize("entry", ["", "Digits", "digits/", "digits/0", "digits/one", "../digits", "digits/1/2"])
 def test_a_preload_entry_that_names_nothing_is_refused(store_root: Path, entry: str) -> None:
     with pytest.raises(ValueError, match="cannot preload"):
-        Registry(Store(store_root), device=torch.device("cpu"), preload=[entry], poll_seconds=1)
+        Registry(Store(store_root), device=CPU, preload=[entry], poll_seconds=1)
 
 
 async def test_without_a_store_it_is_not_ready_until_the_store_appears(store_root: Path, tmp_path: Path) -> None:
@@ -155,7 +167,7 @@ async def test_a_load_that_outlasts_the_timeout_goes_on_in_the_background(store_
 
 
 async def test_a_caller_who_leaves_does_not_stop_the_load_of_the_others(store_root: Path) -> None:
-    async with running(store_root) as registry:
+    async with running(store_root, load=load_slowly) as registry:
         leaving = asyncio.create_task(registry.get("tiny-image", 2, timeout=20))
         staying = asyncio.create_task(registry.get("tiny-image", 2, timeout=20))
         await until(lambda: registry.version("tiny-image", 2).state == "loading")
@@ -345,7 +357,7 @@ async def test_unloading_frees_a_version_and_spares_who_holds_it(store_root: Pat
 
 
 async def test_unloading_waits_for_a_load_under_way(store_root: Path) -> None:
-    async with running(store_root) as registry:
+    async with running(store_root, load=load_slowly) as registry:
         loading = asyncio.create_task(registry.load("tiny-image", 2))
         await until(lambda: registry.version("tiny-image", 2).state == "loading")
         assert (await registry.unload("tiny-image", 2)).state == "available"
@@ -368,7 +380,7 @@ async def test_deleting_removes_a_version_and_spares_who_holds_it(store_root: Pa
 
 
 async def test_a_version_deleted_while_it_loads_is_gone(store_root: Path) -> None:
-    async with running(store_root) as registry:
+    async with running(store_root, load=load_slowly) as registry:
         loading = asyncio.create_task(registry.load("tiny-image", 2))
         await until(lambda: registry.version("tiny-image", 2).state == "loading")
         await registry.delete("tiny-image", 2)
