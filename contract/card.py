@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from contract.calibration import Calibration
 from contract.layer_statistics import LayerStatistics
 from contract.names import ModelName
 from contract.workload import Workload
@@ -228,7 +229,8 @@ class Card(_Part):
 
     `norm` is the batch norm of the convolutions in training: over the batch at each `step`, over batch and `time`, or
     `none`. `bias` says whether layers without batch norm have one. `statistics` are those of the layers of neurons,
-    `workload` the operations and the cost at rest; older cards have neither.
+    `workload` the operations and the cost at rest; older cards have neither. `calibration` says when `exit=confident`
+    may end an inference; a card without one does not allow it.
     """
 
     format_version: int = FORMAT_VERSION
@@ -246,6 +248,7 @@ class Card(_Part):
     layers: tuple[Layer, ...] = Field(min_length=1)
     statistics: Recorded[tuple[LayerStatistics, ...]] = None
     workload: Recorded[Workload] = None
+    calibration: Recorded[Calibration] = None
     learning: Learning
     metrics: Metrics
     parent: str | None = None
@@ -268,6 +271,10 @@ class Card(_Part):
             found = [index for layer in self.layers if (index := getattr(layer, column)) is not None]
             if sorted(found) != list(range(len(found))):
                 raise ValueError(f"{column} must number the layers 0, 1, 2, ... without gaps or repeats; found {found}")
+        if self.calibration is not None:
+            rules = self.calibration.gap, self.calibration.conformal
+            if any(len(rule.leads) != self.timesteps for rule in rules):
+                raise ValueError("calibration must have one lead for each time step")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be unique")
         return self

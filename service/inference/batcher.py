@@ -31,10 +31,10 @@ _Batch = list[tuple[PendingRequest, Sequence[Sample]]]
 class Batcher:
     """Runs requests on one device, the oldest first, together with others for the same engine.
 
-    A batch has at most `max_batch_size` rows and `max_batch_cost` input values (rows x T x C x H x W), but always at
-    least one row; a request with more rows is split. With `max_batch_wait_ms`, a model's requests wait that long for
-    their batch to fill. `admission` bounds the queue. `on_run` is called with the model's name after each successful
-    run of a network.
+    Only requests whose samples end by the same leads run together. A batch has at most `max_batch_size` rows and
+    `max_batch_cost` input values (rows x T x C x H x W), but always at least one row; a request with more rows is
+    split. With `max_batch_wait_ms`, a model's requests wait that long for their batch to fill. `admission` bounds the
+    queue. `on_run` is called with the model's name after each successful run of a network.
     """
 
     def __init__(
@@ -89,8 +89,14 @@ class Batcher:
         self._device.stop(wait=is_done)
         return is_done
 
-    async def submit(self, model: Loaded, samples: Sequence[Sample], ticket: Ticket | None = None) -> Result:
-        """Queue one request of at least one sample and wait for its result.
+    async def submit(
+        self,
+        model: Loaded,
+        samples: Sequence[Sample],
+        ticket: Ticket | None = None,
+        leads: Sequence[int] | None = None,
+    ) -> Result:
+        """Queue one request of at least one sample and wait for its result; `leads` as in `Engine.run`.
 
         Without a ticket there is no deadline. Raises `Overloaded` at once if the queue is full, `ShuttingDown` after
         `stop`, `ModelError` if the network gave invalid numbers for one of the samples, and any other error of the
@@ -102,11 +108,11 @@ class Batcher:
             raise ShuttingDown("the service is shutting down")
         if ticket is None:
             with self._admission.request() as ticket:
-                return await self.submit(model, samples, ticket)
+                return await self.submit(model, samples, ticket, leads)
         ticket.hold(sum(_size(sample) for sample in samples))
         ticket.enter("queue")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        request = PendingRequest(model, samples, ticket, future, perf_counter())
+        request = PendingRequest(model, samples, ticket, future, perf_counter(), leads)
         self._queue.append(request)
         self._count(model.engine, len(samples))
         self._arrival.set()
@@ -169,7 +175,8 @@ class Batcher:
         self._queue = [each for each in self._queue if not (each.future.done() or each.ticket.ended)]
         room = self._most_rows(engine)
         batch = []
-        for request in [each for each in self._queue if each.model.engine is engine]:
+        waiting = [each for each in self._queue if each.model.engine is engine]
+        for request in [each for each in waiting if each.leads == waiting[0].leads]:
             if room == 0:
                 break
             samples = request.take(room)
@@ -210,7 +217,8 @@ class Batcher:
         rows = sum(len(samples) for _, samples in batch)
         self._running_seconds = rows * self._row_seconds.get(model.engine, 0.0)
         try:
-            outcomes = await self._device.run(model, [sample for _, samples in batch for sample in samples])
+            every = [sample for _, samples in batch for sample in samples]
+            outcomes = await self._device.run(model, every, batch[0][0].leads)
         except asyncio.CancelledError:
             for request, _ in batch:
                 request.fail(ShuttingDown("the service is shutting down"))

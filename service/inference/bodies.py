@@ -9,6 +9,7 @@ from contract.energy import Energy
 from service.parsing import Body
 
 Detail = Literal["summary", "layers", "timesteps"]
+Exit = Literal["none", "lossless", "confident"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 _BYTE = {"type": "integer", "minimum": 0, "maximum": 255}
@@ -90,7 +91,7 @@ class PredictBody(Body):
 
 
 class ClassScore(TypedDict):
-    """A class and its score: the mean firing rate of its voting neurons over all time steps, 0 to 1."""
+    """A class and its score: the mean firing rate of its voting neurons over the time steps used, 0 to 1."""
 
     class_id: NonNegativeInt
     label: str
@@ -150,6 +151,9 @@ class Prediction(TypedDict):
     score: float
     top_k: list[ClassScore]
     preprocessing: ImagePreprocessing | EventsPreprocessing | None
+    steps_used: NotRequired[
+        Annotated[PositiveInt, Field(description="With `exit`: the time steps that were run and are counted.")]
+    ]
     spikes: Spikes
     energy: Energy
     timesteps: NotRequired[Annotated[list[TimeStep], Field(description="With detail=timesteps.")]]

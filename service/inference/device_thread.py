@@ -19,6 +19,7 @@ _ENGINE_UNAVAILABLE = (DeadlineExceeded, Overloaded, Unavailable)
 REMEMBER_S = 60.0  # how long the size that fitted into memory bounds a model's batches
 
 T = TypeVar("T")
+Leads = Sequence[int] | None
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,12 @@ class DeviceThread:
         self._thread = ThreadPoolExecutor(1, "device")
         self._fits: WeakKeyDictionary[Engine, tuple[int, float]] = WeakKeyDictionary()
 
-    async def run(self, model: Loaded, samples: Sequence[Sample]) -> list[Outcome]:
-        """Run `samples` as one batch, or as several if that fails; one outcome each, in order."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, model, samples)
+    async def run(self, model: Loaded, samples: Sequence[Sample], leads: Leads = None) -> list[Outcome]:
+        """Run `samples` as one batch, or as several if that fails; one outcome each, in order.
+
+        `leads` as in `Engine.run`.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, model, samples, leads)
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do other work of a network on this thread, between two batches; its error is the caller's."""
@@ -71,9 +75,9 @@ class DeviceThread:
         """Accept no more batches; with `wait`, return when the present one has ended."""
         self._thread.shutdown(wait=wait, cancel_futures=True)
 
-    def _run(self, model: Loaded, samples: Sequence[Sample]) -> list[Outcome]:
+    def _run(self, model: Loaded, samples: Sequence[Sample], leads: Leads) -> list[Outcome]:
         try:
-            return self._once(model.engine, samples)
+            return self._once(model.engine, samples, leads)
         except _ENGINE_UNAVAILABLE as error:
             return [Outcome(error=error)] * len(samples)
         except Exception as error:
@@ -82,7 +86,7 @@ class DeviceThread:
                 return [Outcome(error=_too_large(error) if no_memory else error)]
             log.warning("a batch of %d for %s failed: %s", len(samples), model.version.label, type(error).__name__)
         if not no_memory:
-            return [outcome for sample in samples for outcome in self._run(model, [sample])]
+            return [outcome for sample in samples for outcome in self._run(model, [sample], leads)]
         if model.engine.device.type == "cuda":
             import torch  # it runs the network
 
@@ -90,12 +94,12 @@ class DeviceThread:
         half = len(samples) // 2
         self._fits[model.engine] = (half, monotonic() + REMEMBER_S)
         halves = (samples[start : start + half] for start in range(0, len(samples), half))
-        return [outcome for each in halves for outcome in self._run(model, each)]
+        return [outcome for each in halves for outcome in self._run(model, each, leads)]
 
-    def _once(self, engine: Engine, samples: Sequence[Sample]) -> list[Outcome]:
+    def _once(self, engine: Engine, samples: Sequence[Sample], leads: Leads) -> list[Outcome]:
         before = self._meter.read() if self._meter else None
         started = perf_counter()
-        activities = engine.run(samples)
+        activities = engine.run(samples, leads)
         seconds = perf_counter() - started
         after = self._meter.read() if self._meter else None
         # A counter that did not move was not updated during so short a batch: the energy is unknown, not zero.

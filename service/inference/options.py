@@ -11,7 +11,7 @@ from contract.energy import ESTIMATORS, Profile, work_of
 from contract.errors import InvalidParameter
 from contract.settings import Settings
 from contract.structure import StructureError
-from service.inference.bodies import Detail
+from service.inference.bodies import Detail, Exit
 from service.inference.decode import TENSOR, DecodeOptions
 from service.parsing import unknown_name
 
@@ -34,6 +34,11 @@ class PredictOptions(BaseModel):
         None, description="Format of an event recording; `tensor` for uint8 pixels `[N, C, H, W]` in the model's shape."
     )
     camera: str | None = Field(None, description="Camera of an AEDAT 2 recording.")
+    exit: Exit = Field(
+        "none",
+        description="Whether an inference ends as soon as its decision cannot change (`lossless`), or as soon as it is "
+        "as sure as the model's calibration asks (`confident`).",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class ResolvedOptions:
     card: Card
     detail: Detail
     top_k: int
+    exit: Exit
     profile: Profile
     estimators: tuple[str, ...]
     decoding: DecodeOptions
@@ -66,6 +72,7 @@ def resolve(
         card=card,
         detail=options.detail,
         top_k=_top_k(options.top_k, model, card),
+        exit=options.exit,
         profile=profiles[profile],
         estimators=_estimators(options.energy, card),
         decoding=DecodeOptions(

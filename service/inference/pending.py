@@ -28,13 +28,17 @@ class Result:
 
 @dataclass(eq=False, slots=True)
 class PendingRequest:
-    """A request in the queue. `arrived` is a `perf_counter`; the first `dispatched` samples have gone to the device."""
+    """A request in the queue. `arrived` is a `perf_counter`; the first `dispatched` samples have gone to the device.
+
+    `leads` end its samples early, see `Engine.run`.
+    """
 
     model: Loaded
     samples: Sequence[Sample]
     ticket: Ticket
     future: asyncio.Future[Result]
     arrived: float
+    leads: Sequence[int] | None = None
     dispatched: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
 

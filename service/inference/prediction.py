@@ -13,12 +13,14 @@ def build_prediction(
 ) -> Prediction:
     """The prediction for the input at `index`: decision, counts and energy.
 
-    A class's score is its votes over all time steps divided by (T x voting neurons), one division in 64 bits. The
-    highest score wins; of equal scores the lower class id comes first. `measured_mj` is the input's share of its
-    batch's measured energy. Fields that belong to a `detail` are present only with that detail.
+    A class's score is its votes divided by (time steps x voting neurons), one division in 64 bits. The highest score
+    wins; of equal scores the lower class id comes first. The time steps are those that were run: all of them, unless
+    the sample ended early. `measured_mj` is the input's share of its batch's measured energy. Fields that belong to a
+    `detail` or to an early exit are present only with it.
     """
     card, totals = options.card, activity.totals
-    most = card.timesteps * card.voters
+    steps = len(activity.scores)
+    most = steps * card.voters
     best: list[ClassScore] = [
         {"class_id": k, "label": card.labels[k], "score": totals.votes[k] / most}
         for k in totals.ranking[: options.top_k]
@@ -33,6 +35,8 @@ def build_prediction(
         "spikes": _spikes(activity, card, options.detail),
         "energy": _energy(activity, measured_mj, options),
     }
+    if options.exit != "none":
+        prediction["steps_used"] = steps
     if options.detail == "timesteps":
         prediction["timesteps"] = _timesteps(activity, card)
     return prediction
@@ -50,15 +54,15 @@ def _energy(activity: Activity, measured_mj: float | None, options: ResolvedOpti
 
 def _spikes(activity: Activity, card: Card, detail: Detail) -> Spikes:
     by_layer = activity.totals.spikes
-    total = sum(by_layer)
+    total, steps = sum(by_layer), len(activity.spikes)
     spikes: Spikes = {
         "total": total,
         "input": activity.input,
-        "per_neuron_per_step": total / max(card.neurons * card.timesteps, 1),
+        "per_neuron_per_step": total / max(card.neurons * steps, 1),
     }
     if detail == "layers":
         spikes["layers"] = [
-            {"name": layer.name, "spikes": count, "firing_rate": count / max(layer.neurons * card.timesteps, 1)}
+            {"name": layer.name, "spikes": count, "firing_rate": count / max(layer.neurons * steps, 1)}
             for layer, count in zip(card.spiking_layers, by_layer, strict=True)
         ]
     if detail == "timesteps":

@@ -24,6 +24,7 @@ from service.inference.batcher import Batcher
 from service.inference.bodies import PredictAnswer, Prediction
 from service.inference.decoding import Inputs, decode_inputs
 from service.inference.device_thread import DeviceThread, Run
+from service.inference.early_exit import leads_for
 from service.inference.options import PredictOptions, resolve
 from service.inference.step_batcher import StepBatcher
 from service.models.registry import Registry
@@ -200,13 +201,14 @@ class Predictor:
         resolved = resolve(options, model, loaded.engine.card, self._settings, self.profiles)
         shape = resolved.card, resolved.detail, resolved.top_k
         self.answer_bytes.check(1, *shape, estimators=len(resolved.estimators))
+        leads = leads_for(options.exit, model, loaded.engine)
         body = await inputs() if callable(inputs) else inputs
         client = ticket.client if ticket else ""
         decoded = await decode_inputs(body, resolved.decoding, self._sandbox, client=client)
         size = self.answer_bytes.check(len(decoded), *shape, estimators=len(resolved.estimators))
         held = self.answer_bytes.take(size)
         try:
-            result = await self.batcher.submit(loaded, [each.sample for each in decoded], ticket)
+            result = await self.batcher.submit(loaded, [each.sample for each in decoded], ticket, leads)
         except BaseException:
             self.answer_bytes.give(held)
             raise

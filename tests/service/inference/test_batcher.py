@@ -112,6 +112,26 @@ async def test_what_waits_runs_together_and_gives_each_what_it_gets_alone(images
         assert waiting.depth == 0
 
 
+async def test_requests_that_end_by_other_leads_do_not_run_together(images: Loaded) -> None:
+    reports, samples = Reports(), [image(seed) for seed in range(4)]
+    waiting = batcher(on_run=reports)
+    at_once, at_last = (0,) * 4, (99, 99, 99, 0)
+    kinds = [None, at_once, None, at_last, at_once]
+    tasks = [asyncio.create_task(waiting.submit(images, samples[:2], leads=leads)) for leads in kinds]
+    await asyncio.sleep(0)
+    async with running(waiting):
+        found = [answer.activities for answer in await asyncio.gather(*tasks)]
+    assert [run.rows for _, run in reports] == [4, 4, 2]
+    assert [[len(each.scores) for each in activities] for activities in found] == [
+        [4] * 2,
+        [1] * 2,
+        [4] * 2,
+        [4] * 2,
+        [1] * 2,
+    ]
+    assert_same(found[3], alone(images, samples[:2]))
+
+
 async def test_the_wait_is_estimated_once_the_queue_fills_a_batch(images: Loaded, events: Loaded) -> None:
     admission = Admission(max_requests=64, max_bytes=10**9)
     waiting = batcher(admission=admission)
