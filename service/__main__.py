@@ -1,6 +1,6 @@
 """Start the service (`python -m service`), or print its HTTP interface (`python -m service openapi`).
 
-What needs torch is imported once the command line and the settings are known to be valid, so that help and errors come
+What takes long is imported once the command line and the settings are known to be valid, so that help and errors come
 at once.
 """
 
@@ -10,6 +10,9 @@ import sys
 from contract.errors import ServiceError
 from contract.settings import InvalidSettings, Settings, load
 from contract.settings_help import describe
+
+SANDBOXED = ("service.inference.decoding", "service.uploads.checks")
+"""The modules whose functions run in sandboxes."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load()
     except InvalidSettings as error:
         return _report(error.problems)
+    from service.sandbox.pool import prepare
+
+    prepare(*SANDBOXED)  # imports them on another core, while this process imports the rest
     from service.engine.device import choose_device
     from service.serve import serve
 

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
@@ -32,6 +33,7 @@ MAX_LARGE_WAITING = 16
 USUAL_LARGE_SECONDS = 1.0
 
 _preloaded: set[str] = set()
+_context = multiprocessing.get_context("forkserver")
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,20 @@ class Crashed(Exception):
         self.signal = -status if status is not None and status < 0 else None
         self.is_from_outside = self.signal in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
         super().__init__(f"the process ended with status {status}")
+
+
+def prepare(*modules: str) -> None:
+    """Start the server of the processes, which imports the modules of their tasks meanwhile.
+
+    Without it, the server is started by the first sandbox, and waited for.
+    """
+    _preload(*modules)
+    forkserver.ensure_running()
+
+
+def _preload(*modules: str) -> None:
+    _preloaded.update(modules)
+    _context.set_forkserver_preload(sorted(_preloaded))  # there is one server for all sandboxes
 
 
 class Sandbox:
@@ -92,9 +108,7 @@ class Sandbox:
             max_wait_seconds=max_wait_seconds,
             usual_seconds=USUAL_LARGE_SECONDS,
         )
-        self._context = multiprocessing.get_context("forkserver")
-        _preloaded.update(task.__module__ for task in self._tasks.values())
-        self._context.set_forkserver_preload(sorted(_preloaded))  # there is one server for all sandboxes
+        _preload(*(task.__module__ for task in self._tasks.values()))
         self._idle: asyncio.Queue[_Child] = asyncio.Queue()
         self._children: set[_Child] = set()
         self._starting: set[asyncio.Task[None]] = set()
@@ -190,7 +204,7 @@ class Sandbox:
         here, there = socket.socketpair()
         with there:
             here.setblocking(False)
-            process = self._context.Process(
+            process = _context.Process(
                 target=serve, args=(there, self._tasks, self._large.memory_bytes), name="sandbox", daemon=True
             )
             process.start()
