@@ -23,8 +23,8 @@ from service.inference.readiness import Readiness
 from service.models.listing import Listing
 from service.models.registry import Registry
 from service.sandbox.pool import Allowance, Sandbox
-from service.telemetry.energy_meter import energy_meter
 from service.telemetry.metrics import Metrics
+from service.telemetry.power_window import power_window
 from service.uploads.checks import UploadChecks
 from service.uploads.storage import Uploads
 
@@ -117,7 +117,7 @@ def build_runtime(settings: Settings) -> Runtime:
         load=torchserve.load if torchserve else load,
     )
     metrics = Metrics()
-    meter = None if torchserve else energy_meter(str(device))
+    power = None if torchserve else power_window(str(device))
     sandbox = Sandbox(
         {DECODE: decode_body},
         processes=settings.decode_processes,
@@ -125,7 +125,7 @@ def build_runtime(settings: Settings) -> Runtime:
         max_wait_seconds=MAX_WAIT_SECONDS,
     )
     upload_checks = UploadChecks(seconds=settings.upload_check_seconds, memory_bytes=settings.upload_check_memory_bytes)
-    predictor = Predictor(registry, settings, meter=meter, metrics=metrics, sandbox=sandbox)
+    predictor = Predictor(registry, settings, power=power, metrics=metrics, sandbox=sandbox)
     live_streams = LiveStreams(registry, predictor.steps, settings, predictor.profiles, metrics)
     metrics.watch(
         queue_depth=lambda: predictor.batcher.depth,

@@ -30,7 +30,7 @@ from service.inference.predictor import Predictor
 from service.models.single import SingleVersion
 from service.models.version import Loaded, Version
 from service.parsing import explain, unknown_name
-from service.telemetry.energy_meter import energy_meter
+from service.telemetry.power_window import power_window
 
 # Besides options, TorchServe passes the body and, from `/invocations`, the names by which it chose the model.
 _NOT_OPTIONS = ("body", "model_name", "model_version")
@@ -69,7 +69,7 @@ class TorchServeHandler:
         engine = load_engine(path, device, self._settings.engine, threads_for(self._settings.threads))
         number = int(context.manifest["model"]["modelVersion"])
         self._loaded = Loaded(Version(context.model_name, number, "ready", engine.card, engine), engine)
-        self._predictor = Predictor(SingleVersion(self._loaded), self._settings, meter=energy_meter(str(device)))
+        self._predictor = Predictor(SingleVersion(self._loaded), self._settings, power=power_window(str(device)))
         await self._predictor.start()
 
     async def _answer_all(self, data: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:

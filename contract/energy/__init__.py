@@ -3,7 +3,7 @@
 from contract.energy.activity import crossover_activity, matched_bits, synaptic_activity
 from contract.energy.estimate import Estimate, Range
 from contract.energy.estimators import ESTIMATORS, estimates, estimates_of
-from contract.energy.operations import Energy, LayerEnergy, ann_equivalent_nj, estimate, operations_nj
+from contract.energy.operations import Energy, LayerEnergy, Measurement, ann_equivalent_nj, estimate, operations_nj
 from contract.energy.profiles import PROFILES, Profile, ProfileSetting, profiles_with
 from contract.energy.work import Work, idle_work_of, work_of
 
@@ -13,6 +13,7 @@ __all__ = [
     "Energy",
     "Estimate",
     "LayerEnergy",
+    "Measurement",
     "Profile",
     "ProfileSetting",
     "Range",

@@ -20,6 +20,17 @@ from contract.energy.profiles import Profile
 # Typed dictionaries, because predictions contain them: they need no validation and become JSON twice as fast as models.
 
 
+class Measurement(TypedDict):
+    """The window behind a measured energy: the counter read, its seconds, and the power of the device at rest.
+
+    `idle_w` is part of the measured energy, for the seconds of the batch; null as long as it is unknown.
+    """
+
+    source: str
+    window_s: float
+    idle_w: float | None
+
+
 class LayerEnergy(TypedDict):
     """Operations of one synaptic layer and their estimated energy."""
 
@@ -48,6 +59,9 @@ class Energy(TypedDict):
     synaptic_activity: float | None
     crossover_activity: float
     measured_mj: float | None
+    measurement: NotRequired[
+        Annotated[Measurement, Field(description="Where `measured_mj` comes from, if there is any.")]
+    ]
     estimates: NotRequired[Annotated[list[Estimate], Field(description="With `energy`: its estimators, side by side.")]]
 
 

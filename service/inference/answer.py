@@ -46,6 +46,13 @@ class Answer:
         outcomes = zip(self.decoded, self.result.activities, self.result.measured_mj, strict=True)
         for index, outcome in enumerate(outcomes):
             prediction = build_prediction(index, *outcome, self.options)
+            if self.result.power is not None and prediction["energy"]["measured_mj"] is not None:
+                power = self.result.power
+                prediction["energy"]["measurement"] = {
+                    "source": power.source,
+                    "window_s": power.window_s,
+                    "idle_w": power.idle_w,
+                }
             if self.count is not None:
                 self.count(prediction)
             yield prediction

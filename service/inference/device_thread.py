@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, perf_counter
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -12,7 +14,7 @@ from weakref import WeakKeyDictionary
 from contract.errors import DeadlineExceeded, Overloaded, ServiceError, Unavailable
 from service.engine.interface import Activity, Engine, Sample
 from service.models.version import Loaded
-from service.telemetry.energy_meter import EnergyMeter
+from service.telemetry.power_window import Power, PowerWindow
 
 # These say nothing about the samples: the server that runs the network elsewhere cannot be reached.
 _ENGINE_UNAVAILABLE = (DeadlineExceeded, Overloaded, Unavailable)
@@ -26,12 +28,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """One successful call of the network: rows, start (`perf_counter`), seconds, and joules if they were measured."""
+    """One successful call of the network: rows, start (`perf_counter`), seconds, and the device's power if measured."""
 
     rows: int
     started: float
     seconds: float
-    joules: float | None
+    power: Power | None
+
+    @property
+    def joules(self) -> float | None:
+        """What the device drew meanwhile, at the power of the last window."""
+        return None if self.power is None else self.power.busy_w * self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +57,8 @@ class DeviceThread:
     memory is halved until it does; batches of that version stay as small for `REMEMBER_S`.
     """
 
-    def __init__(self, *, meter: EnergyMeter | None = None) -> None:
-        self._meter = meter
+    def __init__(self, *, power: PowerWindow | None = None) -> None:
+        self._power = power
         self._thread = ThreadPoolExecutor(1, "device")
         self._fits: WeakKeyDictionary[Engine, tuple[int, float]] = WeakKeyDictionary()
 
@@ -64,7 +71,11 @@ class DeviceThread:
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do other work of a network on this thread, between two batches; its error is the caller's."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._busy, work)
+
+    def _busy(self, work: Callable[[], T]) -> T:
+        with self._power.busy() if self._power else nullcontext():
+            return work()
 
     def most_rows(self, engine: Engine) -> int | None:
         """The largest batch that fits into memory, None if no limit is known."""
@@ -97,14 +108,9 @@ class DeviceThread:
         return [outcome for each in halves for outcome in self._run(model, each, leads)]
 
     def _once(self, engine: Engine, samples: Sequence[Sample], leads: Leads) -> list[Outcome]:
-        before = self._meter.read() if self._meter else None
         started = perf_counter()
-        activities = engine.run(samples, leads)
-        seconds = perf_counter() - started
-        after = self._meter.read() if self._meter else None
-        # A counter that did not move was not updated during so short a batch: the energy is unknown, not zero.
-        joules = after - before if before is not None and after is not None and after > before else None
-        run = Run(len(samples), started, seconds, joules)
+        activities = self._busy(partial(engine.run, samples, leads))
+        run = Run(len(samples), started, perf_counter() - started, self._power.power if self._power else None)
         return [Outcome(activity, run) for activity in activities]
 
 

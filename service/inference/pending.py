@@ -8,6 +8,7 @@ from service.engine.interface import Activity, Sample
 from service.inference.admission import Ticket
 from service.inference.device_thread import Outcome, Run
 from service.models.version import Loaded
+from service.telemetry.power_window import Power
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +16,8 @@ class Result:
     """The result of one request: an `Activity` a sample, in order, and its times.
 
     `queue_ms` is the wait for the first batch; `compute_ms` the time on the device, over all batches if the request was
-    split; `batch_size` the rows of the largest of them; `measured_mj` each sample's equal share of the energy measured
-    during its batch, None if it is unknown.
+    split; `batch_size` the rows of the largest of them; `measured_mj` each sample's equal share of its batch's energy,
+    None if it is unknown; `power` the measurement that the last of them comes from.
     """
 
     activities: list[Activity]
@@ -24,6 +25,7 @@ class Result:
     compute_ms: float
     batch_size: int
     measured_mj: list[float | None]
+    power: Power | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -68,6 +70,7 @@ class PendingRequest:
                     compute_ms=sum(run.seconds for run in runs) * 1000,
                     batch_size=max(run.rows for run in runs),
                     measured_mj=[_share_mj(each.run) for each in self.outcomes],
+                    power=next((run.power for run in reversed(runs) if run.power is not None), None),
                 )
             )
 

@@ -30,8 +30,8 @@ from service.inference.step_batcher import StepBatcher
 from service.models.registry import Registry
 from service.models.version import Loaded
 from service.sandbox.pool import Sandbox
-from service.telemetry.energy_meter import EnergyMeter, energy_meter
 from service.telemetry.metrics import Metrics
+from service.telemetry.power_window import PowerWindow, power_window
 
 ANSWERS_SHARE = 0.25  # of the queue's bytes, for large answers
 
@@ -56,7 +56,7 @@ class Predictor:
         async with Predictor.open("model_store") as predictor:
             response = await predictor.predict("digits-stl", [png])
 
-    `meter` measures the device's energy; `metrics` counts what happens here; large inputs are decoded in `sandbox`, or
+    `power` measures the device's energy; `metrics` counts what happens here; large inputs are decoded in `sandbox`, or
     in a thread without one.
     """
 
@@ -65,7 +65,7 @@ class Predictor:
         models: Models,
         settings: Settings,
         *,
-        meter: EnergyMeter | None = None,
+        power: PowerWindow | None = None,
         metrics: Metrics | None = None,
         sandbox: Sandbox | None = None,
     ) -> None:
@@ -76,7 +76,7 @@ class Predictor:
             max_seconds=settings.max_queue_seconds,
             on_drop=metrics.dropped if metrics else None,
         )
-        device = DeviceThread(meter=meter)
+        device = DeviceThread(power=power)
         self.steps = StepBatcher(device, max_batch_size=settings.max_batch_size)
         self.batcher = Batcher(
             device,
@@ -91,6 +91,7 @@ class Predictor:
         self._models = models
         self._settings = settings
         self._metrics = metrics
+        self._power = power
         self._sandbox = sandbox
 
     @classmethod
@@ -113,7 +114,7 @@ class Predictor:
             max_loaded_versions=parsed.max_loaded_versions,
             load=partial(load_engine, preference=parsed.engine, threads=threads_for(parsed.threads)),
         )
-        async with cls(registry, parsed, meter=energy_meter(str(device))) as predictor:
+        async with cls(registry, parsed, power=power_window(str(device))) as predictor:
             await registry.start()
             try:
                 yield predictor
@@ -121,12 +122,16 @@ class Predictor:
                 await registry.stop()
 
     async def start(self) -> None:
-        """Begin to run queued requests."""
+        """Begin to run queued requests, and to measure."""
+        if self._power is not None:
+            self._power.start()
         await self.batcher.start()
 
     async def stop(self, seconds: float | None = None) -> bool:
         """Finish the queue and stop; False if that takes more than `seconds`."""
         self.steps.stop()
+        if self._power is not None:
+            self._power.stop()
         is_done = await self.batcher.stop(seconds)
         self._builder.shutdown(wait=False)
         return is_done

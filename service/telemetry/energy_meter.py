@@ -1,6 +1,6 @@
 """Energy measured by the hardware: NVML on NVIDIA, RAPL (`/sys/class/powercap`) on x86.
 
-Both count everything on the device or in the processor package, including work that ran at the same time as a batch.
+Both count everything on the device or in the processor package, including other work at the same time.
 """
 
 import importlib
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 class EnergyMeter(Protocol):
     """A counter of joules; the energy of an interval is the difference between two readings."""
 
+    source: str
+
     def read(self) -> float | None:
         """Joules since a fixed moment, never decreasing; None if the counter cannot be read."""
 
@@ -26,6 +28,8 @@ class RaplMeter:
     A zone's counter wraps around at `max_energy_range_uj`; one wrap between two readings is corrected. Zones inside a
     package (cores, graphics) are part of it and are not added. On most systems only root can read the files.
     """
+
+    source = "rapl"
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
         self._zones = [zone for zone in sorted(powercap.glob("intel-rapl:*")) if _is_counted(zone)]
@@ -47,7 +51,9 @@ class RaplMeter:
 
 
 class NvmlMeter:
-    """One CUDA device, read from NVML's total energy counter (Volta and later)."""
+    """One CUDA device, read from NVML's total energy counter (Volta and later), which moves about every 100 ms."""
+
+    source = "nvml"
 
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml = nvml

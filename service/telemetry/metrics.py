@@ -45,7 +45,7 @@ class Metrics:
         )
         self._measured = Counter(
             "snn_energy_measured_joules",
-            "Energy that the hardware measured while networks ran; absent if it measures none.",
+            "Time that networks ran at the power that the hardware measured; absent without it.",
             ("model",),
             registry=self.collector,
         )

@@ -18,7 +18,8 @@ from service.inference.batcher import Batcher
 from service.inference.device_thread import DeviceThread, Run
 from service.inference.pending import Result
 from service.models.version import Loaded
-from service.telemetry.energy_meter import EnergyMeter
+from service.telemetry.power_window import Power, PowerWindow
+from tests.service.constant_power import ConstantPower
 from tests.service.models_in_memory import load_version
 from tests.service.troubled import ROOM, SLOW, add_troubled
 from tests.tiny import moving_bar
@@ -71,13 +72,13 @@ class Reports(list[tuple[str, Run]]):
 def batcher(
     *,
     max_queue_size: int = 64,
-    meter: EnergyMeter | None = None,
+    power: PowerWindow | None = None,
     admission: Admission | None = None,
     **changes: Any,
 ) -> Batcher:
     settings = {"max_batch_size": 8, "max_batch_wait_ms": 0.0, "max_batch_cost": 10**9}
     admission = admission or Admission(max_requests=max_queue_size, max_bytes=10**9)
-    return Batcher(DeviceThread(meter=meter), admission, **(settings | changes))
+    return Batcher(DeviceThread(power=power), admission, **(settings | changes))
 
 
 @asynccontextmanager
@@ -465,33 +466,24 @@ async def test_a_split_request_waited_until_its_first_batch(images: Loaded) -> N
     assert answer.queue_ms < (second.started - arrived) * 1000
 
 
-class Steady:
-    """A meter that counts `step` joules between two readings."""
-
-    def __init__(self, step: float) -> None:
-        self.step = step
-        self.total = 0.0
-
-    def read(self) -> float | None:
-        self.total += self.step
-        return self.total
-
-
 async def test_measured_energy_is_shared_by_the_rows_of_a_batch(images: Loaded) -> None:
     reports = Reports()
-    waiting = batcher(max_batch_size=4, meter=Steady(2.0), on_run=reports)
+    waiting = batcher(max_batch_size=4, power=ConstantPower(2.0), on_run=reports)
     tasks = await queued(waiting, (images, [image(0)]), (images, [image(seed) for seed in range(4)]))
     async with running(waiting):
         one, four = await asyncio.gather(*tasks)
-    assert one.measured_mj == [500.0]
-    assert four.measured_mj == [500.0, 500.0, 500.0, 2000.0]
-    assert [run.joules for _, run in reports] == [2.0, 2.0]
+    first, second = (run.seconds * 2.0 * 1000 for _, run in reports)
+    assert one.measured_mj == [first / 4]
+    assert four.measured_mj == [first / 4, first / 4, first / 4, second]
+    assert [run.joules for _, run in reports] == [first / 1000, second / 1000]
+    assert four.power == Power(2.0, 0.5, 10.0, "rapl")
 
 
-async def test_energy_that_was_not_counted_is_absent_and_not_zero(images: Loaded) -> None:
-    for meter in (None, Steady(0.0)):
-        async with running(batcher(meter=meter)) as waiting:
-            assert (await waiting.submit(images, [image(0)])).measured_mj == [None]
+async def test_energy_that_is_not_known_is_absent_and_not_zero(images: Loaded) -> None:
+    for power in (None, ConstantPower(None)):
+        async with running(batcher(power=power)) as waiting:
+            result = await waiting.submit(images, [image(0)])
+        assert (result.measured_mj, result.power) == ([None], None)
 
 
 async def test_a_report_that_fails_does_not_stop_the_device(images: Loaded, caplog: pytest.LogCaptureFixture) -> None:

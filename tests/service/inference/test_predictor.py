@@ -20,6 +20,7 @@ from service.inference.options import PredictOptions
 from service.inference.predictor import Predictor
 from service.models.single import SingleVersion
 from service.telemetry.metrics import Metrics
+from tests.service.constant_power import ConstantPower
 from tests.service.models_in_memory import load_version
 from tests.service.prometheus import read
 from tests.service.serving import serving
@@ -36,20 +37,6 @@ def png(seed: int = 0) -> bytes:
     buffer = BytesIO()
     Image.fromarray(pixels(seed)).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-class Rising:
-    """A meter that counts 1, 2, 3 ... joules for one batch after the other."""
-
-    def __init__(self) -> None:
-        self.readings = 0
-        self.total = 0.0
-
-    def read(self) -> float | None:
-        self.readings += 1
-        if self.readings % 2 == 0:
-            self.total += self.readings / 2
-        return self.total
 
 
 async def test_python_code_gets_the_predictions_that_http_gets(tiny_store_root: Path) -> None:
@@ -128,12 +115,27 @@ async def test_nothing_is_read_for_a_request_that_fails_before(tiny_store_root: 
             await predictor.predict("tiny-image", read)
 
 
-async def test_each_input_has_the_energy_measured_for_its_own_batch(tiny_store_root: Path) -> None:
+async def test_each_input_has_its_share_of_the_energy_measured_for_its_own_batch(tiny_store_root: Path) -> None:
     settings = Settings(max_batch_size=2)
-    async with Predictor(SingleVersion(load_version(tiny_store_root, "tiny-image")), settings, meter=Rising()) as one:
+    loaded = SingleVersion(load_version(tiny_store_root, "tiny-image"))
+    async with Predictor(loaded, settings, power=ConstantPower(1e3)) as one:
         found = await one.predict("tiny-image", [png(seed) for seed in range(5)])
-    measured = [each["energy"]["measured_mj"] for each in found["predictions"]]
-    assert measured == [500.0, 500.0, 1000.0, 1000.0, 3000.0]
+    energies = [each["energy"] for each in found["predictions"]]
+    measured = [each["measured_mj"] for each in energies]
+    assert all(each is not None and each > 0 for each in measured)
+    assert measured[0] == measured[1]
+    assert measured[2] == measured[3]
+    whole = sum(each for each in measured if each is not None)  # 1 J a millisecond, as batches of 2, 2 and 1
+    assert whole / 1e3 == pytest.approx(found["timing"]["compute_ms"])
+    assert all(each["measurement"] == {"source": "rapl", "window_s": 10.0, "idle_w": 0.5} for each in energies)
+
+
+async def test_what_was_not_measured_has_no_measurement(tiny_store_root: Path) -> None:
+    loaded = SingleVersion(load_version(tiny_store_root, "tiny-image"))
+    async with Predictor(loaded, Settings(), power=ConstantPower(None)) as one:
+        energy = (await one.predict("tiny-image", [png()]))["predictions"][0]["energy"]
+    assert energy["measured_mj"] is None
+    assert "measurement" not in energy
 
 
 async def test_a_copied_version_is_known_by_its_name_in_the_store(
@@ -162,12 +164,13 @@ async def test_a_copied_version_is_known_by_its_name_in_the_store(
 async def test_runs_and_their_energy_are_counted(tiny_store_root: Path) -> None:
     metrics = Metrics()
     models = SingleVersion(load_version(tiny_store_root, "tiny-image"))
-    async with Predictor(models, Settings(max_batch_size=2), meter=Rising(), metrics=metrics) as predictor:
+    async with Predictor(models, Settings(max_batch_size=2), power=ConstantPower(1e3), metrics=metrics) as predictor:
         found = await predictor.predict("tiny-image", [png(seed) for seed in range(3)])
     counted, label = read(metrics), frozenset({("model", "tiny-image")})
     assert counted["snn_batch_size_count", label] == 2
-    assert counted["snn_energy_measured_joules_total", label] == 1 + 2
-    assert counted["snn_device_seconds_total", label] == pytest.approx(found["timing"]["compute_ms"] / 1000)
+    seconds = counted["snn_device_seconds_total", label]
+    assert seconds == pytest.approx(found["timing"]["compute_ms"] / 1000)
+    assert counted["snn_energy_measured_joules_total", label] == pytest.approx(seconds * 1e3)
 
 
 async def test_a_single_version_is_no_other(tiny_store_root: Path) -> None:

@@ -4,15 +4,7 @@ import pytest
 import torch
 
 from service.telemetry.energy_meter import NvmlMeter, RaplMeter, energy_meter
-
-
-def zone(powercap: Path, entry: str, name: str, energy_uj: int, range_uj: int = 1_000_000) -> Path:
-    folder = powercap / entry
-    folder.mkdir(parents=True)
-    (folder / "name").write_text(f"{name}\n")
-    (folder / "energy_uj").write_text(f"{energy_uj}\n")
-    (folder / "max_energy_range_uj").write_text(f"{range_uj}\n")
-    return folder / "energy_uj"
+from tests.service.telemetry.powercap import zone
 
 
 def test_packages_and_memory_are_added_and_their_parts_are_not(tmp_path: Path) -> None:
