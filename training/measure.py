@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from contract.card import Card, ImageEncoder
 from training.data import Dataset, Recordings, Samples
 from training.errors import ConfigError
-from training.export.checkpoint import load_scripted
 from training.export.evaluate import Evaluation, evaluate
+from training.export.event_form import Form, load_fastest
 from training.learning.time_bins import as_tested, load_again
 from training.noise.checkpoint import noisy_checkpoint
 from training.noise.kinds import Noise
@@ -68,11 +67,8 @@ def _check(members: Sequence[tuple[Card, Path]], draws: int, windows: int) -> No
             raise ConfigError(f"--windows: {card.name} was trained on bins in random order")
 
 
-def _with_noise(card: Card, checkpoint: Path, dataset: Dataset, noise: Noise | None) -> tuple[torch.nn.Module, Samples]:
+def _with_noise(card: Card, checkpoint: Path, dataset: Dataset, noise: Noise | None) -> tuple[Form, Samples]:
     if noise is not None and noise.kind.target == "network":
         return noisy_checkpoint(card, checkpoint, noise), dataset.test
-    try:
-        module = load_scripted(checkpoint)
-    except RuntimeError as error:
-        raise ConfigError("torch cannot load the checkpoint") from error
-    return module, dataset.test if noise is None else noisy_samples(dataset.test, noise, card.input.shape)
+    samples = dataset.test if noise is None else noisy_samples(dataset.test, noise, card.input.shape)
+    return load_fastest(checkpoint), samples

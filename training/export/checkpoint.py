@@ -3,7 +3,6 @@
 import copy
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -156,9 +155,9 @@ def works(checkpoint: Path) -> bool:
     """Whether the service can load the checkpoint and run it: the archive is complete, and a trial obeys the card."""
     try:
         data, card = read_archive(checkpoint)
-        module = torch.jit.freeze(_load(data), preserved_attrs=METHODS, optimize_numerics=False)
+        module = torch.jit.freeze(load_archive(data), preserved_attrs=METHODS, optimize_numerics=False)
         for batch in TRIAL_BATCHES:
-            _run(module, card, [probes(card)[0]] * batch)
+            run_probes(module, card, [probes(card)[0]] * batch)
     except Exception:  # torch fails on an archive without a network in many ways, and a network may raise anything
         return False
     return True
@@ -167,18 +166,17 @@ def works(checkpoint: Path) -> bool:
 def probe_record(data: bytes, card: Card) -> ProbeRecord:
     """The record of what the network of the archive `data` answers to its probes."""
     samples = probes(card)
-    *outputs, fed = _run(_load(data), card, samples)
-    by_sample = [output.astype(np.int64).swapaxes(0, 1) for output in outputs]
-    return make_record(data, samples, [*by_sample, fed])
+    return make_record(data, samples, run_probes(load_archive(data), card, samples))
 
 
-def _load(data: bytes) -> torch.jit.ScriptModule:
+def load_archive(data: bytes) -> torch.jit.ScriptModule:
+    """The scripted module of an archive that `read_archive` has read."""
     return torch.jit.load(io.BytesIO(data), map_location="cpu").eval()  # type: ignore[no-any-return]
 
 
 @torch.inference_mode()
-def _run(module: torch.jit.ScriptModule, card: Card, samples: list[Probe]) -> list[NDArray[Any]]:
-    """Scores, spikes, synaptic operations `[T, B, ...]` and the non-zero inputs `[B]` of a batch of probes.
+def run_probes(module: torch.jit.ScriptModule, card: Card, samples: list[Probe]) -> list[NDArray[np.int64]]:
+    """Scores, spikes, synaptic operations `[B, T, ...]` and the non-zero inputs `[B]` of a batch of probes.
 
     Raises `ModelError` if the outputs are not what the card says.
     """
@@ -189,4 +187,5 @@ def _run(module: torch.jit.ScriptModule, card: Card, samples: list[Probe]) -> li
         x = module.encode_events(torch.from_numpy(np.column_stack([index, np.concatenate(samples)])), len(samples))
     outputs = [result.numpy() for result in module(x)]
     check_outputs(card, (card.timesteps, len(samples)), *outputs)
-    return [*outputs, (x != 0).sum((0, 2, 3, 4)).numpy()]
+    by_sample = [output.astype(np.int64).swapaxes(0, 1) for output in outputs]
+    return [*by_sample, (x != 0).sum((0, 2, 3, 4)).numpy()]

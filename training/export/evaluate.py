@@ -1,6 +1,7 @@
-"""Accuracy, spikes and operations of a network on samples, measured on the scripted inference form."""
+"""Accuracy, spikes and operations of a network on samples, measured on the inference form."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from contract.energy import PROFILES, operations_nj
 from training.data import Bins, Images, Samples
 from training.data.batches import ordered_batches
 from training.data.bins import network_input
+from training.export.event_form import EventForm, Form
 
 PROFILE = PROFILES["cmos-45nm"]
 
@@ -48,7 +50,7 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(module: torch.nn.Module, samples: Samples, *, draw: int = 0, batch_size: int = 100) -> Evaluation:
+def evaluate(module: Form, samples: Samples, *, draw: int = 0, batch_size: int = 100) -> Evaluation:
     """Run every sample with seed 0, as the service does by default; with equal scores, the lower class id wins.
 
     `draw` is another Poisson draw of that seed, as the service draws it.
@@ -57,13 +59,8 @@ def evaluate(module: torch.nn.Module, samples: Samples, *, draw: int = 0, batch_
     votes, predictions, right = [], [], 0
     spikes, synops = torch.zeros(()), torch.zeros(())
     for inputs, labels in ordered_batches(samples, batch_size):
-        if isinstance(samples, Images):
-            x = module.encode_image(inputs, torch.full([len(labels)], seed))  # type: ignore[operator]
-        elif isinstance(samples, Bins):
-            x = network_input(inputs)
-        else:
-            x = module.encode_events(inputs, len(labels))  # type: ignore[operator]
-        scores, emitted, performed = module(x)
+        run = module.run if isinstance(module, EventForm) else partial(_run, module)
+        scores, emitted, performed = run(inputs, samples, len(labels), seed)
         votes.append(scores.sum(0))
         predictions.append(votes[-1].argmax(1))
         right += int((predictions[-1] == labels).sum())
@@ -72,6 +69,18 @@ def evaluate(module: torch.nn.Module, samples: Samples, *, draw: int = 0, batch_
     count = len(samples)
     every = torch.cat(votes).long()
     return Evaluation(every, torch.cat(predictions), right / count, spikes / count, synops / count)
+
+
+def _run(
+    module: torch.nn.Module, inputs: Tensor, samples: Samples, rows: int, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    if isinstance(samples, Images):
+        x = module.encode_image(inputs, torch.full([rows], seed))  # type: ignore[operator]
+    elif isinstance(samples, Bins):
+        x = network_input(inputs)
+    else:
+        x = module.encode_events(inputs, rows)  # type: ignore[operator]
+    return module(x)  # type: ignore[no-any-return]
 
 
 def metrics(

@@ -1,12 +1,10 @@
 """A run's network under each noise of the study: accuracy, spikes and operations."""
 
-import torch
-
 from contract.card import Card, read_card
 from contract.store import Store
 from training.data import Dataset, Samples, stratified
-from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate, metrics
+from training.export.event_form import Form, load_fastest
 from training.learning.time_bins import as_tested
 from training.noise.checkpoint import noisy_checkpoint
 from training.noise.samples import noisy_samples
@@ -23,7 +21,7 @@ def noise_curves(store: Store, task: Task, dataset: Dataset) -> NoiseCurves:
     All runs are measured on the same test samples with the same noise.
     """
     checkpoint = store.checkpoint_path(task.key, max(store.versions(task.key)))
-    card, module = read_card(checkpoint), load_scripted(checkpoint)
+    card, module = read_card(checkpoint), load_fastest(checkpoint)
     test = dataset.test
     if task.noise.samples is not None:
         test = test.subset(stratified(test.labels, task.noise.samples, SAMPLE_SEED))
@@ -37,7 +35,7 @@ def noise_curves(store: Store, task: Task, dataset: Dataset) -> NoiseCurves:
     return NoiseCurves(samples=len(test), results=results)
 
 
-def _measured(module: torch.nn.Module, samples: Samples, card: Card, name: tuple[str, float, int]) -> NoiseResult:
+def _measured(module: Form, samples: Samples, card: Card, name: tuple[str, float, int]) -> NoiseResult:
     evaluation = evaluate(module, as_tested(samples, card))
     means = metrics(evaluation, card.layers, card.timesteps)
     kind, level, draw = name
