@@ -36,7 +36,7 @@ def default_options(card: Card) -> ResolvedOptions:
 
 def answer_of(activity: Activity, options: ResolvedOptions) -> PredictAnswer:
     """The service's answer to one image, without the work of its queue and its decoding."""
-    prediction = build_prediction(0, _UNCONVERTED, activity, None, options)
+    prediction = build_prediction(0, _UNCONVERTED, [activity], None, options)
     return {"id": "plain", "model": options.model, "version": 1, "predictions": [prediction], "timing": TIMING}
 
 

@@ -122,6 +122,7 @@ class Settings(BaseSettings):
         description="Minimum speed of a client that sends a body or reads an answer; it may pause for 10 seconds.",
     )
     max_inputs: PositiveInt = Field(256, description="Maximum number of inputs in a request.")
+    max_draws: PositiveInt = Field(32, description="Maximum number of Poisson draws of an input.")
     max_answer_bytes: PositiveInt = Field(
         32 * 1024 * 1024,
         description="Maximum size of an answer; it grows with inputs, top_k and detail.",

@@ -43,9 +43,11 @@ class Answer:
         return b'%b,"predictions":[%b],"timing":%b}' % (head[:-1], predictions, timing)
 
     def _predictions(self) -> Iterator[Prediction]:
-        outcomes = zip(self.decoded, self.result.activities, self.result.measured_mj, strict=True)
-        for index, outcome in enumerate(outcomes):
-            prediction = build_prediction(index, *outcome, self.options)
+        rows = self.options.rows
+        for index, decoded in enumerate(self.decoded):
+            own = slice(index * rows, (index + 1) * rows)
+            measured = _sum(self.result.measured_mj[own])
+            prediction = build_prediction(index, decoded, self.result.activities[own], measured, self.options)
             if self.result.power is not None and prediction["energy"]["measured_mj"] is not None:
                 power = self.result.power
                 prediction["energy"]["measurement"] = {
@@ -64,3 +66,9 @@ class Answer:
             "total_ms": (perf_counter() - self.started) * 1000,
             "batch_size": self.result.batch_size,
         }
+
+
+def _sum(measured_mj: Sequence[float | None]) -> float | None:
+    """None where the energy of a part is unknown."""
+    known = [each for each in measured_mj if each is not None]
+    return sum(known) if len(known) == len(measured_mj) else None

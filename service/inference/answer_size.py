@@ -9,14 +9,19 @@ LARGE = 256 * 1024
 
 # Bytes of JSON, rounded up.
 _PREDICTION, _CLASS, _LAYER, _LAYER_SPIKES, _STEP, _SCORE = 1000, 80, 250, 150, 150, 22
-_ESTIMATE = 2500
+_ESTIMATE, _DECISION = 2500, 100
 
 
-def prediction_bytes(card: Card, detail: Detail, top_k: int, *, estimators: int = 0) -> int:
-    """The most bytes that one prediction has as JSON; `estimators` say something about its energy."""
+def prediction_bytes(card: Card, detail: Detail, top_k: int, *, estimators: int = 0, decisions: int = 1) -> int:
+    """The most bytes that one prediction has as JSON.
+
+    `estimators` say something about its energy, and `decisions` are joined in it.
+    """
     size = (
         estimators * _ESTIMATE + _PREDICTION + (top_k + 1) * (_CLASS + card.longest_label) + len(card.layers) * _LAYER
     )
+    if decisions > 1:
+        size += _DECISION + decisions * (_DECISION + card.longest_label)
     if detail == "layers":
         size += len(card.layers) * _LAYER_SPIKES
     if detail == "timesteps":
@@ -32,14 +37,17 @@ class AnswerBytes:
         self._max_bytes = max_bytes
         self._max_together = max(max_bytes, max_together)
 
-    def check(self, count: int, card: Card, detail: Detail, top_k: int, *, estimators: int = 0) -> int:
+    def check(
+        self, count: int, card: Card, detail: Detail, top_k: int, *, estimators: int = 0, decisions: int = 1
+    ) -> int:
         """The size of an answer with `count` predictions, at most; `AnswerTooLarge` if it is beyond the limit."""
-        size = count * prediction_bytes(card, detail, top_k, estimators=estimators)
+        size = count * prediction_bytes(card, detail, top_k, estimators=estimators, decisions=decisions)
         if size > self._max_bytes:
             param, advice = _excess(size // count, card, detail, top_k, estimators)
             raise AnswerTooLarge(
                 f"the answer to {count} input{'s' * (count > 1)} would have up to {size} bytes; the limit is "
-                f"{self._max_bytes}: {advice}{', or send fewer inputs' * (count > 1)}",
+                f"{self._max_bytes}: {advice}{' or draws' * (decisions > 1 and param == 'top_k')}"
+                f"{', or send fewer inputs' * (count > 1)}",
                 param=param,
             )
         return size

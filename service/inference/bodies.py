@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic accepts the standard library's from Python 3.12 on
 
+from contract.decision import DecisionRule
 from contract.energy import Energy
 from service.parsing import Body
 
@@ -91,7 +92,10 @@ class PredictBody(Body):
 
 
 class ClassScore(TypedDict):
-    """A class and its score: the mean firing rate of its voting neurons over the time steps used, 0 to 1."""
+    """A class and its score: the mean firing rate of its voting neurons over the time steps used, 0 to 1.
+
+    The scores of a joint decision are those of its rule.
+    """
 
     class_id: NonNegativeInt
     label: str
@@ -142,6 +146,28 @@ class TimeStep(TypedDict):
     scores: list[float]
 
 
+class Decision(TypedDict):
+    """The decision of one draw alone."""
+
+    draw: NonNegativeInt
+    class_id: NonNegativeInt
+    label: str
+    score: float
+
+
+class Joint(TypedDict):
+    """How a joint decision came about.
+
+    `agreement` is the share of the single decisions that are for the joint class. The prediction's scores are those of
+    the joint decision, and its spikes, operations and energy are the sums of all single ones.
+    """
+
+    decision: DecisionRule
+    draws: PositiveInt
+    agreement: Annotated[float, Field(ge=0, le=1)]
+    decisions: list[Decision]
+
+
 class Prediction(TypedDict):
     """The prediction for one input."""
 
@@ -154,6 +180,7 @@ class Prediction(TypedDict):
     steps_used: NotRequired[
         Annotated[PositiveInt, Field(description="With `exit`: the time steps that were run and are counted.")]
     ]
+    joint: NotRequired[Annotated[Joint, Field(description="With `draws`.")]]
     spikes: Spikes
     energy: Energy
     timesteps: NotRequired[Annotated[list[TimeStep], Field(description="With detail=timesteps.")]]

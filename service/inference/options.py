@@ -7,12 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract import events
 from contract.card import Card
+from contract.decision import DecisionRule
 from contract.energy import ESTIMATORS, Profile, work_of
 from contract.errors import InvalidParameter
 from contract.settings import Settings
 from contract.structure import StructureError
 from service.inference.bodies import Detail, Exit
 from service.inference.decode import TENSOR, DecodeOptions
+from service.inference.joint import JointOptions, joint_options
 from service.parsing import unknown_name
 
 DEFAULT_TOP_K = 5
@@ -39,6 +41,8 @@ class PredictOptions(BaseModel):
         description="Whether an inference ends as soon as its decision cannot change (`lossless`), or as soon as it is "
         "as sure as the model's calibration asks (`confident`).",
     )
+    draws: int = Field(1, ge=1, description="Poisson draws of each input, whose decisions are joined.")
+    decision: DecisionRule | None = Field(None, description="How they are joined; by default `mean`.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +57,43 @@ class ResolvedOptions:
     detail: Detail
     top_k: int
     exit: Exit
+    joint: JointOptions | None
     profile: Profile
     estimators: tuple[str, ...]
     decoding: DecodeOptions
+
+    @property
+    def rows(self) -> int:
+        """How many samples each input is run as."""
+        return 1 if self.joint is None else self.joint.draws
 
 
 def resolve(
     options: PredictOptions, model: str, card: Card, settings: Settings, profiles: Mapping[str, Profile]
 ) -> ResolvedOptions:
-    """`InvalidParameter` for an unknown profile or format, and for a `top_k` above the model's number of classes."""
+    """The options for one model.
+
+    `InvalidParameter` for an unknown profile or format, for a `top_k` above the model's number of classes, for draws
+    that the model or the service does not allow, and for draws that would end early.
+    """
     profile = settings.energy_profile if options.energy_profile is None else options.energy_profile
     _check_known(profile, profiles, "an energy profile", "energy_profile")
     if options.format is not None:
         bare = (TENSOR,) if card.input.kind == "image" else ()
         _check_known(options.format, (*events.FORMATS, *bare), "an event format", "format")
+    joint = joint_options(options.draws, options.decision, model, card, settings)
+    if joint is not None and options.exit != "none":
+        message = (
+            "exit is for a single decision: a draw that ends early may still change the joint one; leave out draws"
+        )
+        raise InvalidParameter(message, param="exit")
     return ResolvedOptions(
         model=model,
         card=card,
         detail=options.detail,
         top_k=_top_k(options.top_k, model, card),
         exit=options.exit,
+        joint=joint,
         profile=profiles[profile],
         estimators=_estimators(options.energy, card),
         decoding=DecodeOptions(
@@ -84,7 +105,7 @@ def resolve(
             camera=options.camera,
             max_image_pixels=settings.max_image_pixels,
             max_events=settings.max_events,
-            max_inputs=settings.max_inputs,
+            max_inputs=settings.max_inputs // options.draws,
         ),
     )
 

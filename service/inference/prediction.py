@@ -1,29 +1,41 @@
 """The network's activity on a sample -> the prediction in the response."""
 
+from collections.abc import Sequence
+
 from contract.card import Card
 from contract.energy import Energy, estimate, estimates_of
 from service.engine.interface import Activity
 from service.inference.bodies import ClassScore, Detail, Prediction, Spikes, TimeStep
 from service.inference.decode import Decoded
+from service.inference.joint import join
 from service.inference.options import ResolvedOptions
 
 
 def build_prediction(
-    index: int, decoded: Decoded, activity: Activity, measured_mj: float | None, options: ResolvedOptions
+    index: int,
+    decoded: Decoded,
+    activities: Sequence[Activity],
+    measured_mj: float | None,
+    options: ResolvedOptions,
 ) -> Prediction:
     """The prediction for the input at `index`: decision, counts and energy.
 
     A class's score is its votes divided by (time steps x voting neurons), one division in 64 bits. The highest score
     wins; of equal scores the lower class id comes first. The time steps are those that were run: all of them, unless
-    the sample ended early. `measured_mj` is the input's share of its batch's measured energy. Fields that belong to a
-    `detail` or to an early exit are present only with it.
+    the sample ended early. `activities` are one, or those of a joint decision, whose counts are summed over all their
+    time steps. `measured_mj` is the input's share of its batches' measured energy. Fields that belong to a `detail`, to
+    an early exit or to a joint decision are present only with it.
     """
-    card, totals = options.card, activity.totals
-    steps = len(activity.scores)
-    most = steps * card.voters
+    card, joint = options.card, None
+    steps = sum(len(each.scores) for each in activities)
+    if options.joint is None:
+        [activity] = activities
+        most = steps * card.voters
+        scores = [count / most for count in activity.totals.votes]
+    else:
+        activity, scores, joint = join(activities, card, options.joint)
     best: list[ClassScore] = [
-        {"class_id": k, "label": card.labels[k], "score": totals.votes[k] / most}
-        for k in totals.ranking[: options.top_k]
+        {"class_id": k, "label": card.labels[k], "score": scores[k]} for k in activity.totals.ranking[: options.top_k]
     ]
     prediction: Prediction = {
         "index": index,
@@ -32,18 +44,20 @@ def build_prediction(
         "score": best[0]["score"],
         "top_k": best,
         "preprocessing": decoded.preprocessing,
-        "spikes": _spikes(activity, card, options.detail),
-        "energy": _energy(activity, measured_mj, options),
+        "spikes": _spikes(activity, card, steps, options.detail),
+        "energy": _energy(activity, steps, measured_mj, options),
     }
     if options.exit != "none":
         prediction["steps_used"] = steps
+    if joint is not None:
+        prediction["joint"] = joint
     if options.detail == "timesteps":
-        prediction["timesteps"] = _timesteps(activity, card)
+        prediction["timesteps"] = _timesteps(activity, card.voters * len(activities))
     return prediction
 
 
-def _energy(activity: Activity, measured_mj: float | None, options: ResolvedOptions) -> Energy:
-    card, counts, steps = options.card, activity.totals, len(activity.synops)
+def _energy(activity: Activity, steps: int, measured_mj: float | None, options: ResolvedOptions) -> Energy:
+    card, counts = options.card, activity.totals
     energy = estimate(card, counts.synops, options.profile, measured_mj, timesteps=steps)
     if options.estimators:
         energy["estimates"] = estimates_of(
@@ -52,9 +66,9 @@ def _energy(activity: Activity, measured_mj: float | None, options: ResolvedOpti
     return energy
 
 
-def _spikes(activity: Activity, card: Card, detail: Detail) -> Spikes:
+def _spikes(activity: Activity, card: Card, steps: int, detail: Detail) -> Spikes:
     by_layer = activity.totals.spikes
-    total, steps = sum(by_layer), len(activity.spikes)
+    total = sum(by_layer)
     spikes: Spikes = {
         "total": total,
         "input": activity.input,
@@ -70,9 +84,9 @@ def _spikes(activity: Activity, card: Card, detail: Detail) -> Spikes:
     return spikes
 
 
-def _timesteps(activity: Activity, card: Card) -> list[TimeStep]:
+def _timesteps(activity: Activity, voters: int) -> list[TimeStep]:
     """The votes of each time step; of equal classes the first leads, as it does over all time steps."""
-    scores = activity.scores / card.voters
+    scores = activity.scores / voters
     leaders = activity.scores.argmax(axis=1).tolist()
     return [
         {"step": step, "class_id": leader, "score": float(scores[step, leader]), "scores": scores[step].tolist()}

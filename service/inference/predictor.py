@@ -25,6 +25,7 @@ from service.inference.bodies import PredictAnswer, Prediction
 from service.inference.decoding import Inputs, decode_inputs
 from service.inference.device_thread import DeviceThread, Run
 from service.inference.early_exit import leads_for
+from service.inference.joint import draws_of
 from service.inference.options import PredictOptions, resolve
 from service.inference.step_batcher import StepBatcher
 from service.models.registry import Registry
@@ -204,16 +205,23 @@ class Predictor:
         started: float,
     ) -> tuple[Answer, int]:
         resolved = resolve(options, model, loaded.engine.card, self._settings, self.profiles)
-        shape = resolved.card, resolved.detail, resolved.top_k
-        self.answer_bytes.check(1, *shape, estimators=len(resolved.estimators))
+        size_of = partial(
+            self.answer_bytes.check,
+            card=resolved.card,
+            detail=resolved.detail,
+            top_k=resolved.top_k,
+            estimators=len(resolved.estimators),
+            decisions=resolved.rows,
+        )
+        size_of(1)
         leads = leads_for(options.exit, model, loaded.engine)
         body = await inputs() if callable(inputs) else inputs
         client = ticket.client if ticket else ""
         decoded = await decode_inputs(body, resolved.decoding, self._sandbox, client=client)
-        size = self.answer_bytes.check(len(decoded), *shape, estimators=len(resolved.estimators))
-        held = self.answer_bytes.take(size)
+        held = self.answer_bytes.take(size_of(len(decoded)))
         try:
-            result = await self.batcher.submit(loaded, [each.sample for each in decoded], ticket, leads)
+            samples = [row for each in decoded for row in draws_of(each.sample, resolved.rows)]
+            result = await self.batcher.submit(loaded, samples, ticket, leads)
         except BaseException:
             self.answer_bytes.give(held)
             raise

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from service.inference import answer_size
 from service.inference.answer_size import AnswerBytes, prediction_bytes
 from service.inference.bodies import Detail, PixelsInput
 from service.inference.decode import Decoded, RawInput
+from service.inference.joint import JointOptions
 from service.inference.options import PredictOptions
 from service.inference.prediction import build_prediction
 from service.inference.predictor import Predictor
@@ -50,8 +52,11 @@ def test_a_prediction_is_at_most_as_large_as_was_said_before(loaded: Loaded, det
     for top_k in (1, 10):
         options = options_for(card, detail=detail, top_k=top_k)
         decoded = Decoded(ImageSample(np.zeros((1, 8, 8), np.uint8)), {"resized_from": (1000, 1000)})
-        size = len(to_json(build_prediction(100, decoded, activity, 1 / 3, options)))
+        size = len(to_json(build_prediction(100, decoded, [activity], 1 / 3, options)))
         assert size <= prediction_bytes(card, detail, top_k) <= 5 * size
+        joint = replace(options, joint=JointOptions(32, "confidence"))
+        size = len(to_json(build_prediction(100, decoded, [activity] * 32, 1 / 3, joint)))
+        assert size <= prediction_bytes(card, detail, top_k, decisions=32) <= 5 * size
 
 
 @pytest.mark.parametrize("name", ["tiny-image", "tiny-direct"])
@@ -60,7 +65,7 @@ def test_estimates_of_energy_are_part_of_the_size(tiny_store_root: Path, name: s
     activity = engine.run([ImageSample(np.full((1, 8, 8), 99, np.uint8))])[0]
     decoded = Decoded(ImageSample(np.zeros((1, 8, 8), np.uint8)), None)
     options = options_for(engine.card, top_k=1, estimators=ESTIMATORS)
-    size = len(to_json(build_prediction(0, decoded, activity, None, options)))
+    size = len(to_json(build_prediction(0, decoded, [activity], None, options)))
     assert size <= prediction_bytes(engine.card, "summary", 1, estimators=len(ESTIMATORS)) <= 3 * size
     limit = prediction_bytes(engine.card, "summary", 1)
     with pytest.raises(AnswerTooLarge, match="leave out energy") as refused:

@@ -22,7 +22,7 @@ def engine(tiny_store_root: Path) -> Engine:
 
 def predict(activity: Activity, card: Card, detail: Detail = "summary", top_k: int = 3) -> Prediction:
     options = options_for(card, detail=detail, top_k=top_k)
-    return build_prediction(0, Decoded(blank_sample(card), None), activity, None, options)
+    return build_prediction(0, Decoded(blank_sample(card), None), [activity], None, options)
 
 
 @pytest.fixture
@@ -104,10 +104,10 @@ def test_estimates_of_the_named_estimators_are_added(tiny_store_root: Path) -> N
     engine = load_version(tiny_store_root, "tiny-direct").engine
     activity = engine.run([ImageSample(np.full((1, 8, 8), 99, np.uint8))])[0]
     decoded = Decoded(blank_sample(engine.card), None)
-    plain = build_prediction(0, decoded, activity, None, options_for(engine.card))["energy"]
+    plain = build_prediction(0, decoded, [activity], None, options_for(engine.card))["energy"]
     assert "estimates" not in plain
     options = options_for(engine.card, estimators=ESTIMATORS)
-    energy = build_prediction(0, decoded, activity, None, options)["energy"]
+    energy = build_prediction(0, decoded, [activity], None, options)["energy"]
     operations, lemaire, yan = energy.pop("estimates")
     assert energy == plain
     assert operations["estimate_nj"] == energy["estimate_nj"]
@@ -123,7 +123,7 @@ def test_steps_that_did_not_run_are_not_in_the_activity_and_cost_nothing(engine:
     scores, spikes, synops = activity.scores[:2], activity.spikes[:2], activity.synops[:2]
     [early] = activities_of(scores[np.newaxis], spikes[np.newaxis], synops[np.newaxis], [activity.input])
     options = options_for(engine.card, estimators=ESTIMATORS)
-    energy = build_prediction(0, Decoded(blank_sample(engine.card), None), early, None, options)["energy"]
+    energy = build_prediction(0, Decoded(blank_sample(engine.card), None), [early], None, options)["energy"]
     reached = sum(layer.dense_macs for layer in engine.card.layers)
     assert energy["synaptic_activity"] == activity.synops[:2].sum() / (reached * 2)
     assert energy["crossover_activity"] == 2 / (11 * 2)

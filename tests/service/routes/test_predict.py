@@ -75,6 +75,23 @@ async def test_the_same_image_gets_the_same_answer_in_every_body(client: Client)
         assert without_timing(answer.json()) == expected
 
 
+async def test_draws_decide_jointly(client: Client) -> None:
+    answer = await raw(client, IMAGE, encoded(), "image/png", seed=5, draws=3, decision="vote")
+    [prediction] = answer["predictions"]
+    assert (prediction["joint"]["decision"], prediction["joint"]["draws"]) == ("vote", 3)
+    alone = await raw(client, IMAGE, encoded(), "image/png", seed=5)
+    assert "joint" not in alone["predictions"][0]
+    assert prediction["joint"]["decisions"][0]["class_id"] == alone["predictions"][0]["class_id"]
+    for path, param in (
+        (f"{DIRECT}?draws=3", "draws"),
+        (f"{IMAGE}?draws=33", "draws"),
+        (f"{IMAGE}?draws=0", "draws"),
+        (f"{IMAGE}?draws=2&decision=most", "decision"),
+    ):
+        refused = await client.post(path, content=encoded(), headers={"Content-Type": "image/png"})
+        check(refused, 422, "invalid_parameter", param)
+
+
 async def test_the_same_recording_gets_the_same_answer_in_every_body(client: Client) -> None:
     expected = without_timing(await raw(client, EVENTS, csv(), "application/octet-stream", format="csv"))
     sniffed = await raw(client, EVENTS, csv(), "application/octet-stream")
