@@ -33,7 +33,7 @@ from service.http.parameters import refuse_unknown_query
 from service.routes import files, fine_tuning, health, history, metrics, models, predict, stream
 from service.runtime import Runtime, build_runtime
 
-ROUTES = (predict, models, history, files, fine_tuning, health, metrics)
+ROUTES = (predict, stream, models, history, files, fine_tuning, health, metrics)
 
 _DESCRIPTION = """
 Runs spiking neural networks on images and event recordings. Every response counts spikes and synaptic operations, with
