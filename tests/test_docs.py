@@ -91,11 +91,24 @@ def test_the_make_targets_on_a_page_exist(page: Path) -> None:
     assert page.name != "README.md" or page.parent != ROOT or {"serve", "test"} <= targets
 
 
-def test_the_python_example_runs() -> None:
-    (example,) = [text for _, text in blocks(README, "python")]
-    done = subprocess.run([sys.executable, "-"], input=example, cwd=ROOT, capture_output=True, text=True, check=True)
+def test_the_python_examples_run(url: str) -> None:
     (shown,) = re.findall(r"this prints `(.*)`", README)
-    assert done.stdout == f"{shown}\n"
+    with_client, without_server = [text for _, text in blocks(README, "python")]
+    for example in (with_client.replace("Client()", f"Client({url!r})"), without_server):
+        done = subprocess.run(
+            [sys.executable, "-"], input=example, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"{shown}\n"
+
+
+def test_the_examples_of_the_client_run(url: str) -> None:
+    pytest.importorskip("websockets")
+    page = (ROOT / "docs" / "client.md").read_text()
+    for example in [text.replace("Client()", f"Client({url!r})") for _, text in blocks(page, "python")]:
+        done = subprocess.run(
+            [sys.executable, "-"], input=example, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert done.stdout
 
 
 def test_the_picture_is_what_the_example_draws(tmp_path: Path) -> None:
