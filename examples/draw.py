@@ -28,7 +28,7 @@ LEFT, RIGHT = 70, 610  # the time axis
 RASTER, ROW = 62, 5
 SPIKES, SPIKES_HEIGHT = 268, 50
 VOTES, VOTE_ROW = 352, 10
-ENERGY_LEFT, ENERGY_TOP, ENERGY_HEIGHT, ENERGY_BAR = 690, 110, 300, 56
+ENERGY_LEFT, ENERGY_TOP, ENERGY_HEIGHT, ENERGY_BAR, ENERGY_GAP = 690, 110, 300, 48, 22
 
 ON, OFF, INK, FAINT = "#1f6fb4", "#e07b39", "#24292f", "#6e7781"
 LAYERS = ("#9ecae9", "#4c9bd0", "#1f6fb4", "#0b3c6f", "#05264a")
@@ -97,11 +97,14 @@ def time_axis(steps: int, step: float) -> Iterable[str]:
 
 
 def energy(prediction: Prediction) -> Iterable[str]:
-    """The energy estimate, layer by layer, beside the conventional network's."""
+    """The energy estimate, layer by layer, beside those of conventional networks: 32-bit float, and of matched bits."""
     found = prediction["energy"]
-    scale = ENERGY_HEIGHT / max(found["ann_equivalent_nj"], found["estimate_nj"])
+    dense, _, matched = found["estimates"][0]["conventional"]
+    conventional = [(f"{each['bits']}-bit", each["estimate_nj"]) for each in (dense, matched)]
+    numbers = [number for _, number in conventional if isinstance(number, float)]
+    scale = ENERGY_HEIGHT / max(*numbers, found["estimate_nj"])
     base = ENERGY_TOP + ENERGY_HEIGHT
-    yield text(ENERGY_LEFT, RASTER - 8, "Energy estimate")
+    yield text(ENERGY_LEFT, RASTER - 8, "Energy, estimator “operations”")
     yield text(ENERGY_LEFT, RASTER + 9, f"{found['profile']}, arithmetic only", size=11, color=FAINT)
     y = float(base)
     for index, layer in enumerate(found["layers"]):
@@ -117,20 +120,24 @@ def energy(prediction: Prediction) -> Iterable[str]:
                 color=TEXTS[index],
                 anchor="middle",
             )
-    other = ENERGY_LEFT + ENERGY_BAR + 44
-    height = found["ann_equivalent_nj"] * scale
-    yield box(other, base - height, ENERGY_BAR, height, CONVENTIONAL)
-    for left, top, name, nanojoules in (
-        (ENERGY_LEFT, y, "spiking", found["estimate_nj"]),
-        (other, base - height, "conventional", found["ann_equivalent_nj"]),
-    ):
-        middle = left + ENERGY_BAR / 2
-        yield text(middle, top - 6, f"{nanojoules / 1000:.1f} µJ", anchor="middle")
-        yield text(middle, base + 16, name, size=11, color=FAINT, anchor="middle")
+    yield from label(ENERGY_LEFT, y, "spiking", found["estimate_nj"])
+    for index, ((name, _), number) in enumerate(zip(conventional, numbers, strict=True), start=1):
+        left = ENERGY_LEFT + index * (ENERGY_BAR + ENERGY_GAP)
+        yield box(left, base - number * scale, ENERGY_BAR, number * scale, CONVENTIONAL)
+        yield from label(left, base - number * scale, name, number)
+    middle = ENERGY_LEFT + 2 * ENERGY_BAR + 1.5 * ENERGY_GAP
+    yield text(middle, base + 30, "conventional", size=11, color=FAINT, anchor="middle")
+
+
+def label(left: float, top: float, name: str, nanojoules: float) -> Iterable[str]:
+    """The number above a bar, and its name below."""
+    middle = left + ENERGY_BAR / 2
+    yield text(middle, top - 6, f"{nanojoules / 1000:.1f} µJ", anchor="middle")
+    yield text(middle, ENERGY_TOP + ENERGY_HEIGHT + 16, name, size=11, color=FAINT, anchor="middle")
 
 
 def draw(events: NDArray[np.int64], prediction: Prediction) -> str:
-    """The picture as an SVG document; `prediction` was made with `detail=timesteps`."""
+    """The picture as an SVG document; `prediction` was made with `detail=timesteps` and `energy=operations`."""
     totals = prediction["spikes"]["timesteps"]
     steps = len(totals)
     step = (RIGHT - LEFT) / steps
@@ -154,7 +161,7 @@ async def main() -> None:
     source, target = map(Path, sys.argv[1:])
     recording = source.read_bytes()
     async with Predictor.open(STORE) as predictor:
-        options = PredictOptions(format="nmnist", detail="timesteps")
+        options = PredictOptions(format="nmnist", detail="timesteps", energy="operations")
         response = await predictor.predict(MODEL, [recording], options)
     events = read_events(recording, "nmnist", max_events=MAX_EVENTS)
     target.write_text(draw(events, response["predictions"][0]))

@@ -26,7 +26,8 @@ async def main() -> None:
         response = await predictor.predict(arguments.model, files, PredictOptions(format=arguments.format))
     for path, prediction in zip(arguments.files, response["predictions"], strict=True):
         spikes, energy = prediction["spikes"]["total"], prediction["energy"]
-        print(f"{path}: {prediction['label']}, {spikes} spikes, {energy['estimate_nj']:.1f} nJ ({energy['profile']})")
+        estimate = f"{energy['estimate_nj']:.1f} nJ (operations, {energy['profile']})"
+        print(f"{path}: {prediction['label']}, {spikes} spikes, {estimate}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def accuracy_table(card: Card, metrics: Metrics) -> str:
         ("synaptic operations per sample", f"{metrics.synops_per_sample:,.0f}"),
         ("  accumulates", f"{metrics.accumulates_per_sample:,.0f}"),
         ("  multiply-accumulates", f"{metrics.multiply_accumulates_per_sample:,.0f}"),
-        (f"energy per sample ({metrics.energy_profile})", f"{metrics.energy_nj_per_sample:,.1f} nJ"),
+        (f"energy per sample (operations, {metrics.energy_profile})", f"{metrics.energy_nj_per_sample:,.1f} nJ"),
     ]
     return _table(rows)
 
@@ -38,7 +38,7 @@ def joint_table(joint: JointEvaluation) -> str:
         ("synaptic operations per sample", f"{joint.operations:,.0f}"),
         ("  accumulates", f"{joint.accumulates:,.0f}"),
         ("  multiply-accumulates", f"{joint.multiply_accumulates:,.0f}"),
-        (f"energy per sample ({joint.energy_profile})", f"{joint.energy_nj:,.1f} nJ"),
+        (f"energy per sample (operations, {joint.energy_profile})", f"{joint.energy_nj:,.1f} nJ"),
     ]
     return _table(rows)
 

@@ -5,8 +5,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contract.energy import crossover_activity
 from training.study.compare import Comparisons, noise_area
-from training.study.plan import Point
+from training.study.plan import Arm, Point
 from training.study.result import RunResult
 from training.study.statistics import Interval, mean_interval
 
@@ -62,10 +63,18 @@ def _means(comparisons: Comparisons) -> Table:
         ]
         minutes = mean_interval([run.cpu_seconds / 60 for run in runs]).mean
         rows.append((arm.label, str(len(runs)), *cells, f"{minutes:.1f}"))
-    heading = ("arm", "seeds", "test accuracy, %", "operations", "spikes", "energy, nJ", "training, CPU min")
+    heading = (
+        "arm",
+        "seeds",
+        "test accuracy, %",
+        "operations",
+        "spikes",
+        "energy (operations), nJ",
+        "training, CPU min",
+    )
     caption = (
         "Means over the seeds with 95 % intervals (Student's t); operations, spikes and energy per sample. "
-        "Energy is estimated from operations (cmos-45nm) and not measured."
+        "Energy is the estimate `operations` (cmos-45nm): the arithmetic of synapses alone, and not measured."
     )
     return Table("Means", caption, heading, rows)
 
@@ -76,11 +85,25 @@ def _kinds_of_operations(comparisons: Comparisons) -> Table:
         tests = [run.run.test for run in comparisons.runs(arm).values() if run.run.test]
         accumulates = mean_interval([test.accumulates for test in tests])
         multiplied = mean_interval([test.multiply_accumulates for test in tests])
-        rows.append((arm.label, _interval(accumulates, 0), _interval(multiplied, 0)))
+        rows.append((arm.label, _interval(accumulates, 0), _interval(multiplied, 0), *_activity(comparisons, arm)))
     caption = (
-        "Per sample: accumulates for spikes, multiply-accumulates for inputs with other values, as of the first layer."
+        "Per sample: accumulates for spikes, multiply-accumulates for inputs with other values, as of the first layer. "
+        "Synaptic activity is the share of synapses behind spikes that were used at a time step; below about the "
+        "crossover, the network moves fewer bits of weights than a quantized one."
     )
-    return Table("Kinds of operations", caption, ("arm", "accumulates", "multiply-accumulates"), rows)
+    heading = ("arm", "accumulates", "multiply-accumulates", "synaptic activity, %", "crossover, %")
+    return Table("Kinds of operations", caption, heading, rows)
+
+
+def _activity(comparisons: Comparisons, arm: Arm) -> tuple[str, str]:
+    """Synaptic activity, and the crossover."""
+    found, steps = [], 1
+    for each in comparisons.runs(arm).values():
+        run, steps = each.run, each.run.timesteps
+        reached = sum(layer.synapses for layer in run.layers if layer.operation == "ac") * steps
+        if run.test is not None and reached:
+            found.append(100 * run.test.accumulates / reached)
+    return _interval(mean_interval(found), 2) if found else "none", f"{100 * crossover_activity(steps):.1f}"
 
 
 def _differences(comparisons: Comparisons) -> Table:

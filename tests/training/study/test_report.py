@@ -1,4 +1,5 @@
 import base64
+import math
 import re
 import shutil
 import sys
@@ -53,6 +54,17 @@ def test_tables_for_documents_are_written_beside_the_report(page: tuple[Path, st
     text = (page[0] / "tables.md").read_text()
     accuracies = [100 * run.run.test.accuracy for run in whole[1].runs if run.arm == "sl" and run.run.test]
     assert re.search(rf"\| SL \| 2 \| {sum(accuracies) / 2:.2f} ± ", text)
+
+
+def test_synaptic_activity_stands_beside_the_crossover(whole: Whole) -> None:
+    [table] = [each for each in detail_tables(Comparisons(whole[1])) if each.title == "Kinds of operations"]
+    runs = [run.run for run in whole[1].runs if run.arm == "sl"]
+    steps = runs[0].timesteps
+    behind_spikes = sum(layer.dense_macs for layer in runs[0].layers if layer.operation == "ac")
+    shares = [100 * run.test.accumulates / (behind_spikes * steps) for run in runs if run.test]
+    [row] = [row for row in table.rows if row[0] == "SL"]
+    assert row[3].startswith(f"{sum(shares) / len(shares):.2f} ± ")
+    assert row[4] == f"{100 * math.ceil(math.log2(steps + 1)) / (11 * steps):.1f}"
 
 
 def test_an_incomplete_study_says_so(whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
