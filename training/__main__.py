@@ -86,7 +86,37 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--windows", type=int, metavar="N", default=1, help="decide jointly by N parts of each recording's time"
     )
+    evaluate.add_argument(
+        "--exit",
+        choices=("lossless", "confident"),
+        help="end each sample once its class is certain, or as sure as the model's calibration asks",
+    )
     _add_places(evaluate)
+
+    calibrate = commands.add_parser("calibrate", help="find when exit=confident may end a sample; a new version has it")
+    calibrate.set_defaults(run=_calibrate)
+    calibrate.add_argument(
+        "model", metavar="MODEL[/VERSION]", help="a model in the store; without a version, the newest"
+    )
+    calibrate.add_argument(
+        "--eps",
+        type=float,
+        default=0.005,
+        help="of the samples that end at a step, at most this share is wrong there or later (default: %(default)s)",
+    )
+    calibrate.add_argument(
+        "--alpha",
+        type=float,
+        default=0.01,
+        help="at most this share of all samples ends early and is wrong, by the conformal rule (default: %(default)s)",
+    )
+    calibrate.add_argument(
+        "--rule",
+        choices=("gap", "conformal"),
+        default="gap",
+        help="the rule of exit=confident (default: gap, by --eps)",
+    )
+    _add_places(calibrate)
 
     fine_tune = commands.add_parser("fine-tune", help="run one fine-tuning job (called by the worker)")
     fine_tune.set_defaults(run=_fine_tune)
@@ -191,21 +221,44 @@ def _fine_tune(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from training.export.card_table import accuracy_table, joint_table
+    from training.export.card_table import accuracy_table, exit_table, joint_table
     from training.export.evaluate import metrics
     from training.export.joint_evaluation import join
-    from training.measure import measure
+    from training.measure import measure, measure_exit
     from training.noise.kinds import parse_noise
 
     store = _store(options)
     noise = parse_noise(options.noise, options.draw) if options.noise else None
     members = [_find(model, store) for model in options.models]
+    if options.exit is not None:
+        if len(members) > 1 or options.draws > 1 or options.windows > 1:
+            raise ConfigError("--exit: decisions that end early cannot be joined")
+        [(card, checkpoint)] = members
+        whole, ended = measure_exit(
+            card, checkpoint, options.data_dir, confident=options.exit == "confident", noise=noise
+        )
+        print(exit_table(card, options.exit, whole, ended))
+        return
     found, labels = measure(members, options.data_dir, noise=noise, draws=options.draws, windows=options.windows)
     if len(found) > 1:
         print(joint_table(join(found, labels, options.decision)))
     else:
         [(card, evaluation)] = found
         print(accuracy_table(card, metrics(evaluation, card.layers, card.timesteps)))
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from training.calibrate import calibrate, calibration_report, publish_calibrated
+
+    store = _store(options)
+    card, checkpoint = _find(options.model, store)
+    found = calibrate(card, checkpoint, options.data_dir, eps=options.eps, alpha=options.alpha, rule=options.rule)
+    print("\n".join(calibration_report(found)))
+    version = checkpoint.parent
+    name = version.parent.name
+    number = publish_calibrated(store, f"{name}/{version.name}", found, checkpoint)
+    print(f"published {name}/{number} in {store.root}")
+    print("a running service uses its default version until this one is promoted")
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from contract.card import Card, ImageEncoder
+from contract.early_exit import exit_leads
 from training.data import Dataset, Recordings, Samples
 from training.errors import ConfigError
 from training.export.evaluate import Evaluation, evaluate
@@ -23,12 +24,13 @@ def measure(
     noise: Noise | None = None,
     draws: int = 1,
     windows: int = 1,
+    leads: Sequence[int] | None = None,
 ) -> tuple[list[tuple[Card, Evaluation]], Tensor]:
     """Evaluate each member in each of `draws` Poisson draws, on each of `windows` equal parts of the recordings.
 
     `members` are cards with the paths of their checkpoints, trained on the same data. Returns every evaluation with its
-    member's card, and the labels int64 `[N]` of the samples. Raises `ConfigError` where members, draws, windows or
-    noise do not fit each other or the data.
+    member's card, and the labels int64 `[N]` of the samples. `leads` as in `evaluate`. Raises `ConfigError` where
+    members, draws, windows or noise do not fit each other or the data.
     """
     _check(members, draws, windows)
     first = members[0][0]
@@ -44,8 +46,23 @@ def measure(
         module, samples = _with_noise(card, checkpoint, dataset, noise)
         for part in samples.windows(windows) if isinstance(samples, Recordings) else [samples]:
             tested = as_tested(part, card)
-            found += [(card, evaluate(module, tested, draw=draw)) for draw in range(draws)]
+            found += [(card, evaluate(module, tested, draw=draw, leads=leads)) for draw in range(draws)]
     return found, dataset.test.labels
+
+
+def measure_exit(
+    card: Card, checkpoint: Path, data_dir: Path | None, *, confident: bool, noise: Noise | None = None
+) -> tuple[Evaluation, Evaluation]:
+    """Evaluate a version with all time steps, and with an early exit that is `confident` or else lossless.
+
+    Raises `ConfigError` for a confident exit of a model that is not calibrated, and as `measure` does.
+    """
+    leads = exit_leads(card, confident=confident)
+    if leads is None:
+        raise ConfigError(f"{card.name} is not calibrated: `python -m training calibrate {card.name}` does that")
+    [(_, whole)], _ = measure([(card, checkpoint)], data_dir, noise=noise)
+    [(_, ended)], _ = measure([(card, checkpoint)], data_dir, noise=noise, leads=leads)
+    return whole, ended
 
 
 def _check(members: Sequence[tuple[Card, Path]], draws: int, windows: int) -> None:

@@ -1,6 +1,6 @@
 """Which leads of its decision end an inference early, for the model that a request names."""
 
-from contract.early_exit import lossless_leads
+from contract.early_exit import exit_leads
 from contract.errors import InvalidParameter
 from service.engine.interface import Engine
 from service.inference.bodies import Exit
@@ -9,7 +9,7 @@ from service.inference.bodies import Exit
 def leads_for(exit: Exit, model: str, engine: Engine) -> tuple[int, ...] | None:
     """The least lead after each time step, None to run all of them.
 
-    A lead with which no class can change any more is always enough. Raises `InvalidParameter` for a model without a
+    Raises `InvalidParameter` for a model without a
     calibration, and for one that runs in TorchServe.
     """
     if exit == "none":
@@ -17,14 +17,11 @@ def leads_for(exit: Exit, model: str, engine: Engine) -> tuple[int, ...] | None:
     if engine.choice.name == "torchserve":
         message = "an early exit needs SNN_BACKEND=local: TorchServe runs all time steps"
         raise InvalidParameter(message, param="exit")
-    card = engine.card
-    lossless = lossless_leads(card.timesteps, card.voters)
-    if exit == "lossless":
-        return lossless
-    if card.calibration is None:
+    leads = exit_leads(engine.card, confident=exit == "confident")
+    if leads is None:
         raise InvalidParameter(
             f"model {model!r} is not calibrated for exit=confident: `python -m training calibrate {model}` publishes a "
             "version that is; exit=lossless needs no calibration",
             param="exit",
         )
-    return tuple(map(min, card.calibration.leads, lossless))
+    return leads

@@ -5,7 +5,7 @@ from pathlib import Path
 from training.data.bins import Binning, Bins
 from training.data.cifar10 import load_cifar10
 from training.data.cifar10_dvs import load_cifar10_dvs
-from training.data.dataset import Dataset, Images, Samples, split_train, stratified
+from training.data.dataset import Dataset, Images, Samples, divide, split_train, stratified
 from training.data.digits import load_digits
 from training.data.dvs128_gesture import load_dvs128_gesture
 from training.data.event_options import EVERY_EVENT, EventOptions
@@ -27,6 +27,7 @@ __all__ = [
     "Images",
     "Recordings",
     "Samples",
+    "divide",
     "load_dataset",
     "split_train",
     "stratified",

@@ -85,6 +85,13 @@ def split_train(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
     return torch.from_numpy(np.sort(train)), torch.from_numpy(np.sort(validation))
 
 
+def divide(labels: Tensor, *, count: int | None, validation_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """The rising indices of the samples that a run trains on and of those that it validates on, of `count` or all."""
+    chosen = torch.arange(len(labels)) if count is None else stratified(labels, count, seed)
+    training, validation = split_train(labels[chosen], validation_fraction, seed)
+    return chosen[training], chosen[validation]
+
+
 def stratified(labels: Tensor, count: int, seed: int) -> Tensor:
     """The rising indices of `count` samples in which each class keeps its share, or of all where there are no more.
 

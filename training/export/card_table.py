@@ -6,6 +6,7 @@ from contract.card import Card, Metrics
 from contract.energy import PROFILES, operations_nj
 from contract.layer_statistics import LayerStatistics
 from contract.workload import Workload
+from training.export.evaluate import Evaluation, metrics
 from training.export.joint_evaluation import JointEvaluation
 
 
@@ -41,6 +42,46 @@ def joint_table(joint: JointEvaluation) -> str:
         (f"energy per sample (operations, {joint.energy_profile})", f"{joint.energy_nj:,.1f} nJ"),
     ]
     return _table(rows)
+
+
+def exit_table(card: Card, exit: str, whole: Evaluation, ended: Evaluation) -> str:
+    """An early exit beside all time steps: accuracy, steps, spikes, operations, energy, and what its bound allows."""
+    steps = float(ended.steps.double().mean())
+    all_steps, early = metrics(whole, card.layers, card.timesteps), metrics(ended, card.layers, steps)
+    ends_early = float((ended.steps < card.timesteps).double().mean())
+    same = float((whole.predictions == ended.predictions).double().mean())
+    heading = ("", "all time steps", f"exit={exit}")
+    rows = [
+        ("test accuracy", f"{all_steps.accuracy:.2%} of {all_steps.samples}", f"{early.accuracy:.2%}"),
+        ("time steps per sample", f"{card.timesteps}", f"{steps:.2f}"),
+        ("spikes per sample", f"{all_steps.spikes_per_sample:,.1f}", f"{early.spikes_per_sample:,.1f}"),
+        ("synaptic operations", f"{all_steps.synops_per_sample:,.0f}", f"{early.synops_per_sample:,.0f}"),
+        (
+            f"energy ({early.energy_profile})",
+            f"{all_steps.energy_nj_per_sample:,.1f} nJ",
+            f"{early.energy_nj_per_sample:,.1f} nJ",
+        ),
+    ]
+    saved = 1 - early.synops_per_sample / all_steps.synops_per_sample if all_steps.synops_per_sample else 0.0
+    return "\n".join(
+        [
+            _table([heading, *rows]),
+            f"{ends_early:.1%} of the samples end early, which saves {saved:.1%} of the operations",
+            f"{same:.2%} of the classes are those of all time steps",
+            _bound(card, exit),
+        ]
+    )
+
+
+def _bound(card: Card, exit: str) -> str:
+    """What an early exit promises."""
+    found = card.calibration
+    if exit == "lossless" or found is None:
+        return "bound: every class is that of all time steps"
+    where = f"{found.samples:,} samples of the {found.measured_on} part"
+    if found.rule == "gap":
+        return f"bound: of the samples that end at a step, at most {found.gap.eps:.2%} are wrong, on {where}"
+    return f"bound: at most {found.conformal.alpha:.2%} of all samples end early and are wrong, after {where}"
 
 
 def card_report(card: Card, version: int) -> str:

@@ -112,18 +112,31 @@ def publish(store: Store, card: Card, scripted: torch.jit.ScriptModule, network:
     too large.
     """
 
-    def write(folder: Path) -> None:
-        archive = io.BytesIO()  # torch hides a full disk's errno; Python's files do not
-        torch.jit.save(scripted, archive, _extra_files={CARD_FILE: card.model_dump_json(indent=2)})
-        try:
-            check_archive(archive.getvalue())
-        except CheckpointError as error:
-            raise ConfigError(f"nothing was published, because the service could not load it: {error}") from error
-        (folder / CHECKPOINT_FILE).write_bytes(archive.getbuffer())
-        write_record(folder / CHECKPOINT_FILE, probe_record(archive.getvalue(), card))
-        (folder / STATE_FILE).write_bytes(_state(network))
+    return store.publish(card.name, lambda folder: _write(folder, card, scripted, _state(network)))
 
-    return store.publish(card.name, write)
+
+def publish_again(store: Store, name: str, card: Card, checkpoint: Path) -> int:
+    """Write a published network with another card as the next version of `name`; returns the version.
+
+    Its training state goes with it, if it has one. Raises `ConfigError` as `publish` does, and `RuntimeError` if torch
+    cannot load the checkpoint.
+    """
+    scripted, state = load_scripted(checkpoint), checkpoint.with_name(STATE_FILE)
+    kept = state.read_bytes() if state.is_file() else None
+    return store.publish(name, lambda folder: _write(folder, card, scripted, kept))
+
+
+def _write(folder: Path, card: Card, scripted: torch.jit.ScriptModule, state: bytes | None) -> None:
+    archive = io.BytesIO()  # torch hides a full disk's errno; Python's files do not
+    torch.jit.save(scripted, archive, _extra_files={CARD_FILE: card.model_dump_json(indent=2)})
+    try:
+        check_archive(archive.getvalue())
+    except CheckpointError as error:
+        raise ConfigError(f"nothing was published, because the service could not load it: {error}") from error
+    (folder / CHECKPOINT_FILE).write_bytes(archive.getbuffer())
+    write_record(folder / CHECKPOINT_FILE, probe_record(archive.getvalue(), card))
+    if state is not None:
+        (folder / STATE_FILE).write_bytes(state)
 
 
 def find_published(store: Store, name: str, network: SpikingNetwork) -> int | None:

@@ -1,5 +1,6 @@
 """Accuracy, spikes and operations of a network on samples, measured on the inference form."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from contract.card import Layer, Metrics
 from contract.decision import draw_seed
+from contract.early_exit import steps_used
 from contract.energy import PROFILES, operations_nj
 from training.data import Bins, Images, Samples
 from training.data.batches import ordered_batches
@@ -21,12 +23,13 @@ PROFILE = PROFILES["cmos-45nm"]
 class Evaluation:
     """Results over N samples.
 
-    `votes` int64 `[N, K]` are the spikes of each class's voting neurons, `predictions` int64 `[N]` the class ids with
-    the most, `accuracy` is the share of correct ones. `spikes_by_step` float64 `[T, L]` and `synops_by_step` float64
-    `[T, S]` are averaged over the samples, with one column for each spiking or synaptic layer; `spikes` `[L]` and
-    `synops` `[S]` are their sums over the time steps.
+    `steps` int64 `[N]` are the time steps that each sample took. `votes` int64 `[N, K]` are the spikes of each class's
+    voting neurons, `predictions` int64 `[N]` the class ids with the most, `accuracy` is the share of correct ones.
+    `spikes_by_step` float64 `[T, L]` and `synops_by_step` float64 `[T, S]` are averaged over the samples, with one
+    column for each spiking or synaptic layer; `spikes` `[L]` and `synops` `[S]` are their sums over the time steps.
     """
 
+    steps: Tensor
     votes: Tensor
     predictions: Tensor
     accuracy: float
@@ -49,26 +52,47 @@ class Evaluation:
         return len(self.predictions)
 
 
-@torch.inference_mode()
-def evaluate(module: Form, samples: Samples, *, draw: int = 0, batch_size: int = 100) -> Evaluation:
+def evaluate(
+    module: Form,
+    samples: Samples,
+    *,
+    draw: int = 0,
+    leads: Sequence[int] | None = None,
+    batch_size: int = 100,
+) -> Evaluation:
     """Run every sample with seed 0, as the service does by default; with equal scores, the lower class id wins.
 
-    `draw` is another Poisson draw of that seed, as the service draws it.
+    `draw` is another Poisson draw of that seed, as the service draws it. With `leads`, a sample counts only until the
+    step at which its decision leads by as much, as in the service (`contract.early_exit`).
     """
-    seed = draw_seed(0, draw)
-    votes, predictions, right = [], [], 0
+    steps, votes, predictions, right = [], [], [], 0
     spikes, synops = torch.zeros(()), torch.zeros(())
-    for inputs, labels in ordered_batches(samples, batch_size):
-        run = module.run if isinstance(module, EventForm) else partial(_run, module)
-        scores, emitted, performed = run(inputs, samples, len(labels), seed)
+    for labels, (scores, emitted, performed) in run_batches(module, samples, draw=draw, batch_size=batch_size):
+        used = torch.full([len(labels)], len(scores))
+        if leads is not None:
+            used = torch.from_numpy(steps_used(scores.transpose(0, 1).numpy(), leads))
+            taken = (torch.arange(len(scores)).unsqueeze(1) < used).unsqueeze(2)
+            scores, emitted, performed = scores * taken, emitted * taken, performed * taken
+        steps.append(used)
         votes.append(scores.sum(0))
         predictions.append(votes[-1].argmax(1))
         right += int((predictions[-1] == labels).sum())
         spikes = spikes + emitted.sum(1).double()
         synops = synops + performed.sum(1).double()
-    count = len(samples)
-    every = torch.cat(votes).long()
-    return Evaluation(every, torch.cat(predictions), right / count, spikes / count, synops / count)
+    count, every = len(samples), torch.cat(votes).long()
+    predicted = torch.cat(predictions)
+    return Evaluation(torch.cat(steps), every, predicted, right / count, spikes / count, synops / count)
+
+
+@torch.inference_mode()
+def run_batches(
+    module: Form, samples: Samples, *, draw: int = 0, batch_size: int = 100
+) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor, Tensor]]]:
+    """The labels of each batch, and its scores, spikes and synaptic operations `[T, B, ...]`."""
+    seed = draw_seed(0, draw)
+    for inputs, labels in ordered_batches(samples, batch_size):
+        run = module.run if isinstance(module, EventForm) else partial(_run, module)
+        yield labels, run(inputs, samples, len(labels), seed)
 
 
 def _run(
@@ -84,7 +108,7 @@ def _run(
 
 
 def metrics(
-    test: Evaluation, layers: tuple[Layer, ...], timesteps: int, validation: Evaluation | None = None
+    test: Evaluation, layers: tuple[Layer, ...], timesteps: float, validation: Evaluation | None = None
 ) -> Metrics:
     """The card's metrics: those of the test part, and the accuracy on the validation part if there is one."""
     spiking = {layer.spikes_index: layer for layer in layers if layer.spikes_index is not None}

@@ -199,8 +199,8 @@ class _Job:
 
 
 def published_by(store: Store, name: str, job: str) -> int | None:
-    """The version of `name` that the job has published; None before that."""
-    for version in reversed(store.versions(name)):
+    """The version of `name` that the job has published; None before that. Calibrated copies of it are newer."""
+    for version in store.versions(name):
         try:
             learning = read_card(store.checkpoint_path(name, version)).learning
         except CardError:

@@ -9,7 +9,7 @@ from contract.card import Card, EventEncoder, ImageEncoder, Layer, Learning, Met
 from contract.layer_statistics import LayerStatistics
 from contract.structure import parse_structure
 from contract.workload import Workload
-from training.data import Bins, Dataset, Samples, split_train, stratified
+from training.data import Bins, Dataset, Samples, divide, stratified
 from training.data.batches import make_batch
 from training.data.bins import network_input
 from training.export.make_card import make_card
@@ -67,9 +67,9 @@ class Experiment:
     def parts(self) -> tuple[Samples, Samples]:
         """The part to train on and the part that chooses the epoch; `DataError` where a class is too small for both."""
         config, whole = self.config, self.dataset.train
-        if config.train_samples is not None:
-            whole = whole.subset(stratified(whole.labels, config.train_samples, config.seed))
-        training, validation = split_train(whole.labels, config.validation_fraction, config.seed)
+        training, validation = divide(
+            whole.labels, count=config.train_samples, validation_fraction=config.validation_fraction, seed=config.seed
+        )
         return whole.subset(training), whole.subset(validation)
 
     @cached_property
