@@ -20,7 +20,7 @@
 #
 # Write:
 #   make format           formatted code
-#   make openapi          openapi.json
+#   make openapi          openapi.json and docs/asyncapi.json
 #   make docs             the documentation as a site, in build/docs
 #   make sbom             the packages of service and worker, as CycloneDX, in build/sbom.json
 #   make release          a commit and tag for VERSION, such as 1.2.3; DRY_RUN=1 only checks
@@ -106,6 +106,8 @@ format: $(VENV)/.development
 openapi: $(VENV)/.service
 	$(BIN)/python -m service openapi > openapi.json.new
 	mv openapi.json.new openapi.json
+	$(BIN)/python -m service asyncapi > docs/asyncapi.json.new
+	mv docs/asyncapi.json.new docs/asyncapi.json
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict

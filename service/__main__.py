@@ -1,4 +1,4 @@
-"""Start the service (`python -m service`), or print its HTTP interface (`python -m service openapi`).
+"""Start the service (`python -m service`), or print its interface (`python -m service openapi`, or `asyncapi`).
 
 What takes long is imported once the command line and the settings are known to be valid, so that help and errors come
 at once.
@@ -17,8 +17,9 @@ SANDBOXED = ("service.inference.decoding", "service.uploads.checks")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status, 2 for invalid settings."""
-    if _parser().parse_args(arguments).command == "openapi":
-        print_openapi()
+    command = _parser().parse_args(arguments).command
+    if command != "serve":
+        print_openapi() if command == "openapi" else print_asyncapi()
         return 0
     try:
         settings = load()
@@ -45,6 +46,15 @@ def print_openapi() -> None:
     sys.stdout.write(render(build_openapi(create_app(Settings.model_construct()))))
 
 
+def print_asyncapi() -> None:
+    """Print the messages of live streams as an AsyncAPI document."""
+    from service.http.asyncapi import build_asyncapi
+    from service.http.openapi import render
+    from service.routes.stream import PATH, StreamQuery
+
+    sys.stdout.write(render(build_asyncapi(PATH, StreamQuery)))
+
+
 def _report(problems: list[str]) -> int:
     for problem in problems:
         sys.stderr.write(f"settings: {problem}\n")
@@ -62,9 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=("serve", "openapi"),
+        choices=("serve", "openapi", "asyncapi"),
         default="serve",
-        help="serve (default): start the service; openapi: print the HTTP interface as an OpenAPI document",
+        help="serve (default): start the service; openapi: print the HTTP interface as an OpenAPI document; asyncapi: "
+        "print the messages of live streams as an AsyncAPI document",
     )
     return parser
 

@@ -32,7 +32,7 @@ _BODY: dict[str, Any] = {
 _MESSAGES: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {LINES: {"schema": {"type": "string"}}},
-        "description": "A message a line, each as soon as it is known.",
+        "description": "A message a line, each as soon as it is known; docs/asyncapi.json describes them.",
     }
 }
 _FAILURES = failures(
