@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 
 from stl_snn_client.call import Call
-from stl_snn_client.errors import ConnectionFailed, ConnectionTimeout, error_of_response
+from stl_snn_client.errors import ConnectionFailed, ConnectionTimeout, ServiceUnreachable, error_of_response
 
 FIRST_WAIT_SECONDS: Final = 0.25
 LONGEST_WAIT_SECONDS: Final = 30.0
@@ -41,7 +41,9 @@ class Attempts:
                 return wait
             raise error
         wait = self._next_wait(None)
-        if wait is not None and (self._call.repeatable or isinstance(outcome, httpx.ConnectError)):
+        if wait is not None and (
+            self._call.repeatable or isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout)
+        ):
             return wait
         raise failure_of(outcome) from outcome
 
@@ -60,7 +62,11 @@ class Attempts:
 
 def failure_of(error: httpx.TransportError) -> ConnectionFailed:
     """The exception of a request that was not answered."""
-    kind = ConnectionTimeout if isinstance(error, httpx.TimeoutException) else ConnectionFailed
+    kind: type[ConnectionFailed] = ConnectionFailed
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        kind = ServiceUnreachable
+    elif isinstance(error, httpx.TimeoutException):
+        kind = ConnectionTimeout
     return kind(f"the service did not answer: {error or type(error).__name__}")
 
 

@@ -61,6 +61,10 @@ class ConnectionFailed(SnnError):
     """There was no answer: the service could not be reached, or the connection broke."""
 
 
+class ServiceUnreachable(ConnectionFailed):
+    """No connection could be opened: nothing was sent."""
+
+
 class ConnectionTimeout(ConnectionFailed):
     """There was no answer in time."""
 

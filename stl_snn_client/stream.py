@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, Self
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from stl_snn_client.answers import Decision, Ready, StreamTotals
 from stl_snn_client.call import Query
 from stl_snn_client.conversation import Conversation
-from stl_snn_client.errors import ConnectionFailed, error_of_response
+from stl_snn_client.errors import ConnectionFailed, ServiceUnreachable, error_of_response
 from stl_snn_client.options import Options
 
 
@@ -49,7 +49,9 @@ class Stream:
             raise error_of_response(response.status_code, bytes(response.body or b""), response.headers) from error
         except ConnectionClosed as error:
             self._end(error)
-        except (OSError, InvalidHandshake, WebSocketException) as error:
+        except OSError as error:
+            raise ServiceUnreachable(f"the stream could not be opened: {error}") from error
+        except WebSocketException as error:
             raise ConnectionFailed(f"the stream could not be opened: {error}") from error
         return self
 

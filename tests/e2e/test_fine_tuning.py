@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from tests.e2e.jobs import MODEL, World, until
 from tests.hostile.server import Server, started
-from tests.service.process import ROOT
+from tests.service.process import ROOT, environment
 
 TRAINED_ON = 400
 
@@ -148,7 +148,8 @@ def test_a_running_job_is_cancelled_and_resumed(world: World, server: Server, cl
 
 def example(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "examples/fine_tune.py", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    surroundings = environment() | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_the_example_shows_both_accuracies(world: World, server: Server) -> None:

@@ -8,7 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stl_snn_client import AsyncClient, Client, ConnectionFailed, ConnectionTimeout, Overloaded, Unavailable
+from stl_snn_client import (
+    AsyncClient,
+    Client,
+    ConnectionFailed,
+    ConnectionTimeout,
+    Overloaded,
+    ServiceUnreachable,
+    Unavailable,
+)
 from stl_snn_client.attempts import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Attempts
 from stl_snn_client.calls import jobs, models
 from tests.stl_snn_client.scripted import failure, response, scripted
@@ -85,7 +93,7 @@ def test_a_connection_that_is_refused_is_tried_again(waits: list[float]) -> None
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with Client(f"http://127.0.0.1:{port}") as client:
-        with pytest.raises(ConnectionFailed):
+        with pytest.raises(ServiceUnreachable):
             client.fine_tune.cancel("ftjob-1")
         assert len(waits) == 2
 

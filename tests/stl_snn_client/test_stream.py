@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from stl_snn_client import AsyncClient, Client, ConnectionFailed, Invalid, NotFound, SnnError, Unauthorized, Unavailable
+from stl_snn_client import (
+    AsyncClient,
+    Client,
+    ConnectionFailed,
+    Invalid,
+    NotFound,
+    ServiceUnreachable,
+    SnnError,
+    Unauthorized,
+    Unavailable,
+)
 from stl_snn_client.conversation import Conversation
 from stl_snn_client.options import Options
 from tests.stl_snn_client.running import Service, service_at
@@ -192,6 +202,8 @@ def test_a_service_that_is_not_there_or_is_none_is_a_failed_connection() -> None
             pass
         with pytest.raises(Unavailable), client.stream(MODEL):
             pass
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ServiceUnreachable), client.stream(MODEL):
+        pass
 
 
 @pytest.mark.parametrize(
