@@ -1,9 +1,9 @@
 """What an inference costs: counted work, and named estimates of its energy. Below HTTP, without torch."""
 
 from contract.energy.activity import crossover_activity, matched_bits, synaptic_activity
-from contract.energy.estimate import Estimate, Range
+from contract.energy.bodies import Energy, Estimate, LayerEnergy, Measurement, Range
 from contract.energy.estimators import ESTIMATORS, estimates, estimates_of
-from contract.energy.operations import Energy, LayerEnergy, Measurement, ann_equivalent_nj, estimate, operations_nj
+from contract.energy.operations import ann_equivalent_nj, estimate, operations_nj
 from contract.energy.profiles import PROFILES, Profile, ProfileSetting, profiles_with
 from contract.energy.work import Work, idle_work_of, work_of
 

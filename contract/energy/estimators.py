@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from contract.card import Card
 from contract.energy.activity import matched_bits
+from contract.energy.bodies import Estimate, Range, nanojoules
 from contract.energy.constants import FLOAT32_ADD_PJ, FLOAT32_MULTIPLY_PJ, INT8_ADD_PJ, INT8_MULTIPLY_PJ, scaled_mac_pj
-from contract.energy.estimate import Estimate, Range, nanojoules
 from contract.energy.memory_lemaire import NAME as LEMAIRE
 from contract.energy.memory_lemaire import estimate_lemaire
 from contract.energy.memory_yan import NAME as YAN

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from contract.energy.activity import matched_bits
+from contract.energy.bodies import Conventional, Estimate, Range, nanojoules
 from contract.energy.constants import (
     FIFO_MESSAGES,
     INT32_ADD_PJ,
@@ -18,7 +19,6 @@ from contract.energy.constants import (
     MEMORY_8_KIB_PJ,
     MEMORY_32_KIB_PJ,
 )
-from contract.energy.estimate import Conventional, Estimate, Range, nanojoules
 from contract.energy.work import LayerWork, Work
 
 NAME = "memory-lemaire"

@@ -10,6 +10,7 @@ weights, so the estimate is a range: weights in registers, in SRAM, in DRAM, for
 from dataclasses import dataclass
 
 from contract.energy.activity import matched_bits
+from contract.energy.bodies import Conventional, Estimate, Range, nanojoules
 from contract.energy.constants import (
     ACCUMULATE_PJ,
     COMPARE_PJ,
@@ -22,7 +23,6 @@ from contract.energy.constants import (
     WEIGHT_BITS,
     scaled_mac_pj,
 )
-from contract.energy.estimate import Conventional, Estimate, Range, nanojoules
 from contract.energy.work import Work
 
 NAME = "memory-yan"
