@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import activity
+from benchmarks import activity, early_exit
 from benchmarks.inference import check as check_inference
 from benchmarks.inference import load
 from benchmarks.machine import interleaved, positive, times_faster
@@ -54,6 +54,18 @@ def test_time_against_activity_is_a_table_of_rising_activities(
     assert len(found) == len(activity.ACTIVITIES)
     assert found == sorted(found)
     assert found[-1] > 5 * found[0]
+
+
+def test_a_lossless_exit_changes_no_class_of_the_digits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["early_exit", "digits-stl", "--rounds", "1", "--seconds", "0.001"])
+    monkeypatch.setattr("benchmarks.early_exit.use_one_thread", lambda: None)
+    monkeypatch.chdir(ROOT)
+    early_exit.main()
+    printed = capsys.readouterr().out
+    assert re.search(r"\| digits-stl \| lossless \| 98.06% \| 100.00% \| 3.04 of 4 \|", printed)
+    assert len(RATIO.findall(printed)) == 2 * len(early_exit.BATCH_SIZES)
 
 
 def test_a_quick_run_of_training_prints_ratios() -> None:
