@@ -1,6 +1,5 @@
 """The folder of one training run: its configuration and its saved states, which survive a kill at any moment."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from training.learning.config import TrainingConfig
 CONFIG_FILE, LOCK_FILE = "config.json", ".lock"
 LAST, BEST = "last.ckpt", "best.ckpt"
 LOG_FOLDER = "log"
+_LEFT = (LOCK_FILE, LOG_FOLDER)  # of an earlier run
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def open_run(run_dir: Path, config: TrainingConfig, *, resume: bool) -> Iterator
     file = run_dir / CONFIG_FILE
     if resume and not file.exists():
         raise ConfigError(f"there is no stopped run in {run_dir} to resume")
-    if not file.exists() and run_dir.exists() and any(entry.name != LOCK_FILE for entry in run_dir.iterdir()):
+    if not file.exists() and run_dir.exists() and any(entry.name not in _LEFT for entry in run_dir.iterdir()):
         raise ConfigError(f"{run_dir} is not empty and does not hold a run; choose another --run-dir")
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
@@ -49,11 +49,10 @@ def open_run(run_dir: Path, config: TrainingConfig, *, resume: bool) -> Iterator
 
 
 def close_run(run_dir: Path) -> None:
-    """Remove the files of a finished run, and the folder if it holds nothing else."""
+    """Remove the files of a finished run except its log, and the folder if it holds nothing else."""
     for name in (CONFIG_FILE, LAST, BEST, LOCK_FILE):
         (run_dir / name).unlink(missing_ok=True)
         unfinished_path(run_dir / name).unlink(missing_ok=True)
-    shutil.rmtree(run_dir / LOG_FOLDER, ignore_errors=True)
     if not any(run_dir.iterdir()):
         run_dir.rmdir()
 

@@ -45,9 +45,10 @@ def train(
     """Train, choose the epoch on the validation split, measure the exported form once on the test part, publish.
 
     The run saves its state after each epoch in `run_dir`. With `resume`, a stopped run continues from its last whole
-    epoch and ends with the same weights. The folder is removed once the version is published. Raises `ConfigError`
-    where the configuration does not fit the data, or where the folder holds anything that this call would lose or
-    cannot continue; `DivergedError` where training ended in numbers that are not finite.
+    epoch and ends with the same weights. Once the version is published, only the log of the epochs is left there.
+
+    Raises `ConfigError` where the configuration does not fit the data, or where the folder holds anything that this
+    call would lose or cannot continue; `DivergedError` where training ended in numbers that are not finite.
     """
     dataset = prepared(dataset, config)
     experiment = Experiment(config, dataset)

@@ -39,9 +39,18 @@ def test_a_new_folder_is_taken_and_left_without_a_trace(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "mine"
     with open_run(run, CONFIG, resume=False):
         assert (run / CONFIG_FILE).exists()
-        (run / LOG_FOLDER).mkdir()
     close_run(run)
     assert not run.exists()
+
+
+def test_the_log_of_a_finished_run_stays_and_does_not_keep_the_next_one_out(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "mine"
+    for _ in range(2):
+        with open_run(run, CONFIG, resume=False):
+            (run / LOG_FOLDER).mkdir(exist_ok=True)
+            (run / LAST).write_text("state")
+        close_run(run)
+        assert [entry.name for entry in run.iterdir()] == [LOG_FOLDER]
 
 
 def test_a_folder_with_anything_else_in_it_is_refused_and_kept(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import csv
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
 from training.learning.config import TrainingConfig
 from training.learning.experiment import Experiment
-from training.learning.run_folder import BEST, CONFIG_FILE, LAST, SavedStates
+from training.learning.run_folder import BEST, CONFIG_FILE, LAST, LOG_FOLDER, SavedStates
 from training.learning.train import train
 
 State = dict[str, torch.Tensor]
@@ -113,6 +114,18 @@ def test_augmented_event_recordings_train(tmp_path: Path) -> None:
     assert train(config, tiny_events_dataset(), Store(tmp_path / "s"), tmp_path / "run", progress=False).version == 1
 
 
+def test_the_log_of_each_epoch_stays_with_the_run(tmp_path: Path) -> None:
+    _, card = trained(tiny_image_config(epochs=2, train_samples=100), tmp_path)
+    with (tmp_path / "run" / LOG_FOLDER / "version_0" / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["val_accuracy"]]
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert card.learning.best_epoch is not None
+    best = rows[card.learning.best_epoch - 1]
+    assert float(best["val_accuracy"]) == max(float(row["val_accuracy"]) for row in rows)
+    assert all(float(row["val_spikes"]) > 0 for row in rows)
+    assert [entry.name for entry in (tmp_path / "run").iterdir()] == [LOG_FOLDER]
+
+
 def test_without_a_validation_part_the_last_epoch_is_taken(tmp_path: Path) -> None:
     _, card = trained(tiny_image_config(epochs=2, validation_fraction=0), tmp_path)
     assert card.learning.best_epoch == 2
@@ -139,7 +152,8 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     published = train(config, load_dataset("digits"), store, run, resume=True, progress=False)
     resumed = safetensors.torch.load_file(tmp_path / "killed" / "store" / config.name / "1" / STATE_FILE)
     assert published.version == 1
-    assert not run.exists()
+    assert not (run / LAST).exists()
+    assert not (run / CONFIG_FILE).exists()
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
@@ -221,7 +235,8 @@ def test_a_run_that_was_stopped_after_publishing_is_not_published_again(tmp_path
     assert store.versions(config.name) == [1]
     assert train(config, load_dataset("digits"), store, run, resume=True, progress=False).version == 1
     assert store.versions(config.name) == [1]
-    assert not run.exists()
+    assert not (run / LAST).exists()
+    assert not (run / CONFIG_FILE).exists()
 
 
 def test_training_that_diverges_publishes_nothing(tmp_path: Path) -> None:
