@@ -26,6 +26,7 @@ from contract.errors import (
     VersionReadOnly,
 )
 from contract.files import sync, sync_tree
+from contract.group import GROUP_FILE
 from contract.names import NAME_PATTERN, VERSION_PATTERN
 from contract.store_history import Change, Pointer, StoreError, StoreHistory, newest_first
 
@@ -87,7 +88,8 @@ class Store:
         """The versions of `name`, sorted, each with the path of its checkpoint; empty for an unknown or invalid name.
 
         A version is a folder whose name is a positive integer without leading zeros. Folders that a symbolic link
-        leads out of the store are ignored. A version folder may lack the checkpoint file.
+        leads out of the store are ignored. A version folder may lack the checkpoint file; that of a group has
+        `group.json` in its place, whose path is then given.
         """
         if not _NAME.fullmatch(name):
             return {}
@@ -102,7 +104,7 @@ class Store:
                 is_plain = not has_link and entry.is_dir(follow_symlinks=False) and not os.path.islink(path)
                 if is_plain or (path.parent.is_dir() and _is_inside(path, os.path.realpath(folder))):
                     found[int(entry.name)] = path
-        return dict(sorted(found.items()))
+        return {number: _file_of(path) for number, path in sorted(found.items())}
 
     def versions(self, name: str) -> list[int]:
         """The version numbers of `name`, sorted; empty for an unknown or invalid name."""
@@ -281,6 +283,12 @@ def _as_store_error(name: str) -> Iterator[None]:
         raise StoreError(f"another process has been writing model {name!r} for {_LOCK_TIMEOUT_S:.0f} s") from error
     except OSError as error:
         raise StoreError(f"the store cannot be written for model {name!r}: {error.strerror}") from error
+
+
+def _file_of(checkpoint: Path) -> Path:
+    group = checkpoint.with_name(GROUP_FILE)
+    is_group = not os.path.lexists(checkpoint) and os.path.isfile(group) and not os.path.islink(group)
+    return group if is_group else checkpoint
 
 
 def _has_model(folder: Path, name: str) -> bool:

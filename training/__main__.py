@@ -2,11 +2,16 @@
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from contract.card import Card, CardError, read_card
-from contract.decision import DECISION_RULES
+from contract.checkpoint import CheckpointError
+from contract.decision import DECISION_RULES, DecisionRule
 from contract.errors import ServiceError
+from contract.group import GROUP_FILE, Group, group_card, read_group, write_group
 from contract.names import ModelRef
 from contract.settings import InvalidSettings, Settings, load
 from contract.store import Store
@@ -78,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--draw", type=int, metavar="N", default=0, help="another draw of the noise (default: 0)")
     evaluate.add_argument(
-        "--decision", choices=DECISION_RULES, default="mean", help="how several decisions are joined (default: mean)"
+        "--decision", choices=DECISION_RULES, help="how several decisions are joined (default: mean, or the group's)"
     )
     evaluate.add_argument(
         "--draws", type=int, metavar="N", default=1, help="decide jointly by N Poisson draws of each sample"
@@ -127,6 +132,17 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; without a version, the newest")
     inspect.add_argument("--json", action="store_true", help="print the card as JSON")
     _add_store(inspect)
+
+    group = commands.add_parser("group", help="publish a group: versions that decide jointly, served as one model")
+    group.set_defaults(run=_group)
+    group.add_argument("name", metavar="NAME", help="the group's name in the store")
+    group.add_argument(
+        "members", metavar="MEMBER[/VERSION]", nargs="+", help="a model in the store; without a version, the newest"
+    )
+    group.add_argument(
+        "--decision", choices=DECISION_RULES, default="mean", help="how decisions are joined (default: mean)"
+    )
+    _add_store(group)
 
     worker = commands.add_parser("worker", help="run fine-tuning jobs from the queue; settings are SNN_ variables")
     worker.set_defaults(run=_worker)
@@ -229,7 +245,13 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     store = _store(options)
     noise = parse_noise(options.noise, options.draw) if options.noise else None
-    members = [_find(model, store) for model in options.models]
+    groups = [_group_of(model, store) for model in options.models]
+    members = [
+        _find(member, store)
+        for model, group in zip(options.models, groups, strict=True)
+        for member in (group.members if group else [model])
+    ]
+    default: DecisionRule = next((group.decision for group in groups if group), "mean")
     if options.exit is not None:
         if len(members) > 1 or options.draws > 1 or options.windows > 1:
             raise ConfigError("--exit: decisions that end early cannot be joined")
@@ -241,7 +263,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         return
     found, labels = measure(members, options.data_dir, noise=noise, draws=options.draws, windows=options.windows)
     if len(found) > 1:
-        print(joint_table(join(found, labels, options.decision)))
+        print(joint_table(join(found, labels, options.decision or default)))
     else:
         [(card, evaluation)] = found
         print(accuracy_table(card, metrics(evaluation, card.layers, card.timesteps)))
@@ -266,6 +288,21 @@ def _inspect(options: argparse.Namespace) -> None:
 
     card, checkpoint = _find(options.model, _store(options))
     print(card.model_dump_json(indent=2) if options.json else card_report(card, int(checkpoint.parent.name)))
+
+
+def _group(options: argparse.Namespace) -> None:
+    store = _store(options)
+    found = [_find(member, store) for member in options.members]
+    refs = tuple(f"{path.parent.parent.name}/{path.parent.name}" for _, path in found)
+    try:
+        group = Group(created_at=datetime.now(UTC), members=refs, decision=options.decision)
+        group_card(options.name, group, [card for card, _ in found])
+    except ValidationError as error:
+        raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    except CheckpointError as error:
+        raise ConfigError(str(error)) from error
+    version = store.publish(options.name, lambda folder: write_group(folder, group))
+    print(f"published {options.name}/{version} in {store.root}: {group.decision} of {', '.join(refs)}")
 
 
 def _worker(options: argparse.Namespace) -> None:
@@ -293,7 +330,7 @@ def _archive(options: argparse.Namespace) -> None:
 
 
 def _probes(options: argparse.Namespace) -> None:
-    from contract.checkpoint import CheckpointError, read_archive
+    from contract.checkpoint import read_archive
     from contract.probes import write_record
     from training.export.checkpoint import probe_record
 
@@ -340,8 +377,25 @@ def _store(options: argparse.Namespace) -> Store:
     return Store(*_settings().model_store) if options.store is None else Store(options.store)
 
 
+def _group_of(model: str, store: Store) -> Group | None:
+    """The group of `NAME` or `NAME/VERSION`, None for a version that is not one."""
+    path = _path(model, store)
+    try:
+        return read_group(path) if path.name == GROUP_FILE else None
+    except CheckpointError as error:
+        raise ConfigError(f"{model}: {error}") from error
+
+
 def _find(model: str, store: Store) -> tuple[Card, Path]:
-    """The card and the checkpoint file of `NAME` or `NAME/VERSION`."""
+    """The card and the checkpoint file of `NAME` or `NAME/VERSION`; `ConfigError` for a group, which has none."""
+    if group := _group_of(model, store):
+        raise ConfigError(f"{model} is a group of {', '.join(group.members)}; name one of its members")
+    path = _path(model, store)
+    return read_card(path), path
+
+
+def _path(model: str, store: Store) -> Path:
+    """The file of `NAME` or `NAME/VERSION` in the store."""
     try:
         ref = ModelRef.parse(model)
     except ValueError as error:
@@ -355,7 +409,7 @@ def _find(model: str, store: Store) -> tuple[Card, Path]:
     version = max(checkpoints) if ref.version is None else ref.version
     if version not in checkpoints:
         raise ConfigError(f"{ref.name} has no version {version}; there are {', '.join(map(str, checkpoints))}")
-    return read_card(checkpoints[version]), checkpoints[version]
+    return checkpoints[version]
 
 
 if __name__ == "__main__":

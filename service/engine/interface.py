@@ -44,12 +44,21 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Votes:
+    """The votes for each class in one decision, which could be at most `most`: time steps times voting neurons."""
+
+    votes: list[int]
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Activity:
     """A network's activity on one sample, by time step.
 
     `scores` int64 `[T, K]`: votes for each class; `spikes` int64 `[T, L]`: spikes of each spiking layer; `synops` int64
     `[T, S]`: synaptic operations of each synaptic layer; `input`: number of non-zero values in the encoded input. T are
-    the time steps that were run: all of them, unless the sample ended early.
+    the time steps that were run: all of them, unless the sample ended early. `decisions` are those of a group's
+    members; a single network has none beside `totals`.
     """
 
     scores: NDArray[np.int64]
@@ -57,6 +66,7 @@ class Activity:
     synops: NDArray[np.int64]
     input: int
     totals: Totals
+    decisions: tuple[Votes, ...] = ()
 
 
 def activities_of(
@@ -83,7 +93,7 @@ def activities_of(
 class Choice:
     """Which engine runs a version, and where it is not the event engine, the reason."""
 
-    name: Literal["event", "torchscript", "torchserve"]
+    name: Literal["event", "torchscript", "torchserve", "group"]
     reason: str | None = None
 
 

@@ -61,6 +61,9 @@ async def plan(
         raise InvalidParameter(f"priority: at most {settings.max_job_priority} is allowed here", param="priority")
     base = await _base(registry, body.model)
     chosen = body.chosen
+    if base.group is not None:
+        members = ", ".join(base.group.members)
+        raise InvalidParameter(f"{base.label} is a group; fine-tune one of its members: {members}", param="model")
     card = _card(base)
     checkpoint = await asyncio.to_thread(store.checkpoint_path, base.name, base.number)
     if not await asyncio.to_thread(checkpoint.with_name(STATE_FILE).is_file):

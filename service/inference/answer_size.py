@@ -9,7 +9,7 @@ LARGE = 256 * 1024
 
 # Bytes of JSON, rounded up.
 _PREDICTION, _CLASS, _LAYER, _LAYER_SPIKES, _STEP, _SCORE = 1000, 80, 250, 150, 150, 22
-_ESTIMATE, _DECISION = 2500, 100
+_ESTIMATE, _DECISION = 2500, 200
 
 
 def prediction_bytes(card: Card, detail: Detail, top_k: int, *, estimators: int = 0, decisions: int = 1) -> int:

@@ -147,9 +147,10 @@ class TimeStep(TypedDict):
 
 
 class Decision(TypedDict):
-    """The decision of one draw alone."""
+    """The decision of one draw alone, or of one member of a group on it."""
 
     draw: NonNegativeInt
+    member: NotRequired[Annotated[str, Field(description="Of a group: `name/version`.")]]
     class_id: NonNegativeInt
     label: str
     score: float
@@ -180,7 +181,7 @@ class Prediction(TypedDict):
     steps_used: NotRequired[
         Annotated[PositiveInt, Field(description="With `exit`: the time steps that were run and are counted.")]
     ]
-    joint: NotRequired[Annotated[Joint, Field(description="With `draws`.")]]
+    joint: NotRequired[Annotated[Joint, Field(description="With `draws`, and of a group.")]]
     spikes: Spikes
     energy: Energy
     timesteps: NotRequired[Annotated[list[TimeStep], Field(description="With detail=timesteps.")]]

@@ -8,21 +8,28 @@ import numpy as np
 from contract.card import Card
 from contract.decision import DecisionRule, decide, draw_seed
 from contract.errors import InvalidParameter
+from contract.group import Group
 from contract.settings import Settings
-from service.engine.interface import Activity, ImageSample, Sample, Totals
+from service.engine.interface import Activity, ImageSample, Sample, Totals, Votes
 from service.inference.bodies import Decision, Joint
 
 
 @dataclass(frozen=True, slots=True)
 class JointOptions:
-    """How many Poisson draws each input has, and the rule that joins their decisions."""
+    """How many Poisson draws each input has, the members that decide on each draw, and the rule that joins them all."""
 
     draws: int
     rule: DecisionRule
+    members: tuple[str, ...] = ()
+
+    @property
+    def decisions(self) -> int:
+        """How many decisions are joined."""
+        return self.draws * max(1, len(self.members))
 
 
 def joint_options(
-    draws: int, rule: DecisionRule | None, model: str, card: Card, settings: Settings
+    draws: int, rule: DecisionRule | None, model: str, card: Card, group: Group | None, settings: Settings
 ) -> JointOptions | None:
     """The joint decision that a request asks for, None for a single decision; `InvalidParameter` if it cannot be made.
 
@@ -35,6 +42,8 @@ def joint_options(
         coding = "direct coding" if card.encoder.kind == "image" else "time bins of events"
         message = f"model {model!r} has {coding}, which is not random, so all draws would be the same; leave out draws"
         raise InvalidParameter(message, param="draws")
+    if group is not None:
+        return JointOptions(draws, rule or group.decision, group.members)
     if draws == 1 and rule is not None:
         raise InvalidParameter("decision joins several decisions: set draws to 2 or more", param="decision")
     return JointOptions(draws, rule or "mean") if draws > 1 else None
@@ -48,18 +57,24 @@ def draws_of(sample: Sample, draws: int) -> list[Sample]:
 
 
 def join(activities: Sequence[Activity], card: Card, options: JointOptions) -> tuple[Activity, list[float], Joint]:
-    """Join the activities of one input's draws.
+    """Join the activities of one input's draws, in each of which a group has a decision of each member.
 
     Returns their sum, whose ranking is the joint one; the joint score of each class; and what the response says.
     """
-    votes = np.array([activity.totals.votes for activity in activities], dtype=np.int64)
-    most = [len(activity.scores) * card.voters for activity in activities]
-    found = decide(votes[:, None], most, options.rule)
-    chosen = found.alone[:, 0].tolist()
-    decisions: list[Decision] = [
-        {"draw": draw, "class_id": k, "label": card.labels[k], "score": int(votes[draw, k]) / most[draw]}
-        for draw, k in enumerate(chosen)
+    single = [
+        each
+        for activity in activities
+        for each in activity.decisions or (Votes(activity.totals.votes, len(activity.scores) * card.voters),)
     ]
+    votes = np.array([each.votes for each in single], dtype=np.int64)
+    found = decide(votes[:, None], [each.most for each in single], options.rule)
+    decisions: list[Decision] = []
+    for place, (each, k) in enumerate(zip(single, found.alone[:, 0].tolist(), strict=True)):
+        draw, member = divmod(place, max(1, len(options.members)))
+        own: Decision = {"draw": draw, "class_id": k, "label": card.labels[k], "score": each.votes[k] / each.most}
+        if options.members:
+            own["member"] = options.members[member]
+        decisions.append(own)
     joint: Joint = {
         "decision": options.rule,
         "draws": options.draws,

@@ -90,6 +90,8 @@ class LiveStreams:
     ) -> LiveStream:
         if loaded.engine.choice.name == "torchserve":
             raise InvalidParameter("live streams need SNN_BACKEND=local: TorchServe keeps no state", param="name")
+        if loaded.version.group is not None:
+            raise InvalidParameter("a group takes whole samples; stream to one of its members", param="name")
         session = Session(loaded, name, self._steps, session_options)
         ready: Ready = {
             "type": "ready",

@@ -10,6 +10,7 @@ from contract.card import Card
 from contract.decision import DecisionRule
 from contract.energy import ESTIMATORS, Profile, work_of
 from contract.errors import InvalidParameter
+from contract.group import Group
 from contract.settings import Settings
 from contract.structure import StructureError
 from service.inference.bodies import Detail, Exit
@@ -69,9 +70,14 @@ class ResolvedOptions:
 
 
 def resolve(
-    options: PredictOptions, model: str, card: Card, settings: Settings, profiles: Mapping[str, Profile]
+    options: PredictOptions,
+    model: str,
+    card: Card,
+    settings: Settings,
+    profiles: Mapping[str, Profile],
+    group: Group | None = None,
 ) -> ResolvedOptions:
-    """The options for one model.
+    """The options for one model, which may be a group.
 
     `InvalidParameter` for an unknown profile or format, for a `top_k` above the model's number of classes, for draws
     that the model or the service does not allow, and for draws that would end early.
@@ -81,12 +87,12 @@ def resolve(
     if options.format is not None:
         bare = (TENSOR,) if card.input.kind == "image" else ()
         _check_known(options.format, (*events.FORMATS, *bare), "an event format", "format")
-    joint = joint_options(options.draws, options.decision, model, card, settings)
+    joint = joint_options(options.draws, options.decision, model, card, group, settings)
     if joint is not None and options.exit != "none":
-        message = (
-            "exit is for a single decision: a draw that ends early may still change the joint one; leave out draws"
-        )
+        message = "exit is for a single decision: one that ends early may still change the joint one"
         raise InvalidParameter(message, param="exit")
+    if group is not None and options.energy is not None:
+        raise InvalidParameter("a group has no other estimates; ask for those of its members", param="energy")
     return ResolvedOptions(
         model=model,
         card=card,

@@ -204,14 +204,15 @@ class Predictor:
         ticket: Ticket | None,
         started: float,
     ) -> tuple[Answer, int]:
-        resolved = resolve(options, model, loaded.engine.card, self._settings, self.profiles)
+        card, group = loaded.engine.card, loaded.version.group
+        resolved = resolve(options, model, card, self._settings, self.profiles, group)
         size_of = partial(
             self.answer_bytes.check,
             card=resolved.card,
             detail=resolved.detail,
             top_k=resolved.top_k,
             estimators=len(resolved.estimators),
-            decisions=resolved.rows,
+            decisions=1 if resolved.joint is None else resolved.joint.decisions,
         )
         size_of(1)
         leads = leads_for(options.exit, model, loaded.engine)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from contract.card import Card, InputSpec
 from contract.card import Metrics as CardMetrics
+from contract.decision import DecisionRule
 from service.parsing import Body
 
 
@@ -19,8 +20,15 @@ class DefaultBody(Body):
 class EngineBody(BaseModel):
     """What runs a version."""
 
-    name: Literal["event", "torchscript", "torchserve"]
+    name: Literal["event", "torchscript", "torchserve", "group"]
     reason: str | None = Field(description="Why it is not the event engine.")
+
+
+class GroupBody(BaseModel):
+    """The members of a group, and how their decisions are joined."""
+
+    members: list[str] = Field(description="Each as `name/version`.")
+    decision: DecisionRule
 
 
 class VersionBody(BaseModel):
@@ -38,6 +46,10 @@ class VersionBody(BaseModel):
     metrics: CardMetrics | None
     error: str | None = Field(description="Why the state is `failed`.")
     engine: EngineBody | None = Field(description="What runs it; null if it is not in memory.")
+    group: GroupBody | None = Field(
+        description="For a group, which has no card of its own: `input` and `labels` are those of its members, "
+        "and null while it is not in memory."
+    )
 
 
 class VersionWithCard(VersionBody):

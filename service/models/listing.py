@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from contract.card import Card
+from contract.group import Group
 from service.engine.interface import Choice
-from service.models.bodies import EngineBody, ModelBody, VersionBody
+from service.models.bodies import EngineBody, GroupBody, ModelBody, VersionBody
 from service.models.registry import Registry
 from service.models.version import Model, State, Version
 
@@ -23,6 +24,7 @@ class _VersionNow(NamedTuple):
     card: Card | None
     error: str | None
     engine: Choice | None
+    group: Group | None
 
 
 class _ModelNow(NamedTuple):
@@ -79,7 +81,7 @@ def _now(model: Model) -> _ModelNow:
 
 def _version_now(version: Version) -> _VersionNow:
     engine = version.engine.choice if version.engine is not None else None
-    return _VersionNow(version.number, version.state, version.card, version.error, engine)
+    return _VersionNow(version.number, version.state, version.card, version.error, engine, version.group)
 
 
 def _render_all(
@@ -106,17 +108,19 @@ def _render(model: _ModelNow) -> bytes:
 
 
 def _summary(version: _VersionNow, *, whole: bool) -> VersionBody:
-    card = version.card
+    card, group = version.card, version.group
+    made = group or card
     labels = list(card.labels) if card and (whole or sum(map(len, card.labels)) <= LISTED_LABELS) else None
     return VersionBody(
         version=version.number,
         state=version.state,
-        created_at=card.created_at.timestamp() if card else None,
+        created_at=made.created_at.timestamp() if made else None,
         parent=card.parent if card else None,
         task=card.task if card else None,
         input=card.input if card else None,
         labels=labels,
-        metrics=card.metrics if card else None,
+        metrics=card.metrics if card and not group else None,
         error=version.error,
         engine=EngineBody(name=version.engine.name, reason=version.engine.reason) if version.engine else None,
+        group=GroupBody(members=list(group.members), decision=group.decision) if group else None,
     )

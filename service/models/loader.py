@@ -14,8 +14,11 @@ from typing import Protocol
 
 from contract.checkpoint import CheckpointError
 from contract.errors import ModelFailedToLoad
+from contract.group import GROUP_FILE, Group, group_card, read_group
+from contract.names import ModelRef
 from contract.store import Store
 from service.engine.device import Device
+from service.engine.group import GroupEngine
 from service.engine.interface import Engine
 from service.models.version import Loaded, Version, fingerprint
 
@@ -29,6 +32,9 @@ class Owner(Protocol):
 
     def stays(self, version: Version) -> bool:
         """Whether the version is never unloaded to make room."""
+
+    def member(self, ref: ModelRef) -> Version | None:
+        """The version that a group names, if the store has it."""
 
     def in_memory(self) -> Iterable[Version]:
         """The versions that are loaded."""
@@ -122,7 +128,11 @@ class Loader:
         try:
             path = await in_thread(self._thread, self._store.checkpoint_path, version.name, version.number)
             version.fingerprint = await in_thread(self._thread, fingerprint, path)
-            version.engine = await in_thread(self._thread, self._load_checkpoint, path, self._device)
+            if path.name == GROUP_FILE:
+                version.group = await in_thread(self._thread, read_group, path)
+                version.engine = await self._load_group(version, version.group)
+            else:
+                version.engine = await in_thread(self._thread, self._load_checkpoint, path, self._device)
         except CheckpointError as error:
             version.error = str(error)
         except Exception:
@@ -135,3 +145,21 @@ class Loader:
         version.used_at = monotonic()
         log.info("%s is %s%s", version.label, version.state, f": {version.error}" if version.error else "")
         self._owner.settled(version)
+
+    async def _load_group(self, version: Version, group: Group) -> Engine:
+        """Load the members that are not in memory, without waiting for a turn; `CheckpointError` if one cannot be."""
+        members = []
+        for ref in group.refs:
+            member = self._owner.member(ref)
+            if member is None:
+                raise CheckpointError(f"its member {ref} is not in the store")
+            if member.group is None and member.engine is None:
+                if member.state == "failed":
+                    member.state = "available"
+                await asyncio.shield(self.begin(member))
+            if member.group is not None:
+                raise CheckpointError(f"its member {ref} is a group itself")
+            if member.engine is None:
+                raise CheckpointError(f"its member {ref} failed to load: {member.error}")
+            members.append(member.engine)
+        return GroupEngine(group_card(version.name, group, [member.card for member in members]), members)

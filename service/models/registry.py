@@ -21,6 +21,7 @@ from contract.errors import (
     VersionNotFound,
     VersionNotReady,
 )
+from contract.group import Group
 from contract.names import ModelRef
 from contract.store import Store
 from contract.store_history import Change, StoreError
@@ -184,12 +185,13 @@ class Registry:
         return (await self._loader.get(version)).version
 
     async def unload(self, name: str, number: int) -> Version:
-        """Free a version's memory; it stays available. `VersionInUse` for the default."""
+        """Free a version's memory; it stays available. `VersionInUse` for the default and a loaded group's member."""
         version = await self._find_version(name, number)
         if version.loading:
             await asyncio.shield(version.loading)
         self._refuse_default(name, number)
         version = self.version(name, number)
+        self._refuse_member(version, in_use=True)
         if version.state == "ready":
             self.free(version)
             log.info("unloaded %s", version.label)
@@ -198,10 +200,13 @@ class Registry:
     async def delete(self, name: str, number: int) -> None:
         """Remove a version from the store; requests that hold it finish on it.
 
-        Raises `VersionInUse` for the default, `VersionReadOnly` for a version in a folder that is only read.
+        Raises `VersionInUse` for the default and for a member of a group, `VersionReadOnly` for a version in a folder
+        that is only read.
         """
         await self.find(name, number)
         self._refuse_default(name, number)
+        await self.refresh()  # a group may have been published just now
+        self._refuse_member(self.version(name, number))
         await self._on_disk(lambda: self._store.delete(name, number))
         await self.refresh(name)
 
@@ -266,7 +271,27 @@ class Registry:
         """Whether the version is a default, present or coming, or among those to load at start."""
         model = self._models.get(version.name)
         is_default = model is not None and version.number in (model.default, model.chosen())
-        return is_default or self._preload.includes(version.ref)
+        return is_default or self._preload.includes(version.ref) or bool(self._groups_of(version, in_use=True))
+
+    def member(self, ref: ModelRef) -> Version | None:
+        """The version that a group names, if the store has it."""
+        model = self._models.get(ref.name)
+        return None if model is None else model.versions.get(ref.version or 0)
+
+    def _groups_of(self, version: Version, *, in_use: bool = False) -> list[str]:
+        """The groups that have the version as a member; with `in_use` those that are in memory or on the way there."""
+        return [
+            each.label
+            for model in self._models.values()
+            for each in model.versions.values()
+            if each.group is not None
+            and (not in_use or each.state in ("loading", "ready"))
+            and version.ref in each.group.refs
+        ]
+
+    def _refuse_member(self, version: Version, *, in_use: bool = False) -> None:
+        if groups := self._groups_of(version, in_use=in_use):
+            raise VersionInUse(f"{version.label} is a member of the group {', '.join(groups)}", param="version")
 
     def in_memory(self) -> list[Version]:
         """The versions that are loaded."""
@@ -274,7 +299,8 @@ class Registry:
 
     def free(self, version: Version) -> None:
         """Put an available version in the place of a loaded one, which its holders can go on using."""
-        self._models[version.name].versions[version.number] = self._new(version.name, version.number, version.card)
+        found = version.group or version.card
+        self._models[version.name].versions[version.number] = self._new(version.name, version.number, found)
         self.changed(version)
 
     def changed(self, version: Version) -> None:
@@ -294,8 +320,10 @@ class Registry:
         if model := self._models.get(version.name):
             self._settle(model)
 
-    def _new(self, name: str, number: int, card: Card | None) -> Version:
-        return Version(name, number, card=card, on_idle=self._loader.wake)
+    def _new(self, name: str, number: int, found: Card | Group | None) -> Version:
+        version = Version(name, number, on_idle=self._loader.wake)
+        _describe(version, found)
+        return version
 
     async def _poll(self) -> None:
         while True:
@@ -331,8 +359,8 @@ class Registry:
                 version = model.versions[number] = self._new(name, number, seen.cards.get(number))
                 if self._preload.includes(version.ref):
                     self._loader.begin(version)
-            elif version.card is None:
-                version.card = seen.cards.get(number)
+            elif version.card is None and version.group is None:
+                _describe(version, seen.cards.get(number))
         if isinstance(seen.pointer, StoreError):
             self._report(name, seen.pointer.message)
         else:
@@ -379,3 +407,10 @@ class Registry:
         if fault and self._faults.get(name) != fault:
             log.error("%s", fault)
         self._faults[name] = fault or ""
+
+
+def _describe(version: Version, found: Card | Group | None) -> None:
+    if isinstance(found, Group):
+        version.group = found
+    else:
+        version.card = found

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.card import Card, CardError, read_card
+from contract.checkpoint import CheckpointError
+from contract.group import GROUP_FILE, Group, read_group
 from contract.names import NAME_PATTERN
 from contract.store import Store
 from contract.store_history import POINTER_FILE, Pointer, StoreError
@@ -42,12 +44,12 @@ class StoreLost(Exception):
 class Snapshot:
     """One model in the store at one moment.
 
-    `fingerprints`: one for each version's checkpoint, None if the file is missing. `cards`: those that no earlier scan
-    has read. `pointer`: the pointer, or the error in reading it.
+    `fingerprints`: one for each version's checkpoint, None if the file is missing. `cards`, or groups: those that no
+    earlier scan has read. `pointer`: the pointer, or the error in reading it.
     """
 
     fingerprints: dict[int, Fingerprint | None]
-    cards: dict[int, Card]
+    cards: dict[int, Card | Group]
     pointer: Pointer | StoreError
 
 
@@ -140,7 +142,7 @@ class Scanner:
             return
         paths = self._store.checkpoints(name)
         now = _Known(stamps if _are_old(*stamps) else None, {n: fingerprint(path) for n, path in paths.items()})
-        cards = {}
+        cards: dict[int, Card | Group] = {}
         for number, path in paths.items():
             seen = now.fingerprints[number]
             has_changed = before.fingerprints.get(number, ()) != seen or failed.get((name, number), seen) != seen
@@ -193,8 +195,8 @@ def _pointer(store: Store, name: str) -> Pointer | StoreError:
         return error
 
 
-def _card(path: Path) -> Card | None:
+def _card(path: Path) -> Card | Group | None:
     try:
-        return read_card(path)
-    except CardError:  # loading the version will say why
+        return read_group(path) if path.name == GROUP_FILE else read_card(path)
+    except (CardError, CheckpointError):  # loading the version will say why
         return None

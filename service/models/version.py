@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Literal, NamedTuple
 
 from contract.card import Card
+from contract.group import Group
 from contract.names import ModelRef
 from contract.store import default_version
 from contract.store_history import Pointer
@@ -26,6 +27,8 @@ class Version:
     state: State = "available"
     card: Card | None = None
     engine: Engine | None = field(default=None, repr=False)
+    group: Group | None = None
+    """Its members, if it is a group. The card is then known while it is in memory."""
     error: str | None = None
     loading: asyncio.Task[None] | None = field(default=None, repr=False)
     fingerprint: Fingerprint | None = field(default=None, repr=False)

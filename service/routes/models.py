@@ -58,9 +58,10 @@ async def get_model(runtime: RuntimeOf, name: Name) -> Response:
     responses=failures(*_UNKNOWN),
 )
 async def get_version(runtime: RuntimeOf, name: Name, version: VersionNumber) -> Response:
-    """A version and its whole card; the card is null if it cannot be read."""
+    """A version and its whole card; the card is null if it cannot be read, and for a group."""
     found = (await runtime.registry.find(name, version)).versions[version]
-    return answer(VersionWithCard(**dict(summary(found, whole=True)), card=found.card))
+    card = None if found.group else found.card
+    return answer(VersionWithCard(**dict(summary(found, whole=True)), card=card))
 
 
 @router.put(

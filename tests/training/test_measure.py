@@ -121,3 +121,20 @@ def test_the_command_prints_the_joint_decision_and_its_price(
     joint = join(*measure(members, None, draws=2), "vote")
     assert shown["spikes per sample"].strip() == f"{joint.spikes:,.1f}"
     assert json.loads(shown["synaptic operations per sample"].strip().replace(",", "")) == round(joint.operations)
+
+
+def test_a_group_is_published_and_measured_as_its_members_together(
+    store_root: Path, few_digits: Images, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--store", str(store_root)]
+    assert main(["group", "pair", "tiny-image/1", "tiny-image", "--decision", "vote", *places]) == 0
+    assert "published pair/1" in capsys.readouterr().out
+    assert main(["evaluate", "pair", *places]) == 0
+    of_group = capsys.readouterr().out
+    assert main(["evaluate", "tiny-image/1", "tiny-image/2", "--decision", "vote", *places]) == 0
+    assert of_group == capsys.readouterr().out
+    assert main(["inspect", "pair", *places]) == 2
+    assert "pair is a group of tiny-image/1, tiny-image/2" in capsys.readouterr().err
+    for members, problem in ((["tiny-image/1", "tiny-direct"], "same encoder"), (["tiny-image/1"], "at least 2")):
+        assert main(["group", "pair", *members, *places]) == 2
+        assert problem in capsys.readouterr().err

@@ -144,7 +144,7 @@ async def test_a_rule_without_several_decisions_is_refused(predictor: Predictor)
 
 
 async def test_draws_do_not_end_early(predictor: Predictor) -> None:
-    with pytest.raises(InvalidParameter, match="may still change the joint one") as refused:
+    with pytest.raises(InvalidParameter, match="one that ends early may still change") as refused:
         await predict(predictor, [None], draws=2, exit="lossless")
     assert refused.value.param == "exit"
 
