@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import activity, early_exit
+from benchmarks import activity, early_exit, streams
 from benchmarks.inference import check as check_inference
 from benchmarks.inference import load
 from benchmarks.machine import interleaved, positive, times_faster
@@ -66,6 +66,19 @@ def test_a_lossless_exit_changes_no_class_of_the_digits(
     printed = capsys.readouterr().out
     assert re.search(r"\| digits-stl \| lossless \| 98.06% \| 100.00% \| 3.04 of 4 \|", printed)
     assert len(RATIO.findall(printed)) == 2 * len(early_exit.BATCH_SIZES)
+
+
+def test_streams_are_held_together_and_one_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("benchmarks.streams.use_one_thread", lambda: None)
+    streams.main(["--seconds", "0.4", "--most", "2"])
+    rows = re.findall(
+        r"^\| (as one batch|one at a time) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|", capsys.readouterr().out, re.M
+    )
+    assert [row[0] for row in rows] == ["as one batch", "one at a time"]
+    assert all(1 <= int(held) <= 3 and 0 < float(p50) <= float(p99) for _, held, p50, p99 in rows)
 
 
 def test_a_quick_run_of_training_prints_ratios() -> None:

@@ -19,7 +19,7 @@ from contract.errors import (
     VersionNotFound,
     WrongInputKind,
 )
-from service.inference.live_stream import LONGEST_TEXT, LiveLimits, LiveStream
+from service.inference.live_stream import LONGEST_TEXT, LiveLimits, LiveStream, _Rate
 from service.inference.stream_options import StreamOptions
 from service.runtime import Runtime
 from tests.service.inference.streaming import (
@@ -123,7 +123,6 @@ BAD = [
     ({}, '{"type": "stop"}', "invalid_parameter"),
     ({}, '{"events": {"t": [1], "x": [0], "y": [0], "p": [2]}}', "invalid_events"),
     ({}, " " * (LONGEST_TEXT + 1), "body_too_large"),
-    ({}, as_bytes(np.repeat(bar(1)[:1], 3 * LIMITS.events_per_s, axis=0)), "too_many_events"),
 ]
 
 
@@ -139,6 +138,17 @@ async def test_what_is_not_events_ends_the_stream_with_the_reason(
     assert talk.error.code == code
     assert closed["events"] >= len(bar(1))
     assert len(runtime.live_streams) == 0
+
+
+async def test_more_events_than_may_come_in_a_second_end_the_stream(runtime: Runtime) -> None:
+    limits = LiveLimits(events_per_s=1000, idle_seconds=30, seconds=60, send_seconds=30)
+    stream = await opened(runtime, limits)
+    stream._rate = _Rate(limits.events_per_s)
+    whole = np.repeat(bar(1)[:1], 1001 + 3000, axis=0)
+    *_, error, closed = await Talk([as_bytes(whole[:10]), as_bytes(whole)]).run(stream)
+    assert (error["error"]["code"], error["error"]["param"]) == ("too_many_events", "events")
+    assert "SNN_LIVE_EVENTS_PER_S" in error["error"]["message"]
+    assert closed["events"] == 10
 
 
 async def test_more_events_than_fit_the_buffer_end_the_stream(runtime: Runtime) -> None:
