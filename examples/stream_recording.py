@@ -86,6 +86,8 @@ async def run(arguments: argparse.Namespace) -> None:
         await sending
     totals = stream.totals
     assert totals is not None
+    if not live.console.is_terminal:
+        print()
     print(f"{totals['events']} events in {totals['steps']} steps; {totals['late']} late, {totals['dropped']} dropped")
 
 

@@ -14,7 +14,7 @@ from stl_snn_client.attempts import Attempts
 from stl_snn_client.call import Call, page_after
 from stl_snn_client.calls import jobs
 from stl_snn_client.job_events import JobFollower, JobMessage
-from stl_snn_client.options import DEFAULT_URL, Options
+from stl_snn_client.options import DEFAULT_URL, LIMITS, Options
 
 if TYPE_CHECKING:
     from stl_snn_client.async_stream import AsyncStream
@@ -35,7 +35,7 @@ class AsyncClient(ServiceApi):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._options = Options.of(url, api_key, timeout, retries)
-        self._http = httpx.AsyncClient(transport=transport)
+        self._http = httpx.AsyncClient(transport=transport, limits=LIMITS)
         self.files = AsyncFiles(self)
         self.fine_tune = AsyncFineTune(self)
 
@@ -81,7 +81,7 @@ class AsyncClient(ServiceApi):
             outcome: httpx.Response | httpx.TransportError
             try:
                 async with self._http.stream(**self._options.request(follower.call, {})) as outcome:
-                    if outcome.is_error:
+                    if not outcome.is_success:
                         await outcome.aread()
                     else:
                         async for data in outcome.aiter_bytes():

@@ -32,7 +32,7 @@ class Attempts:
         Raises the error of an attempt after which there is no other: an `ApiError`, or `ConnectionFailed`.
         """
         if isinstance(outcome, httpx.Response):
-            if not outcome.is_error:
+            if outcome.is_success:
                 return None
             error = error_of_response(outcome.status_code, outcome.content, outcome.headers)
             again = outcome.status_code == _REFUSED or (outcome.status_code in _UNAVAILABLE and self._call.repeatable)

@@ -14,7 +14,7 @@ from stl_snn_client.attempts import Attempts
 from stl_snn_client.call import Call, page_after
 from stl_snn_client.calls import jobs
 from stl_snn_client.job_events import JobFollower, JobMessage
-from stl_snn_client.options import DEFAULT_URL, Options
+from stl_snn_client.options import DEFAULT_URL, LIMITS, Options
 
 if TYPE_CHECKING:
     from stl_snn_client.stream import Stream
@@ -39,7 +39,7 @@ class Client(ServiceApi):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._options = Options.of(url, api_key, timeout, retries)
-        self._http = httpx.Client(transport=transport)
+        self._http = httpx.Client(transport=transport, limits=LIMITS)
         self.files = Files(self)
         self.fine_tune = FineTune(self)
 
@@ -84,7 +84,7 @@ class Client(ServiceApi):
             outcome: httpx.Response | httpx.TransportError
             try:
                 with self._http.stream(**self._options.request(follower.call, {})) as outcome:
-                    if outcome.is_error:
+                    if not outcome.is_success:
                         outcome.read()
                     else:
                         for data in outcome.iter_bytes():

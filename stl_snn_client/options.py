@@ -13,6 +13,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 120.0
 """How long an answer may take if no timeout is given; the service has limits of its own."""
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=4.0)
+"""An idle connection is not used again shortly before the service closes it, after 5 seconds."""
 MARGIN_SECONDS = 5.0  # for the service's answer that the time is over
 
 

@@ -6,6 +6,7 @@ from service.http.failures import HTTP_STATUS
 from stl_snn_client import ApiError, Client, NotFound, SnnError, Unauthorized
 from stl_snn_client.errors import STATUS_OF_CODE, error_of_code, error_of_response
 from tests.stl_snn_client.running import Service
+from tests.stl_snn_client.scripted import response, scripted
 
 
 def test_the_table_is_that_of_the_service_and_each_status_has_a_class() -> None:
@@ -41,6 +42,13 @@ def test_a_key_is_taken_from_the_environment(service: Service, monkeypatch: pyte
 def test_a_failure_of_a_proxy_is_an_error_too(body: bytes) -> None:
     error = error_of_response(502, body, {})
     assert (type(error), error.code, error.status) == (ApiError, "unknown", 502)
+
+
+def test_a_redirection_is_no_answer() -> None:
+    with scripted(response(302, b"<html>", Location="http://127.0.0.1:1/")) as server, Client(server.url) as client:
+        with pytest.raises(ApiError) as raised:
+            client.models()
+        assert (raised.value.code, raised.value.status) == ("unknown", 302)
 
 
 def test_an_address_without_a_scheme_is_refused() -> None:
