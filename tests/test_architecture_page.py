@@ -63,11 +63,12 @@ def test_the_picture_shows_every_room_and_no_other(package: str) -> None:
     assert {room for room in re.findall(NODE, PICTURE) if room.startswith(package)} == rooms_on_disk(package)
 
 
-def test_the_picture_names_everything_in_the_contract() -> None:
-    contract = PICTURE[PICTURE.index("subgraph contract") :]
-    names = ", ".join(re.findall(r'^    \w+\["([\w, ]+)', contract, re.MULTILINE)).split(", ")
+@pytest.mark.parametrize(("subgraph", "package"), [("contract", "contract"), ("client", "stl_snn_client")])
+def test_the_picture_names_everything_in(subgraph: str, package: str) -> None:
+    inside = re.findall(rf"subgraph {subgraph}\[.*?^  end$", PICTURE, re.MULTILINE | re.DOTALL)[0]
+    names = ", ".join(re.findall(r'^    \w+\["([\w, ]+)', inside, re.MULTILINE)).split(", ")
 
-    assert sorted(f"contract.{name}" for name in names) == sorted(rooms_on_disk("contract"))
+    assert sorted(f"{package}.{name}" for name in names) == sorted(rooms_on_disk(package))
 
 
 @pytest.mark.parametrize("package", ["service", "training"])
@@ -86,7 +87,7 @@ def test_no_arrow_is_drawn_that_others_imply() -> None:
 
 
 def test_every_path_on_the_page_exists() -> None:
-    named = set(re.findall(r"\b((?:contract|service|training|tests)/[\w/]+(?:\.py)?)", PAGE))
+    named = set(re.findall(r"\b((?:contract|service|stl_snn_client|training|tests)/[\w/]+(?:\.py)?)", PAGE))
     within_the_service = set(re.findall(r"-> ((?:inference|models)/\w+\.py)", PAGE))
     paths = named | {f"service/{path}" for path in within_the_service}
 
