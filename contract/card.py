@@ -37,6 +37,9 @@ MAX_CARD_BYTES = 1_000_000
 MAX_LABELS = 1_000
 MAX_LABEL_LENGTH = 100
 MAX_INPUT_VALUES = 100_000_000
+MAX_PIXEL = 255
+MAX_COUNT = 255
+"""At which the events in a bin of a model that counts them saturate."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Mode = Literal["stl", "sl", "tl"]
@@ -77,6 +80,11 @@ class ImageEncoder(_Part):
     coding: Literal["poisson", "direct"]
     timesteps: PositiveInt
 
+    @property
+    def max_input(self) -> int:
+        """The largest value in the network's input, whose values are all whole numbers."""
+        return 1 if self.coding == "poisson" else MAX_PIXEL
+
 
 class EventEncoder(_Part):
     """How events become time bins.
@@ -90,6 +98,11 @@ class EventEncoder(_Part):
     step_us: PositiveInt | None = None
     bin_value: Literal["binary", "count"] = "binary"
     timesteps: PositiveInt
+
+    @property
+    def max_input(self) -> int:
+        """The largest value in the network's input, whose values are all whole numbers."""
+        return 1 if self.bin_value == "binary" else MAX_COUNT
 
     @model_validator(mode="after")
     def _step_has_a_length(self) -> Self:

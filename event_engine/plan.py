@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.card import Card, ImageEncoder
+from contract.card import Card
 from contract.structure import Conv, Dropout, Linear, Pool, Residual, StructureError, Vote, parse_structure
 from event_engine.errors import Unsuitable
 from event_engine.grid import on_grid
@@ -16,8 +16,6 @@ from event_engine.grid import on_grid
 Weights = Mapping[str, NDArray[np.generic]]
 Shape = tuple[int, ...]
 Number = TypeVar("Number", bound=np.generic)
-MAX_VALUE = 255
-"""The largest pixel and the largest count of a bin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +68,6 @@ class FullStage:
 Stage = ConvStage | ResidualStage | PoolStage | FullStage
 
 
-def is_analog(card: Card) -> bool:
-    """Whether the network's input has values other than 0 and 1."""
-    if isinstance(card.encoder, ImageEncoder):
-        return card.encoder.coding == "direct"
-    return card.encoder.bin_value == "count"
-
-
 def make_plan(card: Card, weights: Weights) -> list[Stage]:
     """The stages of the network, from tensors named as in the archive; `Unsuitable` with the reason.
 
@@ -105,7 +96,7 @@ class _Planner:
         self._outputs = len(card.labels) * card.voters
         self._voters = card.voters
         self._shape: Shape = card.input.shape
-        self._analog = is_analog(card)
+        self._max_input = card.encoder.max_input
         self._numbers: dict[str, int] = {}
 
     def stage(self, token: Conv | Residual | Pool | Dropout | Linear | Vote) -> Stage | None:
@@ -133,7 +124,7 @@ class _Planner:
     def _pool(self, kind: str, size: int) -> PoolStage:
         if kind != "MP":
             raise Unsuitable("average pooling is not exact")
-        if self._analog:
+        if self._max_input > 1:
             raise Unsuitable("it pools its input, which has values other than 0 and 1")
         channels, height, width = self._shape
         if size > min(height, width):
@@ -142,14 +133,14 @@ class _Planner:
         return PoolStage(size)
 
     def _residual(self, name: str, channels: int, kernel: int) -> ResidualStage:
-        shape, analog = self._shape, self._analog
+        shape, max_input = self._shape, self._max_input
         first = self._conv(f"{name}.first", channels, kernel)
         second = self._conv(f"{name}.second", channels, kernel)
         if f"network.stages.{name}.shortcut.synapses.weight" not in self._weights:
-            if analog or shape != self._shape:
+            if max_input > 1 or shape != self._shape:
                 raise Unsuitable(f"{name} has no shortcut")
             return ResidualStage(first, second, None)
-        self._shape, self._analog = shape, analog
+        self._shape, self._max_input = shape, max_input
         return ResidualStage(first, second, self._conv(f"{name}.shortcut", channels, 1))
 
     def _conv(self, name: str, channels: int, kernel: int) -> Synapses:
@@ -170,9 +161,9 @@ class _Planner:
         fan_out = self._tensor(f"{name}.fan_out", np.float64, (positions,))
         if not np.array_equal(fan_out, np.rint(fan_out)) or fan_out.min() < 0 or fan_out.max() >= 2**31:
             raise Unsuitable(f"{name}.fan_out is not a count")
-        grid = on_grid(weight, bias, MAX_VALUE if self._analog else 1)
+        grid = on_grid(weight, bias, self._max_input)
         thresholds = np.ascontiguousarray(np.broadcast_to(threshold, out_shape)).reshape(shape[0], -1)
-        self._shape, self._analog = out_shape, False
+        self._shape, self._max_input = out_shape, 1
         self.layers += 1
         return Synapses(
             name,

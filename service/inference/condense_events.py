@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 
 from contract.card import EventEncoder, InputSpec
 
-MAX_COUNT = 255  # at which the bins of a model that counts saturate
-
 Events = NDArray[np.int64]
 
 
@@ -23,7 +21,7 @@ def condense(events: Events, encoder: EventEncoder, spec: InputSpec) -> Events:
     order = kept[np.argsort(cell[kept], kind="stable")]
     sorted_cells = cell[order]
     starts = np.flatnonzero(np.diff(sorted_cells, prepend=-1))
-    most = 1 if encoder.bin_value == "binary" else MAX_COUNT
+    most = encoder.max_input
     place = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
     chosen = np.zeros(len(events), np.bool_)
     chosen[order[place < most]] = True

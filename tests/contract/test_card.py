@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from contract.card import CARD_FILE, MAX_CARD_BYTES, MAX_LABEL_LENGTH, MAX_LABELS, Learning, read_card
+from contract.card import (
+    CARD_FILE,
+    MAX_CARD_BYTES,
+    MAX_LABEL_LENGTH,
+    MAX_LABELS,
+    EventEncoder,
+    ImageEncoder,
+    Learning,
+    read_card,
+)
 
 SHIPPED = sorted((Path(__file__).parents[2] / "model_store").rglob("model.pt"))
 LEARNING = {"mode": "stl", "dataset": "digits", "samples": 1, "epochs": 1, "optimizer": "adam", "lr": 0.001, "seed": 0}
@@ -47,3 +56,11 @@ def test_a_card_with_as_many_and_as_long_labels_as_may_be_given_can_be_read(fill
     labels = tuple(f"{number:04d}" + filler * (MAX_LABEL_LENGTH - 4) for number in range(MAX_LABELS))
     card = read_card(SHIPPED[0]).model_copy(update={"labels": labels})
     assert len(card.model_dump_json(indent=2).encode()) < MAX_CARD_BYTES
+
+
+def test_an_encoder_says_the_largest_value_that_it_gives() -> None:
+    assert [ImageEncoder(coding=coding, timesteps=1).max_input for coding in ("poisson", "direct")] == [1, 255]
+    assert [EventEncoder(binning="span", bin_value=value, timesteps=1).max_input for value in ("binary", "count")] == [
+        1,
+        255,
+    ]

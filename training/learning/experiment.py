@@ -16,7 +16,7 @@ from training.export.make_card import make_card
 from training.learning.balance import balance_thresholds
 from training.learning.config import TrainingConfig
 from training.snn.builder import build_network
-from training.snn.encode import EventInput, build_encoder, max_input
+from training.snn.encode import EventInput, build_encoder
 from training.snn.layers import ChannelNorm
 from training.snn.network import SpikingNetwork
 from training.snn.parameters import ParameterCounter
@@ -60,7 +60,7 @@ class Experiment:
             norm=config.norm,
             bias=config.bias,
             scope=config.threshold_scope,
-            analog_input=max_input(self.encoder) > 1,
+            analog_input=self.encoder.max_input > 1,
         )
 
     @cached_property

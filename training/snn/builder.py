@@ -7,7 +7,6 @@ from torch import nn
 
 from contract.card import Card, EventEncoder, ImageEncoder, InputSpec, Layer, Neuron, Norm
 from contract.structure import Conv, Dropout, Linear, Pool, Residual, StructureError, Vote, parse_structure
-from training.snn.encode import max_input
 from training.snn.layers import ChannelNorm, MaxPool, ResidualBlock, SpikingLayer, Stateless, conv_fan_out
 from training.snn.network import SpikingNetwork
 from training.snn.neurons import LIF
@@ -26,7 +25,7 @@ class _Builder:
         self.norm = norm
         self.bias = bias
         self.shape: tuple[int, ...] = spec.shape
-        self.max_input = max_input(encoder)
+        self.max_input = encoder.max_input
         self.analog = self.max_input > 1
         self.exact = True
         self.layers: list[Layer] = []

@@ -3,11 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from contract.card import EventEncoder, ImageEncoder, InputSpec
+from contract.card import MAX_COUNT, MAX_PIXEL, EventEncoder, ImageEncoder, InputSpec
 from training.snn.philox import philox
-
-MAX_PIXEL = 255
-MAX_COUNT = 255
 
 
 class ImageInput(nn.Module):
@@ -113,10 +110,3 @@ def build_encoder(spec: InputSpec, encoder: ImageEncoder | EventEncoder) -> Imag
     if isinstance(encoder, ImageEncoder):
         return ImageInput(spec, encoder)
     return EventInput(spec, encoder)
-
-
-def max_input(encoder: ImageEncoder | EventEncoder) -> int:
-    """The largest value in the encoder's output, whose values are all whole numbers."""
-    if isinstance(encoder, ImageEncoder):
-        return 1 if encoder.coding == "poisson" else MAX_PIXEL
-    return 1 if encoder.bin_value == "binary" else MAX_COUNT
