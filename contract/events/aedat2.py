@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents
-from contract.events.checks import check_count, check_events, events_array
+from contract.events.checks import check_count, check_events, unordered_events
 from contract.events.headers import text_header
 
 RECORD_BYTES = 8
@@ -68,7 +68,7 @@ def read(data: bytes, max_events: int, camera: str | None) -> NDArray[np.int64]:
     polarity = records[:, 0] & np.uint32(layout.other) == 0
     check_count(int(np.count_nonzero(polarity)), max_events)
     address = records[polarity, 0].astype(np.int64)
-    events = events_array(
+    events = unordered_events(
         records[polarity, 1].astype(np.int32),
         address >> layout.x_shift & layout.x_mask,
         address >> layout.y_shift & layout.y_mask,

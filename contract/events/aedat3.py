@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents
-from contract.events.checks import check_count, check_packets, events_array
+from contract.events.checks import check_count, check_packets, unordered_events
 from contract.events.headers import text_header
 
 END = b"#!END-HEADER"
@@ -57,7 +57,7 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
     check_count(count, max_events)
     address = np.concatenate([words[:, 0] for _, words in packets])
     time = np.concatenate([words[:, 1].astype(np.int64) + (overflow << 31) for overflow, words in packets])
-    return events_array(time, address >> 17, address >> 2 & 0x7FFF, address >> 1 & 1)
+    return unordered_events(time, address >> 17, address >> 2 & 0x7FFF, address >> 1 & 1)
 
 
 class Packet(NamedTuple):

@@ -14,7 +14,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents
-from contract.events.checks import check_count, check_packets, events_array
+from contract.events.checks import check_count, check_packets, unordered_events
 
 MAGIC = b"#!AER-DAT4.0\r\n"
 EVENT = np.dtype(
@@ -67,7 +67,7 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
         raise InvalidEvents(f"the recording holds {len(streams)} event streams; it must be from one camera")
     check_count(count, max_events)
     events = np.concatenate(packets)
-    return events_array(events["t"], events["x"], events["y"], events["p"])
+    return unordered_events(events["t"], events["x"], events["y"], events["p"])
 
 
 def _header(data: bytes) -> tuple[Unpack, int, int]:

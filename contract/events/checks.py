@@ -53,30 +53,35 @@ def unordered_events(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> 
     return events
 
 
-def check_order(events: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`events` int64 `[N, 4]`; `InvalidEvents` names the first whose time is earlier than that of the previous one."""
+def check_order(events: NDArray[np.int64], advice: str = "") -> NDArray[np.int64]:
+    """`events` int64 `[N, 4]`; `InvalidEvents` names the first whose time is earlier than that of the previous one.
+
+    `advice` ends the message.
+    """
     falls = events[1:, 0] < events[:-1, 0]
     if falls.any():
         at = int(falls.argmax()) + 1
         raise InvalidEvents(
             f"event {at}: its time {events[at, 0]} µs is earlier than that of event {at - 1}, "
-            f"{events[at - 1, 0]} µs; times must be in ascending order"
+            f"{events[at - 1, 0]} µs; times must be in ascending order{advice}"
         )
     return events
 
 
-def check_events(events: NDArray[np.int64], width: int, height: int, channels: int) -> NDArray[np.int64]:
+def check_events(
+    events: NDArray[np.int64], width: int, height: int, channels: int, advice: str = ""
+) -> NDArray[np.int64]:
     """Check `events` int64 `[N, 4]` against a model's sensor and return them for a model with so many `channels`.
 
     A model with one channel does not distinguish polarities: p becomes 0 in all events. Raises `InvalidEvents` naming
-    the first event outside `width` x `height` or with a polarity that is not below `channels`.
+    the first event outside `width` x `height`, with `advice` at the end, or with a polarity not below `channels`.
     """
     outside = (events[:, 1] >= width) | (events[:, 2] >= height) | (events[:, 1:3] < 0).any(axis=1)
     if outside.any():
         at = int(outside.argmax())
         raise InvalidEvents(
             f"event {at} is at x {events[at, 1]}, y {events[at, 2]}, outside the model's sensor: "
-            f"x must be 0 to {width - 1} and y 0 to {height - 1}"
+            f"x must be 0 to {width - 1} and y 0 to {height - 1}{advice}"
         )
     if channels == 1:
         events = events.copy()
@@ -86,13 +91,20 @@ def check_events(events: NDArray[np.int64], width: int, height: int, channels: i
 
 
 def events_from_lists(
-    t: object, x: object, y: object, p: object, *, max_events: int | None = None, live: bool = False
+    t: object,
+    x: object,
+    y: object,
+    p: object,
+    *,
+    max_events: int | None = None,
+    live: bool = False,
+    any_order: bool = False,
 ) -> NDArray[np.int64]:
     """Make events int64 `[N, 4]` from four lists of plain integers, as JSON has them.
 
     Raises `InvalidEvents` for anything but lists of equal length, for values that are not integers (such as true, 1.0
-    and "1"), and as `events_array` does; `TooManyEvents` for more than `max_events`. `live` events may be in any order,
-    and there may be none.
+    and "1"), and as `events_array` does; `TooManyEvents` for more than `max_events`. With `any_order`
+    times may fall; `live` events may be in any order, and there may be none.
     """
     lists = {name: _a_list(values, name) for name, values in zip(COLUMNS, (t, x, y, p), strict=True)}
     lengths = {name: len(values) for name, values in lists.items()}
@@ -103,7 +115,7 @@ def events_from_lists(
         )
     if max_events is not None and (lengths["t"] or not live):
         check_count(lengths["t"], max_events)
-    join = unordered_events if live else events_array
+    join = unordered_events if live or any_order else events_array
     return join(*(_integers(values, name) for name, values in lists.items()))
 
 

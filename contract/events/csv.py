@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents
-from contract.events.checks import COLUMNS, check_count, events_array
+from contract.events.checks import COLUMNS, check_count, unordered_events
 
 HEADER_BYTES = 100
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -39,4 +39,4 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
         table = np.loadtxt(io.BytesIO(body), np.int64, comments=None, delimiter=",", ndmin=2)
     except ValueError as problem:
         raise InvalidEvents("a number does not fit into 64 bits") from problem
-    return events_array(*(table[:, names.index(name)] for name in COLUMNS))
+    return unordered_events(*(table[:, names.index(name)] for name in COLUMNS))

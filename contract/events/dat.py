@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents
 from contract.events import prophesee
-from contract.events.checks import check_count, events_array
+from contract.events.checks import check_count, unordered_events
 
 CHANGE_TYPES = {0x00, 0x0C}  # Event2d and EventCD
 RECORD_BYTES = 8
@@ -37,4 +37,4 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
     records = np.frombuffer(data, "<u4", offset=start).reshape(-1, 2)
     check_count(len(records), max_events)
     place = records[:, 1]
-    return events_array(records[:, 0], place & 0x3FFF, place >> 14 & 0x3FFF, place >> 28)
+    return unordered_events(records[:, 0], place & 0x3FFF, place >> 14 & 0x3FFF, place >> 28)

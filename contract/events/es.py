@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents
-from contract.events.checks import check_count, check_events, events_array
+from contract.events.checks import check_count, check_events, unordered_events
 
 MAGIC = b"Event Stream"
 HEADER = struct.Struct("<12s3BBHH")
@@ -54,7 +54,9 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
     overflows = _count_in_runs(stream == OVERFLOW, starts, ends)
     np.add.at(steps, event[event < len(steps)], overflows[event < len(steps)] * OVERFLOW_US)
     places = events[:, 1:].copy().view("<u2")
-    return check_events(events_array(np.cumsum(steps), places[:, 0], places[:, 1], events[:, 0] & 1), width, height, 2)
+    return check_events(
+        unordered_events(np.cumsum(steps), places[:, 0], places[:, 1], events[:, 0] & 1), width, height, 2
+    )
 
 
 def _idle_runs(stream: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

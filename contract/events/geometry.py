@@ -67,10 +67,13 @@ class Geometry:
                 param="crop",
             )
 
-    def fit(self, events: NDArray[np.int64], width: int, height: int, channels: int) -> NDArray[np.int64]:
+    def fit(
+        self, events: NDArray[np.int64], width: int, height: int, channels: int, advice: str = ""
+    ) -> NDArray[np.int64]:
         """`events` int64 `[N, 4]` (t, x, y, p) on a model's sensor; those outside the crop are missing.
 
-        Raises `InvalidEvents` naming the first event that is outside the sensor, or outside the picture to be scaled.
+        `advice` ends the message about an event outside the sensor. Raises `InvalidEvents` naming the first event that
+        is outside the sensor, or outside the picture to be scaled.
         """
         if self.crop is not None:
             left, top, wide, high = self.crop
@@ -84,7 +87,7 @@ class Geometry:
         if self.scale is not None:
             events = self._scaled(events, self.scale, width, height)
         if len(events):
-            events = check_events(events, width, height, channels)
+            events = check_events(events, width, height, channels, advice)
         if self.flip_y:
             events = events.copy()
             events[:, 2] = height - 1 - events[:, 2]

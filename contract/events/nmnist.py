@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents
-from contract.events.checks import check_count, events_array
+from contract.events.checks import check_count, unordered_events
 
 EVENT_BYTES = 5
 SUFFIXES = (".bin", ".bs2")
@@ -30,4 +30,4 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
     rows = rows[~overflow]
     fields = rows[:, 2:].astype(np.int64)
     time = (fields[:, 0] & 0x7F) << 16 | fields[:, 1] << 8 | fields[:, 2]
-    return events_array(time + overflows * np.int64(OVERFLOW_US), rows[:, 0], rows[:, 1], rows[:, 2] >> 7)
+    return unordered_events(time + overflows * np.int64(OVERFLOW_US), rows[:, 0], rows[:, 1], rows[:, 2] >> 7)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents
-from contract.events.checks import COLUMNS, check_count, events_array
+from contract.events.checks import COLUMNS, check_count, unordered_events
 
 MAGIC = b"\x93NUMPY"
 
@@ -33,9 +33,9 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
     check_count(shape[0], max_events)
     array = np.frombuffer(data, dtype, offset=start)
     if dtype.names is not None:
-        return events_array(*(array[name] for name in COLUMNS))
+        return unordered_events(*(array[name] for name in COLUMNS))
     table = array.reshape(shape, order="F" if fortran_order else "C")
-    return events_array(*(table[:, column] for column in range(len(COLUMNS))))
+    return unordered_events(*(table[:, column] for column in range(len(COLUMNS))))
 
 
 class ArrayHeader(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents, ServiceError
-from contract.events.checks import COLUMNS, check_count, events_array
+from contract.events.checks import COLUMNS, check_count, unordered_events
 from contract.events.npy import array_header, check_type
 
 MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -31,7 +31,7 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
             if len(set(lengths.values())) > 1:
                 raise InvalidEvents(f"t, x, y and p must have the same length; the lengths are {lengths}")
             check_count(lengths["t"], max_events)
-            return events_array(*(_values(archive, members[name]) for name in COLUMNS))
+            return unordered_events(*(_values(archive, members[name]) for name in COLUMNS))
     except (ServiceError, MemoryError):
         raise
     except Exception as problem:  # zipfile fails on broken archives in many ways

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents, InvalidParameter
 from contract.events import aedat2, aedat3, aedat4, csv, dat, es, evt2, evt3, evt21, nmnist, npy, npz, prophesee
+from contract.events.checks import check_order
 
 AEDAT2 = b"#!AER-DAT2.0"
 AEDAT3 = b"#!AER-DAT3.1"
@@ -37,8 +38,9 @@ def read_events(
     filename: str | None = None,
     camera: str | None = None,
     max_events: int,
+    any_order: bool = False,
 ) -> NDArray[np.int64]:
-    """Read one recording into events int64 `[N, 4]`: t in µs in ascending order; x; y; p, 0 or 1.
+    """Read one recording into events int64 `[N, 4]`: t in µs in ascending order, unless `any_order`; x; y; p, 0 or 1.
 
     The header decides which format it is. `format`, one of `FORMATS`, and the extension of `filename` decide only if
     there is no header; a `format` that contradicts the header is an error. Only AEDAT 2.0 needs `camera`.
@@ -62,8 +64,14 @@ def read_events(
     if found is None and chosen in NEEDS_MAGIC:
         raise InvalidEvents(f"the recording does not start with the header of {chosen}")
     if chosen != "aedat":
-        return READERS[chosen](data, max_events)
-    return aedat3.read(data, max_events) if data.startswith(AEDAT3) else aedat2.read(data, max_events, camera)
+        events = READERS[chosen](data, max_events)
+    elif data.startswith(AEDAT3):
+        events = aedat3.read(data, max_events)
+    else:
+        events = aedat2.read(data, max_events, camera)
+    if not len(events):
+        raise InvalidEvents("the recording holds no events")
+    return events if any_order else check_order(events)
 
 
 def format_of(data: bytes) -> str | None:

@@ -110,11 +110,20 @@ class ImagePreprocessing(TypedDict, total=False):
 
 
 class EventsPreprocessing(TypedDict):
-    """The events of a recording, and how many of them fall into the model's time steps."""
+    """The events of a recording, how many of them fall into the model's time steps, and what was done to them."""
 
     events: NonNegativeInt
     events_used: NonNegativeInt
     span_us: NonNegativeInt
+    events_in_window: NotRequired[NonNegativeInt]
+    window: NotRequired[
+        Annotated[tuple[int, int, int, int], Field(description="The part of the sensor that was kept: x, y, w, h.")]
+    ]
+    resized_from: NotRequired[
+        Annotated[tuple[int, int], Field(description="Height and width of the picture that was scaled.")]
+    ]
+    flipped_y: NotRequired[bool]
+    sorted: NotRequired[bool]
 
 
 class LayerSpikes(TypedDict):

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from contract.card import Encoder, EventEncoder, InputSpec
+from contract.card import Encoder, InputSpec
 from contract.errors import InvalidEvents, InvalidImage, ServiceError, WrongInputKind
-from contract.events import check_events, events_from_lists, read_events
+from contract.events import events_from_lists, read_events
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
 from contract.images import Fitted, looks_like_image, read_image, read_pixels
-from service.engine.interface import EventSample, ImageSample, Sample
+from service.engine.interface import ImageSample, Sample
 from service.inference.bodies import (
     EventsInput,
     EventsPreprocessing,
@@ -24,7 +21,7 @@ from service.inference.bodies import (
     PixelsInput,
     RecordingInput,
 )
-from service.inference.condense_events import condense
+from service.inference.fit_recording import Fitting, fit_recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,6 @@ RawInput = File | Input
 
 TENSOR = "tensor"
 """The format of bare pixels, which `decode_tensor` reads; files beside it have their own."""
-CONDENSED_ABOVE = 50_000  # events; fewer take less time to encode than to condense
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class DecodeOptions:
     """What the inputs of one request are decoded for, and the limits of the service.
 
     `model` is the model's name in the store, `input` and `encoder` are its card's. `seed`, `format` and `camera` are
-    those of the inputs that do not bring their own.
+    those of the inputs that do not bring their own; `fitting` is for recordings.
     """
 
     model: str
@@ -60,6 +56,7 @@ class DecodeOptions:
     max_image_pixels: int
     max_events: int
     max_inputs: int
+    fitting: Fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +96,15 @@ def decode(raw: RawInput, options: DecodeOptions) -> Decoded:
         case PixelsInput():
             return _image(read_pixels(raw.pixels, spec, max_pixels=max_pixels), raw.seed, options)
         case EventsInput(events=columns):
-            events = events_from_lists(columns.t, columns.x, columns.y, columns.p, max_events=max_events)
-            return _recording(events, options)
+            events = events_from_lists(
+                columns.t, columns.x, columns.y, columns.p, max_events=max_events, any_order=True
+            )
+            return Decoded(*fit_recording(events, options.input, options.encoder, options.fitting))
         case RecordingInput():
             data = _from_base64(raw.recording, InvalidEvents)
             format, camera = raw.format or options.format, raw.camera or options.camera
-            return _recording(read_events(data, format, camera=camera, max_events=max_events), options)
+            events = read_events(data, format, camera=camera, max_events=max_events, any_order=True)
+            return Decoded(*fit_recording(events, options.input, options.encoder, options.fitting))
 
 
 def _check_kind(raw: RawInput, options: DecodeOptions) -> None:
@@ -132,13 +132,18 @@ def _decode_file(file: File, options: DecodeOptions) -> Decoded:
         return _image(read_image(file.data, options.input, max_pixels=options.max_image_pixels), None, options)
     try:
         events = read_events(
-            file.data, options.format, filename=file.name, camera=options.camera, max_events=options.max_events
+            file.data,
+            options.format,
+            filename=file.name,
+            camera=options.camera,
+            max_events=options.max_events,
+            any_order=True,
         )
     except InvalidEvents:
         if looks_like_image(file.data):
             raise _wrong_kind(options) from None
         raise
-    return _recording(events, options)
+    return Decoded(*fit_recording(events, options.input, options.encoder, options.fitting))
 
 
 def _looks_like_recording(file: File) -> bool:
@@ -167,16 +172,3 @@ def _image(fitted: Fitted, seed: int | None, options: DecodeOptions) -> Decoded:
     if fitted.converted_from is not None:
         preprocessing["converted_from"] = fitted.converted_from
     return Decoded(ImageSample(fitted.pixels, options.seed if seed is None else seed), preprocessing or None)
-
-
-def _recording(events: NDArray[np.int64], options: DecodeOptions) -> Decoded:
-    spec, encoder = options.input, options.encoder
-    events = check_events(events, spec.width, spec.height, spec.channels)
-    times = events[:, 0] - events[0, 0]
-    used = len(events)
-    if isinstance(encoder, EventEncoder) and encoder.step_us is not None:
-        used = int(np.count_nonzero(times // encoder.step_us < encoder.timesteps))
-    preprocessing: EventsPreprocessing = {"events": len(events), "events_used": used, "span_us": int(times[-1])}
-    if isinstance(encoder, EventEncoder) and len(events) > CONDENSED_ABOVE:
-        events = condense(events, encoder, spec)
-    return Decoded(EventSample(events), preprocessing)

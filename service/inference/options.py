@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,11 +11,13 @@ from contract.card import Card
 from contract.decision import DecisionRule
 from contract.energy import ESTIMATORS, Profile, work_of
 from contract.errors import InvalidParameter
+from contract.events.geometry import Window
 from contract.group import Group
 from contract.settings import Settings
 from contract.structure import StructureError
 from service.inference.bodies import Detail, Exit
 from service.inference.decode import TENSOR, DecodeOptions
+from service.inference.fit_recording import Fit, Fitting
 from service.inference.joint import JointOptions, joint_options
 from service.parsing import unknown_name
 
@@ -37,6 +40,14 @@ class PredictOptions(BaseModel):
         None, description="Format of an event recording; `tensor` for uint8 pixels `[N, C, H, W]` in the model's shape."
     )
     camera: str | None = Field(None, description="Camera of an AEDAT 2 recording.")
+    fit: Fit | None = Field(
+        None, description="Recordings: `scale` them to the model's sensor, or `crop` their middle part."
+    )
+    window: str | None = Field(
+        None, description="Recordings: the part of the sensor to take, `x,y,width,height` in pixels."
+    )
+    flip_y: bool = Field(False, description="Recordings: whether rows count from the lower edge.")
+    order: Literal["sort"] | None = Field(None, description="Recordings: `sort` events by their times.")
     exit: Exit = Field(
         "none",
         description="Whether an inference ends as soon as its decision cannot change (`lossless`), or as soon as it is "
@@ -93,6 +104,9 @@ def resolve(
         raise InvalidParameter(message, param="exit")
     if group is not None and options.energy is not None:
         raise InvalidParameter("a group has no other estimates; ask for those of its members", param="energy")
+    window = None if options.window is None else Window.parse(options.window, "window")
+    fitting = Fitting(options.fit, window, options.flip_y, options.order == "sort")
+    fitting.check(card.input)
     return ResolvedOptions(
         model=model,
         card=card,
@@ -112,6 +126,7 @@ def resolve(
             max_image_pixels=settings.max_image_pixels,
             max_events=settings.max_events,
             max_inputs=settings.max_inputs // options.draws,
+            fitting=fitting,
         ),
     )
 

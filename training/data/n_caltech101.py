@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from contract.events.checks import check_order
 from contract.events.nmnist import read
 from training.data.dataset import Dataset
 from training.data.event_options import EventOptions, Events, Held, centred, find_folder, read_recording
@@ -57,4 +58,4 @@ def _hold(part: Sequence[tuple[int, Path]], options: EventOptions) -> Held:
 
 
 def _read(data: bytes) -> Events:
-    return read(data, sys.maxsize)
+    return check_order(read(data, sys.maxsize))

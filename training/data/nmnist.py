@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from contract.events.checks import check_order
 from contract.events.nmnist import SUFFIXES, read
 from training.data.dataset import Dataset
 from training.data.event_options import EVERY_EVENT, EventOptions, Held, find_folder, read_recording
@@ -51,7 +52,9 @@ def load_nmnist(data_dir: Path | None, options: EventOptions = EVERY_EVENT) -> D
 
 def read_recordings(paths: Sequence[Path], labels: Sequence[int], options: EventOptions = EVERY_EVENT) -> Held:
     """Read recordings by the same reader as the service. Raises `DataError` naming the file."""
-    recordings = (read_recording(path, lambda data: read(data, sys.maxsize), WIDTH, HEIGHT) for path in paths)
+    recordings = (
+        read_recording(path, lambda data: check_order(read(data, sys.maxsize)), WIDTH, HEIGHT) for path in paths
+    )
     return options.hold(recordings, labels, WIDTH, HEIGHT)
 
 
