@@ -1,11 +1,12 @@
 """Event recordings in time bins before training: less memory, and the control with shuffled bins."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from contract.card import Card, EventEncoder, InputSpec
+from contract.card import Card, Encoder, EventEncoder, InputSpec
 from training.data import Binning, Bins, Dataset, EventOptions, Recordings, Samples, load_dataset
 from training.learning.config import TrainingConfig
 from training.snn.encode import EventInput
@@ -28,13 +29,8 @@ def load_for(
 
     Raises the errors of `load_dataset`, and `ConfigError` where configuration and data do not fit.
     """
-
-    def binning(spec: InputSpec) -> Binning:
-        encoder = config.encoder(spec)
-        assert isinstance(encoder, EventEncoder)
-        return binning_of(encoder, spec)
-
-    events = EventOptions(config.downsample, binning if config.holds_bins and not every_event else None)
+    encoder_for = config.encoder if config.holds_bins and not every_event else None
+    events = _event_options(config.downsample, encoder_for)
     return load_dataset(config.dataset, data_dir, image_shape=config.image_shape, events=events, download=download)
 
 
@@ -51,13 +47,21 @@ def prepared(dataset: Dataset, config: TrainingConfig) -> Dataset:
 
 def load_again(card: Card, data_dir: Path | None, *, every_event: bool) -> Dataset:
     """The data set that a model was trained on; of recordings, the bins, or `every_event`, which noise may need."""
+    events = _event_options(card.learning.downsample or 1, None if every_event else lambda _: card.encoder)
+    return load_dataset(card.learning.dataset, data_dir, image_shape=card.input.shape, events=events)
+
+
+def _event_options(downsample: int, encoder_for: Callable[[InputSpec], Encoder] | None) -> EventOptions:
+    """How recordings are loaded: as the bins of the encoder for their input, or every event without one."""
+    if encoder_for is None:
+        return EventOptions(downsample, None)
 
     def binning(spec: InputSpec) -> Binning:
-        assert isinstance(card.encoder, EventEncoder)
-        return binning_of(card.encoder, spec)
+        encoder = encoder_for(spec)
+        assert isinstance(encoder, EventEncoder)
+        return binning_of(encoder, spec)
 
-    events = EventOptions(card.learning.downsample or 1, None if every_event else binning)
-    return load_dataset(card.learning.dataset, data_dir, image_shape=card.input.shape, events=events)
+    return EventOptions(downsample, binning)
 
 
 def as_tested(samples: Samples, card: Card) -> Samples:
