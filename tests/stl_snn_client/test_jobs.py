@@ -112,11 +112,11 @@ async def test_a_stream_of_events_goes_on_after_the_last_one_that_was_received(m
         b"",
         HEAD + EVENT % (3, 3) + JOB % b"succeeded",
     ]
-    with scripted(*parts) as server, Client(server.url) as client:
+    with scripted(*parts) as server, Client(server.url, retries=1) as client:
         found = list(client.fine_tune.events("ftjob-1", last_event_id="ev-0"))
     assert [each["id"] for each in found] == ["ftjob-1", "ev-1", "ev-2", "ev-3", "ftjob-1"]
     asked = [request.lower().split(b"last-event-id: ")[1].split(b"\r\n")[0] for request in server.requests]
     assert asked == [b"ev-0", b"ev-1", b"ev-1", b"ev-1", b"ev-2", b"ev-2", b"ev-2"]
     with scripted(*parts) as server:
-        async with AsyncClient(server.url) as other:
+        async with AsyncClient(server.url, retries=1) as other:
             assert [each async for each in other.fine_tune.events("ftjob-1", last_event_id="ev-0")] == found

@@ -1,8 +1,5 @@
 """The messages of a stream of events, whose bytes are cut anywhere."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from stl_snn_client.server_sent_events import EventDecoder, Message
 
 TEXT = (
@@ -16,9 +13,12 @@ MESSAGES = [
 ]
 
 
-@given(st.lists(st.integers(0, len(TEXT))))
-def test_bytes_cut_anywhere_give_the_same_messages(places: list[int]) -> None:
-    ends = [*sorted(places), len(TEXT)]
+def decoded(*pieces: bytes) -> list[Message]:
     decoder = EventDecoder()
-    found = [decoder.feed(TEXT[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
-    assert [message for messages in found for message in messages] == MESSAGES
+    return [message for piece in pieces for message in decoder.feed(piece)]
+
+
+def test_bytes_cut_anywhere_give_the_same_messages() -> None:
+    assert decoded(*(TEXT[index : index + 1] for index in range(len(TEXT)))) == MESSAGES
+    for place in range(len(TEXT) + 1):
+        assert decoded(TEXT[:place], TEXT[place:]) == MESSAGES
