@@ -60,7 +60,7 @@ async def place(store: Path, ws: dict[str, Any] | None = None, **settings: Any) 
     app = create_app(Settings(device="cpu", poll_seconds=0.2, **fields))
     options: dict[str, Any] = {"ws": "service.http.websocket:BoundedWebSocket", "ws_per_message_deflate": False}
     options |= ws or {}
-    async with app.router.lifespan_context(app), serving(app, Limits(), **options) as server:
+    async with app.router.lifespan_context(app), serving(app, Limits(connections=40), **options) as server:
         runtime: Runtime = app.state.runtime
         await until(lambda: runtime.registry.ready)
         yield Place(port_of(server), runtime)
@@ -335,7 +335,7 @@ async def test_an_upgrade_behind_another_request_is_answered_as_http(here: Place
 
 
 async def test_a_connection_gives_back_its_place(here: Place) -> None:
-    for _ in range(20):
+    for _ in range(41):  # one more than there are places
         await play(here, '{"type": "close"}')
     raw = await Raw.open(here)
     raw.hang_up()
