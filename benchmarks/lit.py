@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Annotated
 
 import litserve
-import torch
 from fastapi import Body, Response
 from pydantic_core import to_json
 
 from benchmarks.plain import answer_of, default_options
 from contract.images import read_image
-from service.engine.device import Device
+from service.engine.device import CPU
 from service.engine.interface import Activity, ImageSample
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.load import load_engine
 
 MAX_BATCH_SIZE = 32
 BATCH_SECONDS = 0.001
@@ -33,9 +32,7 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
 
     def setup(self, device: str) -> None:
         """Load the checkpoint, in the process that runs it."""
-        torch.set_num_threads(1)
-        self.checkpoint = TorchScriptEngine.load(self.path, Device.parse(device))
-        self.checkpoint.warm_up()
+        self.checkpoint = load_engine(self.path, CPU, threads=1)
         self.options = default_options(self.checkpoint.card)
 
     def decode_request(self, request: Annotated[bytes, Body(media_type="image/png")]) -> ImageSample:

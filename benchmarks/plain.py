@@ -8,7 +8,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from pydantic_core import to_json
@@ -19,7 +18,7 @@ from contract.images import read_image
 from contract.settings import Settings
 from service.engine.device import CPU
 from service.engine.interface import Activity, ImageSample
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.load import load_engine
 from service.inference.bodies import PredictAnswer, Timing
 from service.inference.decode import Decoded
 from service.inference.options import PredictOptions, ResolvedOptions, resolve
@@ -42,8 +41,7 @@ def answer_of(activity: Activity, options: ResolvedOptions) -> PredictAnswer:
 
 def build(path: Path) -> FastAPI:
     """An app over one checkpoint."""
-    checkpoint = TorchScriptEngine.load(path, CPU)
-    checkpoint.warm_up()
+    checkpoint = load_engine(path, CPU, threads=1)
     card = checkpoint.card
     options = default_options(card)
     app = FastAPI()
@@ -51,7 +49,7 @@ def build(path: Path) -> FastAPI:
     def answer(image: ImageSample) -> PredictAnswer:
         return answer_of(checkpoint.run([image])[0], options)
 
-    ready = answer(ImageSample(torch.zeros(card.input.shape, dtype=torch.uint8).numpy()))
+    ready = answer(ImageSample(np.zeros(card.input.shape, np.uint8)))
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -76,7 +74,6 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
-    torch.set_num_threads(1)
     uvicorn.run(build(options.checkpoint), port=options.port, loop="uvloop", http="httptools", access_log=False)
 
 

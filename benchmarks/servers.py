@@ -9,8 +9,9 @@ Each server, with all of its processes, has one core, and k6 another. The others
 - `litserve`: LitServe, batching (benchmarks/lit.py);
 - `fastapi`: a FastAPI route around the network, one request at a time (`/forward` of benchmarks/plain.py).
 
-Before anything is timed, their answers to some images are compared. Then they take turns; those that wait are stopped
-(SIGSTOP), since some of them look at their queues a thousand times a second.
+All of them run the network with the event engine where it was built. Before anything is timed, their answers to some
+images are compared. Then they take turns; those that wait are stopped (SIGSTOP), since some of them look at their
+queues a thousand times a second.
 """
 
 import argparse
@@ -33,10 +34,8 @@ from benchmarks.contestants import OTHERS, OURS, Contest, Contestant, left_out
 from benchmarks.load import ROOT, Result, closed_loop
 from benchmarks.machine import describe_machine, positive, print_header, print_row, times_faster
 from benchmarks.processes import cpu_seconds, memory
-from contract.card import InputSpec
+from contract.card import InputSpec, read_card
 from contract.store import Store
-from service.engine.device import CPU
-from service.engine.torchscript import TorchScriptEngine
 
 
 def pictures(shape: InputSpec) -> list[bytes]:
@@ -146,7 +145,7 @@ def main() -> None:
     parser.add_argument("--model", default="mnist-stl", help="an image model in the store (default: %(default)s)")
     parser.add_argument("--store", type=Path, default=ROOT / "model_store", help="default: model_store")
     parser.add_argument("--servers", nargs="+", choices=OTHERS, default=OTHERS, help="beside the service; default: all")
-    parser.add_argument("--clients", nargs="+", type=positive, default=(1, 8, 32), help="default: 1 8 32")
+    parser.add_argument("--clients", nargs="+", type=positive, default=(1, 8, 32, 64), help="default: 1 8 32 64")
     parser.add_argument("--seconds", type=positive, default=5, help="of each turn (default: %(default)s)")
     parser.add_argument("--rounds", type=positive, default=3, help="of turns (default: %(default)s)")
     options = parser.parse_args()
@@ -154,7 +153,7 @@ def main() -> None:
     for name, reason in missing.items():
         print(f"{name} is left out: {reason}")
     names = [OURS, *(name for name in options.servers if name not in missing)]
-    card = TorchScriptEngine.load(Store(options.store).checkpoint_path(options.model, 1), CPU).card
+    card = read_card(Store(options.store).checkpoint_path(options.model, 1))
     bodies = pictures(card.input)
     with contextlib.ExitStack() as stack:
         contest = Contest(stack, options.store.absolute(), options.model)

@@ -1,9 +1,9 @@
-"""The service over HTTP: throughput beside bare `forward`, latency by number of clients, and what overload does.
+"""The service over HTTP: throughput beside the bare network, latency by number of clients, and what overload does.
 
     python -m benchmarks.service [--model mnist-stl] [--seconds 8]
 
-The server has one core and k6 another. Bare `forward` runs on the server's core, before and after, at the batch size
-that the service reached; it leaves out decoding and encoding.
+The server has one core and k6 another. The bare network, with its encoding, runs on the server's core afterwards, with
+the engine of the service and at the batch size that it reached.
 """
 
 import argparse
@@ -16,47 +16,46 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import torch
 from PIL import Image
 
 from benchmarks.load import ROOT, SERVER_CORE, Result, closed_loop, open_loop, pin, service
-from benchmarks.machine import describe_machine, print_header, print_row, use_one_thread
+from benchmarks.machine import describe_machine, print_header, print_row
+from contract.card import read_card
 from contract.store import Store
 from service.engine.device import CPU
 from service.engine.interface import ImageSample
-from service.engine.torchscript import TorchScriptEngine
+from service.engine.load import load_engine
 
 CLIENTS = (1, 8, 64)
 SHARES = (0.5, 1.0, 2.0, 4.0)
 
 
-def bare_forward(path: Path, batch_size: int, seconds: float) -> float:
-    """Samples a second of `forward` alone, on the server's core."""
+def bare_network(path: Path, batch_size: int, seconds: float) -> float:
+    """Samples a second of the engine's `run` alone, on the server's core."""
     pin(SERVER_CORE)
-    use_one_thread()
-    checkpoint = TorchScriptEngine.load(path, CPU)
+    engine = load_engine(path, CPU, threads=1)
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (batch_size, *checkpoint.card.input.shape), dtype=np.uint8)
-    with torch.inference_mode():
-        x = checkpoint._encode([ImageSample(image) for image in pixels])
-        for _ in range(5):
-            checkpoint._module(x)
-        started, calls = time.perf_counter(), 0
-        while time.perf_counter() - started < seconds:
-            checkpoint._module(x)
-            calls += 1
+    spec = engine.card.input
+    lit = rng.random((batch_size, *spec.shape)) < 0.25  # as in pictures of digits
+    samples = [ImageSample((each * 255).astype(np.uint8)) for each in lit]
+    for _ in range(5):
+        engine.run(samples)
+    started, calls = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        engine.run(samples)
+        calls += 1
     return batch_size * calls / (time.perf_counter() - started)
 
 
 def apart(path: Path, batch_size: int, seconds: float) -> float:
     """The same in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(bare_forward, (path, batch_size, seconds))
+        return pool.apply(bare_network, (path, batch_size, seconds))
 
 
 def picture(path: Path) -> bytes:
     """The example digit as a PNG of the model's size."""
-    shape = TorchScriptEngine.load(path, CPU).card.input
+    shape = read_card(path).input
     buffer = io.BytesIO()
     with Image.open(ROOT / "examples" / "digit.png") as digit:
         digit.resize((shape.width, shape.height)).save(buffer, "PNG")
@@ -131,7 +130,7 @@ def main() -> None:
 
     size = max(1, round(batch))
     bare = apart(path, size, min(seconds, 4))
-    print(f"\nbare forward at batch {size}: {bare:,.0f} samples/s; the service reaches {capacity / bare:.0%} of it")
+    print(f"\nthe bare network at batch {size}: {bare:,.0f} samples/s; the service reaches {capacity / bare:.0%} of it")
     print(json.dumps({"capacity": capacity, "bare": bare, "batch": size}))
 
 

@@ -54,9 +54,12 @@ class Subject:
         return ImageInput(self.spec, self.encoder).image(images, torch.arange(len(images)))
 
 
-def fresh(preset: str, *, quick: bool = False) -> Subject:
-    """A preset's network with fresh weights and thresholds that make it lively; `quick` makes it a tiny one."""
-    settings = load_preset(preset) | ({"network": TINY_NETWORK} if quick else {})
+def fresh(preset: str, *, quick: bool = False, **fields: object) -> Subject:
+    """A preset's network with fresh weights and thresholds that make it lively; `quick` makes it a tiny one.
+
+    `fields` replace those of the preset.
+    """
+    settings = load_preset(preset) | fields | ({"network": TINY_NETWORK} if quick else {})
     config = TrainingConfig.model_validate(settings)
     spec = TINY if quick else MNIST
     encoder = ImageEncoder(coding=config.coding, timesteps=config.timesteps)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import activity, early_exit, streams
+from benchmarks import activity, cost, early_exit, streams
 from benchmarks.inference import check as check_inference
 from benchmarks.inference import load
 from benchmarks.machine import interleaved, positive, times_faster
@@ -133,3 +133,32 @@ def test_turns_alternate_and_ratios_compare_within_a_round() -> None:
 
 def test_a_ratio_is_the_median_over_rounds_with_its_ends() -> None:
     assert times_faster([1.0, 2.0, 4.0], [2.0, 3.0, 20.0]) == "2.00x (1.50..5.00)"
+
+
+@pytest.mark.skipif(not built_libraries(), reason="the event engine was not built: no C++ compiler")
+def test_the_cost_has_a_row_for_each_time_step_batch_size_and_activity(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["cost", "--quick"])
+    monkeypatch.setattr("benchmarks.cost.use_one_thread", lambda: None)
+    cost.main()
+    printed = capsys.readouterr().out
+    steps, sizes, activities = (
+        [int(row.replace(",", "")) for row in re.findall(r"^\| [\d%]+ \| [\d,]+ \| [\d,]+ \| ([\d,]+) \|", part, re.M)]
+        for part in re.split(r"\| (?:batch size|spikes) \| neurons", printed)
+    )
+    assert len(sizes) == len(cost.BATCH_SIZES)
+    assert len(steps) == len(cost.STEPS)
+    assert steps[-1] > 8 * steps[0]
+    assert activities == sorted(activities)
+    assert len(activities) == len(cost.ACTIVITIES)
+
+
+def test_the_plot_of_activity_is_the_same_file_for_the_same_figures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    points = [(0.01, 900.0, 100.0), (0.5, 300.0, 100.0)]
+    for name in ("one.svg", "other.svg"):
+        activity.plot(points, tmp_path / name)
+    drawn = (tmp_path / "one.svg").read_text()
+    assert drawn == (tmp_path / "other.svg").read_text()
+    assert drawn.count("<use") >= 2 * len(points)  # a marker for each point of each line
