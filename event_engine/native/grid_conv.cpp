@@ -82,9 +82,9 @@ void GridConv::integrate_spikes(int block, const Signal& input, int16_t* sums, i
             scatter(lanes, kernel, input.bits + t * in.bits(), words, only.data(), in.height, in.width, weights, sums);
             if (long_sums == nullptr) continue;
             for (int y = 0; y < in.height; y++) {
-                const int16_t* from = sums + (static_cast<size_t>(y + half) * padded_width + half) * lanes;
+                int16_t* from = sums + (static_cast<size_t>(y + half) * padded_width + half) * lanes;
                 int32_t* to = long_sums + static_cast<size_t>(y) * in.width * lanes;
-                for (int l = 0; l < in.width * lanes; l += 16) add16(to + l, from + l, group == 0);
+                for (int l = 0; l < in.width * lanes; l += 16) move16(to + l, from + l, group == 0);
             }
         }
         if (long_sums == nullptr)

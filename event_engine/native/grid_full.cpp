@@ -54,9 +54,9 @@ void GridFull::integrate_rows(int block, const Rows& rows, int16_t* sums, int32_
     constexpr int vectors = full_lanes * sizeof(int16_t) / sizeof(V);
     const int16_t* weights = weight.get() + block * inputs() * lanes;
     const size_t values = static_cast<size_t>(rows.count()) * lanes;
+    std::memset(sums, 0, values * sizeof(int16_t));
     int input = 0;
     for (size_t group = 0; group < ends.size(); group++) {
-        std::memset(sums, 0, values * sizeof(int16_t));
         for (; input < ends[group]; input++) {
             const uint64_t* fired = rows.fired + 2 * static_cast<size_t>(input);
             if (!(fired[0] | fired[1])) continue;
@@ -72,7 +72,7 @@ void GridFull::integrate_rows(int block, const Rows& rows, int16_t* sums, int32_
                     for (int i = 0; i < vectors; i++) to[i] += row[i];
                 }
         }
-        for (size_t i = 0; i < values; i += 16) add16(long_sums + i, sums + i, group == 0);
+        for (size_t i = 0; i < values; i += 16) move16(long_sums + i, sums + i, group == 0);
     }
 }
 

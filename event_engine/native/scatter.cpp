@@ -7,12 +7,12 @@ namespace {
 
 // A spike at a time, each added to the sums in memory. K is the kernel size, or 0 for any other.
 template <class V, int K>
-void by_spike(int any_kernel, const uint32_t* bits, int words, const uint32_t* only, int height, int width,
-              const V* weight, V* sums) {
+void by_spike(int any_kernel, const uint32_t* bits, int stride, int words, const uint32_t* only, int height,
+              int width, const V* weight, V* sums) {
     const int kernel = K ? K : any_kernel, padded_width = width + kernel - 1;
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
-            const uint32_t* at = bits + (static_cast<size_t>(y) * width + x) * words;
+            const uint32_t* at = bits + (static_cast<size_t>(y) * width + x) * stride;
             V* corner = sums + static_cast<size_t>(y) * padded_width + x;
             for (int i = 0; i < words; i++)
                 for (uint32_t left = at[i] & only[i]; left; left &= left - 1) {
@@ -56,8 +56,8 @@ template <class V, int K, int S> SNN_INLINE void window_end(const V (&window)[K]
 }
 
 template <class V, int K>
-__attribute__((noinline)) void by_window(const uint32_t* bits, int words, const uint32_t* only, int height, int width,
-                                         const V* weight, V* sums) {
+__attribute__((noinline)) void by_window(const uint32_t* bits, int stride, int words, const uint32_t* only, int height,
+                                         int width, const V* weight, V* sums) {
     static_assert(K == 3 || K == 5, "the steps below are written out for five columns at most");
     const int padded_width = width + K - 1;
     for (int y = 0; y < height; y++) {
@@ -67,7 +67,7 @@ __attribute__((noinline)) void by_window(const uint32_t* bits, int words, const 
 #pragma GCC unroll 5
             for (int kx = 0; kx < K; kx++) window[ky][kx] = V{};
         V* corner = sums + static_cast<size_t>(y) * padded_width;
-        const uint32_t* at = bits + static_cast<size_t>(y) * width * words;
+        const uint32_t* at = bits + static_cast<size_t>(y) * width * stride;
         for (int x = 0;; x += K) {
 #define SNN_COLUMN(S)                                                                  \
     if constexpr (S < K) {                                                             \
@@ -76,7 +76,7 @@ __attribute__((noinline)) void by_window(const uint32_t* bits, int words, const 
             break;                                                                     \
         }                                                                              \
         window_step<V, K, S>(window, at, words, only, weight, corner++, padded_width); \
-        at += words;                                                                   \
+        at += stride;                                                                  \
     }
             SNN_COLUMN(0)
             SNN_COLUMN(1)
@@ -89,20 +89,22 @@ __attribute__((noinline)) void by_window(const uint32_t* bits, int words, const 
 }
 
 template <class V>
-void choose(int kernel, const uint32_t* bits, int words, const uint32_t* only, int height, int width, const V* weight,
+void choose(int kernel, const uint32_t* bits, int stride, const uint32_t* only, int height, int width, const V* weight,
             V* sums) {
-    int channels = 0;
+    int words = stride, channels = 0;  // of a position there are `stride` words, of which the group has some
+    while (words > 1 && only[words - 1] == 0) words--;
+    for (; words > 1 && *only == 0; words--) bits++, only++, weight += 32 * kernel * kernel;
     for (int i = 0; i < words; i++) channels += __builtin_popcount(only[i]);
     if (wide && channels >= 4) {  // the window needs 25 registers and pays where there are several spikes a position
-        if (kernel == 3) return by_window<V, 3>(bits, words, only, height, width, weight, sums);
-        if (kernel == 5) return by_window<V, 5>(bits, words, only, height, width, weight, sums);
+        if (kernel == 3) return by_window<V, 3>(bits, stride, words, only, height, width, weight, sums);
+        if (kernel == 5) return by_window<V, 5>(bits, stride, words, only, height, width, weight, sums);
     }
     switch (kernel) {
-        case 1: return by_spike<V, 1>(kernel, bits, words, only, height, width, weight, sums);
-        case 3: return by_spike<V, 3>(kernel, bits, words, only, height, width, weight, sums);
-        case 5: return by_spike<V, 5>(kernel, bits, words, only, height, width, weight, sums);
-        case 7: return by_spike<V, 7>(kernel, bits, words, only, height, width, weight, sums);
-        default: return by_spike<V, 0>(kernel, bits, words, only, height, width, weight, sums);
+        case 1: return by_spike<V, 1>(kernel, bits, stride, words, only, height, width, weight, sums);
+        case 3: return by_spike<V, 3>(kernel, bits, stride, words, only, height, width, weight, sums);
+        case 5: return by_spike<V, 5>(kernel, bits, stride, words, only, height, width, weight, sums);
+        case 7: return by_spike<V, 7>(kernel, bits, stride, words, only, height, width, weight, sums);
+        default: return by_spike<V, 0>(kernel, bits, stride, words, only, height, width, weight, sums);
     }
 }
 
