@@ -14,6 +14,7 @@
 #   make test-long        tests that take minutes: ten thousand requests, an overload, killed processes
 #   make test-postgres    tests of fine-tuning jobs on a Postgres server that it starts, if Postgres is installed
 #   make test-torchserve  tests with a TorchServe, which needs Java 17 or newer
+#   make test-gpu         what only a GPU can show; GPU_TEST_DEVICE=cpu runs the same checks on the CPU
 #   make test-deploy      container image and Compose file, with docker or podman; takes minutes
 #   make fuzz             fuzzing of the event engine and of the readers of event recordings, FUZZ_SECONDS each
 #   make fuzz-engine      random networks in the event engine and in TorchScript, with sanitizers, for FUZZ_SECONDS
@@ -47,8 +48,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-deploy fuzz fuzz-engine lint check \
-	format openapi docs sbom release image
+.PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-gpu test-deploy fuzz \
+	fuzz-engine lint check format openapi docs sbom release image
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.training
@@ -81,6 +82,9 @@ test-torchserve: $(VENV)/.torchserve
 		{ echo "TorchServe needs Java 17 or newer on the PATH, as in Debian's package openjdk-17-jre-headless" >&2; \
 			exit 1; }
 	$(BIN)/python -m pytest -m torchserve $(PYTEST_ARGS)
+
+test-gpu: $(VENV)/.development
+	$(BIN)/python -m pytest -m gpu -rs -s $(PYTEST_ARGS) tests/gpu
 
 test-deploy: $(VENV)/.deploy
 	$(BIN)/python -m pytest -m deploy -rs -s $(PYTEST_ARGS) tests/deploy

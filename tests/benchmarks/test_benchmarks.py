@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import activity, cost, early_exit, streams
+from benchmarks import activity, cost, early_exit, gpu, streams
 from benchmarks.inference import check as check_inference
 from benchmarks.inference import load
 from benchmarks.machine import interleaved, positive, times_faster
@@ -162,3 +162,16 @@ def test_the_plot_of_activity_is_the_same_file_for_the_same_figures(tmp_path: Pa
     drawn = (tmp_path / "one.svg").read_text()
     assert drawn == (tmp_path / "other.svg").read_text()
     assert drawn.count("<use") >= 2 * len(points)  # a marker for each point of each line
+
+
+def test_the_throughput_of_a_gpu_is_tried_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--models", "digits-stl", "--batch-sizes", "1", "3", "--rounds", "1"]
+    monkeypatch.setattr("sys.argv", ["gpu", "--device", "cpu", *few])
+    gpu.main()
+    assert re.findall(r"^\| (\d+) \| [\d,]+ \|$", capsys.readouterr().out, re.MULTILINE) == ["1", "3"]
+    if not torch.cuda.is_available():
+        monkeypatch.setattr("sys.argv", ["gpu", *few])
+        with pytest.raises(SystemExit, match="no CUDA device"):
+            gpu.main()
