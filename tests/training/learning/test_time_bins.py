@@ -8,14 +8,14 @@ from contract.card import EventEncoder, read_card
 from contract.store import STATE_FILE, Store
 from tests.tiny import SENSOR, tiny_event_config, tiny_events_dataset, tiny_image_config
 from training.__main__ import main
-from training.data import Bins, Dataset, Recordings
+from training.data import Bins, Dataset, EventOptions, Recordings
 from training.data.augment import flip_events, flip_images, shift_bins, shift_events
 from training.data.batches import make_batch
 from training.errors import ConfigError
 from training.export.checkpoint import load_scripted
 from training.export.evaluate import evaluate
 from training.learning.config import TrainingConfig
-from training.learning.time_bins import as_tested, data_settings, in_bins, prepared
+from training.learning.time_bins import as_tested, data_settings, in_bins, load_again, load_for, prepared
 from training.learning.train import train
 from training.noise.kinds import parse_noise
 from training.noise.samples import noisy_samples
@@ -99,3 +99,25 @@ def test_configurations_share_data_that_is_the_same_for_them() -> None:
     bins = [tiny_event_config(storage="bins", timesteps=steps) for steps in (3, 3, 4)]
     assert data_settings(bins[0]) == data_settings(bins[1]) != data_settings(bins[2])
     assert data_settings(same[0]) != data_settings(tiny_image_config())
+
+
+def test_a_data_set_is_loaded_as_bins_unless_every_event_is_needed(
+    tiny_store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[EventOptions] = []
+
+    def load_dataset(name: str, data_dir: Path | None, *, events: EventOptions, **_: object) -> Dataset:
+        asked.append(events)
+        return tiny_events_dataset()
+
+    monkeypatch.setattr("training.learning.time_bins.load_dataset", load_dataset)
+    card = read_card(Store(tiny_store_root).checkpoint_path("tiny-events", 1))
+    config = tiny_event_config(storage="bins", downsample=2)
+    load_again(card, None, every_event=False)
+    load_again(card, None, every_event=True)
+    load_for(config, None)
+    load_for(config, None, every_event=True)
+    load_for(tiny_event_config(), None)
+    assert [options.downsample for options in asked] == [1, 1, 2, 2, 1]
+    shapes = [options.binning and options.binning(SENSOR).shape for options in asked]
+    assert shapes == [(5, 2, 8, 8), None, (5, 2, 8, 8), None, None]
