@@ -80,8 +80,11 @@ def test_inputs_have_seeds_of_their_own(client: Client) -> None:
 
 def test_a_parameter_that_the_package_does_not_know_is_passed_on(client: Client) -> None:
     with pytest.raises(Invalid) as raised:
-        client.predict("tiny-image", PIXELS, window=(1, 2, 3), flip=True)
-    assert raised.value.param in ("window", "flip")
+        client.predict("tiny-image", PIXELS, flip=True)
+    assert raised.value.param == "flip"
+    [prediction] = client.predict("tiny-events", table(), window=(0, 0, 8, 8), flip_y=True)["predictions"]
+    assert prediction["preprocessing"] is not None
+    assert (prediction["preprocessing"]["window"], prediction["preprocessing"]["flipped_y"]) == ([0, 0, 8, 8], True)
 
 
 @pytest.mark.parametrize(
