@@ -6,7 +6,7 @@ import pytest
 
 from tests.service.process import ROOT, environment
 
-PREDICTED = re.compile(r"(.+): (\w+), (\d+) spikes, (\d+\.\d) nJ \(cmos-45nm\)")
+PREDICTED = re.compile(r"(.+): (\w+), (\d+) spikes, (\d+\.\d) nJ \(operations, cmos-45nm\)")
 
 
 @pytest.mark.parametrize(

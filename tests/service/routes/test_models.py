@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODEL = "/v1/models/tiny-image"
 INPUT = {"inputs": [{"pixels": np.eye(8, dtype=int).tolist()}]}
-SUMMARY = {"version", "state", "created_at", "parent", "task", "input", "labels", "metrics", "error", "engine"}
+SUMMARY = {"version", "state", "created_at", "parent", "task", "input", "labels", "metrics", "error", "engine", "group"}
 
 
 async def served_version(client: Client) -> int:
