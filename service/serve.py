@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 from contextlib import suppress
-from importlib.util import find_spec
 
 import uvicorn
 
@@ -34,7 +33,7 @@ def serve(settings: Settings) -> int:
         port=settings.port,
         loop="uvloop",
         http=BoundedProtocol,
-        ws=_websockets(),
+        ws="service.http.websocket:BoundedWebSocket",
         ws_max_size=settings.live_frame_bytes,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
@@ -61,14 +60,6 @@ def serve(settings: Settings) -> int:
         logging.shutdown()
         os._exit(1)  # a normal exit would wait for the device thread
     return 0 if server.started else 1
-
-
-def _websockets() -> str:
-    """The protocol of WebSockets; without the library they are refused, and everything else is served."""
-    if find_spec("websockets") is None:
-        log.warning("the package 'websockets' is not installed: streams are served over HTTP alone")
-        return "none"
-    return "service.http.websocket:BoundedWebSocket"
 
 
 def _limits(settings: Settings) -> Limits:

@@ -102,7 +102,6 @@ def test_the_python_examples_run(url: str) -> None:
 
 
 def test_the_examples_of_the_client_run(url: str) -> None:
-    pytest.importorskip("websockets")
     page = (ROOT / "docs" / "client.md").read_text()
     for example in [text.replace("Client()", f"Client({url!r})") for _, text in blocks(page, "python")]:
         done = subprocess.run(

@@ -17,8 +17,6 @@ from stl_snn_client import Client
 from tests.stl_snn_client.running import Service, service_at
 from tests.tiny import EVENT_STEP_US, EVENT_STEPS, moving_bar
 
-pytest.importorskip("websockets")
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BAR = moving_bar(np.random.default_rng(1), right=True)
 COLUMNS = {name: BAR[:, index].tolist() for index, name in enumerate("txyp")}

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 import pytest
+from websockets.asyncio import client
 
 from contract.events import read_events
 from tests.service.inference.streaming import as_bytes, assert_as_predicted, bar, decisions
@@ -18,9 +19,6 @@ from tests.service.process import ROOT, started
 from tests.service.prometheus import parse
 
 pytestmark = pytest.mark.long
-
-client = pytest.importorskip("websockets.asyncio.client")
-exceptions = pytest.importorskip("websockets.exceptions")
 
 NMNIST = ROOT.parent / "shared" / "data" / "nmnist"
 OPENS = 20_000

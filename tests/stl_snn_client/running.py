@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def service_at(store: Path, data_dir: Path, **fields: Any) -> Iterator[Service]:
     """A service over a store."""
     options: dict[str, Any] = {"ws": "service.http.websocket:BoundedWebSocket", "ws_per_message_deflate": False}
     settings = Settings(model_store=store, data_dir=data_dir, device="cpu", poll_seconds=0.2, **fields)
-    service = Service(settings, **(options if find_spec("websockets") else {}))
+    service = Service(settings, **options)
     service.start()
     try:
         yield service

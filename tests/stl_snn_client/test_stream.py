@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from stl_snn_client.async_stream import AsyncStream
     from stl_snn_client.stream import Stream
 
-pytest.importorskip("websockets")
-
 BAR = moving_bar(np.random.default_rng(1), right=True)
 COLUMNS = {name: BAR[:, index].tolist() for index, name in enumerate("txyp")}
 MODEL = "tiny-events"

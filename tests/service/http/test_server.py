@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.service.inference.streaming import as_bytes, bar
 from tests.service.process import ROOT, environment, started, wait_for
@@ -147,19 +149,17 @@ def test_what_is_not_done_when_the_grace_is_over_is_told_so(store: Path, tmp_pat
 
 
 def test_streams_are_told_that_the_service_leaves(tiny_store_root: Path, tmp_path: Path) -> None:
-    client = pytest.importorskip("websockets.sync.client")
-    exceptions = pytest.importorskip("websockets.exceptions")
     log = tmp_path / "log"
     chosen = settings(tiny_store_root, PRELOAD="tiny-events", DRAIN_SECONDS=0, SHUTDOWN_GRACE_SECONDS=20)
     with started(log, **chosen) as (process, address):
         until_ready(address)
         url = f"{address.replace('http', 'ws', 1)}/v1/models/tiny-events/stream"
-        with client.connect(url) as one, client.connect(url) as other:
+        with connect(url) as one, connect(url) as other:
             one.send(as_bytes(bar(1)))
             heard = [[json.loads(one.recv()) for _ in range(EVENT_STEPS)], [json.loads(other.recv())]]
             process.send_signal(signal.SIGTERM)
             for socket_, messages in zip((one, other), heard, strict=True):
-                with suppress(exceptions.ConnectionClosed):
+                with suppress(ConnectionClosed):
                     messages.extend(map(json.loads, socket_))
                 assert messages[-2]["error"]["code"] == "shutting_down"
                 assert (messages[-1]["type"], messages[-1]["steps"]) == ("closed", len(messages) - 3)

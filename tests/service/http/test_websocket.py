@@ -14,6 +14,8 @@ import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
+from websockets import exceptions
+from websockets.asyncio import client
 
 from contract.settings import Settings
 from service.app import create_app
@@ -23,9 +25,6 @@ from tests.service.app import until
 from tests.service.http.talk import port_of, serving
 from tests.service.inference.streaming import Messages, as_bytes, assert_as_predicted, bar, cut, decisions
 from tests.tiny import EVENT_STEP_US, EVENT_STEPS
-
-client = pytest.importorskip("websockets.asyncio.client")
-exceptions = pytest.importorskip("websockets.exceptions")
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -83,7 +82,7 @@ async def heard(socket: Any) -> Messages:
         return found
 
 
-async def play(where: Place, *messages: bytes | str, query: str = "", **options: Any) -> tuple[Messages, int]:
+async def play(where: Place, *messages: bytes | str, query: str = "", **options: Any) -> tuple[Messages, int | None]:
     """What the server says to these messages, and its close code."""
     async with client.connect(where.url(query), **options) as socket:
         for message in messages:
