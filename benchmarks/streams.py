@@ -30,12 +30,12 @@ from contract.events.records import Events13
 from service.engine.device import choose_device
 from service.engine.load import load_engine
 from service.inference.device_thread import DeviceThread
-from service.inference.event_steps import StepLimits, steps_for
-from service.inference.live_stream import LiveLimits, LiveStream
-from service.inference.sessions import Session, SessionOptions
 from service.inference.step_batcher import StepBatcher
-from service.inference.stream_answers import Ready
 from service.models.version import Loaded, Version
+from service.streams.answers import Ready
+from service.streams.event_steps import StepLimits, steps_for
+from service.streams.live_stream import LiveLimits, LiveStream
+from service.streams.sessions import Session, SessionOptions
 
 MODEL = Path("model_store/nmnist-stl/1/model.pt")
 RECORDING = Path("examples/recording.bin")

@@ -17,12 +17,12 @@ from service.fine_tuning.retention import Retention
 from service.fine_tuning.stream import Streams
 from service.inference.decoding import MAX_WAIT_SECONDS, decode_body
 from service.inference.decoding import TASK as DECODE
-from service.inference.live_streams import LiveStreams
 from service.inference.predictor import Predictor
 from service.inference.readiness import Readiness
 from service.models.listing import Listing
 from service.models.registry import Registry
 from service.sandbox.pool import Allowance, Sandbox
+from service.streams.live_streams import LiveStreams
 from service.telemetry.metrics import Metrics
 from service.telemetry.power_window import power_window
 from service.uploads.checks import UploadChecks

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from service.inference.stream_answers import Closed, DecisionMessage, ErrorMessage, Ready
-from service.inference.stream_messages import Message
+from service.streams.answers import Closed, DecisionMessage, ErrorMessage, Ready
+from service.streams.messages import Message
 
 API_VERSION = "1.0.0"  # of /v1
 

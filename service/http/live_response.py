@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from contract.errors import InvalidJson, Overloaded, TooLarge, UnsupportedMediaType
 from service.http.request_body import receive_piece
 from service.inference.admission import ClientLeft
-from service.inference.live_stream import LONGEST_TEXT, LiveStream
+from service.streams.live_stream import LONGEST_TEXT, LiveStream
 
 BYTES = "application/octet-stream"
 LINES = "application/x-ndjson"

@@ -16,8 +16,8 @@ from service.http.parameters import Name, VersionQuery, runtime_of
 from service.http.responses import failures
 from service.http.socket_route import SocketRoute
 from service.inference.admission import ClientLeft
-from service.inference.stream_messages import Message
-from service.inference.stream_options import StreamOptions
+from service.streams.messages import Message
+from service.streams.options import StreamOptions
 
 PATH = "/v1/models/{name}/stream"
 

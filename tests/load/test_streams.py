@@ -14,9 +14,9 @@ import pytest
 from websockets.asyncio import client
 
 from contract.events import read_events
-from tests.service.inference.streaming import as_bytes, assert_as_predicted, bar, decisions
 from tests.service.process import ROOT, started
 from tests.service.prometheus import parse
+from tests.service.streams.streaming import as_bytes, assert_as_predicted, bar, decisions
 
 pytestmark = pytest.mark.long
 

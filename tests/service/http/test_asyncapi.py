@@ -13,12 +13,12 @@ import pytest
 
 from service.http.asyncapi import build_asyncapi
 from service.http.openapi import render
-from service.inference.live_stream import LiveStream
-from service.inference.stream_answers import ServerMessage
-from service.inference.stream_options import StreamOptions
 from service.routes.stream import PATH, StreamQuery
-from tests.service.inference.streaming import Talk, as_bytes, as_text, bar
+from service.streams.answers import ServerMessage
+from service.streams.live_stream import LiveStream
+from service.streams.options import StreamOptions
 from tests.service.serving import Client
+from tests.service.streams.streaming import Talk, as_bytes, as_text, bar
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "asyncapi.json"
 SCHEMA = json.loads(Path(__file__).with_name("asyncapi-3.0.0.json").read_text())

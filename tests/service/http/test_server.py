@@ -18,8 +18,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.service.inference.streaming import as_bytes, bar
 from tests.service.process import ROOT, environment, started, wait_for
+from tests.service.streams.streaming import as_bytes, bar
 from tests.service.troubled import NAME, SLOW, add_troubled
 from tests.tiny import EVENT_STEPS
 

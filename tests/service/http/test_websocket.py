@@ -23,7 +23,7 @@ from service.http.connections import Limits
 from service.runtime import Runtime
 from tests.service.app import until
 from tests.service.http.talk import port_of, serving
-from tests.service.inference.streaming import Messages, as_bytes, assert_as_predicted, bar, cut, decisions
+from tests.service.streams.streaming import Messages, as_bytes, assert_as_predicted, bar, cut, decisions
 from tests.tiny import EVENT_STEP_US, EVENT_STEPS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

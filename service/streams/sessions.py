@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from contract.energy import Profile, estimate, operations_nj
 from contract.events.geometry import Geometry
 from service.engine.interface import Activity, EventSample, State
-from service.inference.event_steps import Step, StepLimits, steps_for
-from service.inference.running_votes import Policy, RunningVotes
 from service.inference.step_batcher import StepBatcher
 from service.models.version import Loaded
+from service.streams.event_steps import Step, StepLimits, steps_for
+from service.streams.running_votes import Policy, RunningVotes
 
 
 @dataclass(frozen=True, slots=True)

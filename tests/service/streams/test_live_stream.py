@@ -19,10 +19,11 @@ from contract.errors import (
     VersionNotFound,
     WrongInputKind,
 )
-from service.inference.live_stream import LONGEST_TEXT, LiveLimits, LiveStream, _Rate
-from service.inference.stream_options import StreamOptions
 from service.runtime import Runtime
-from tests.service.inference.streaming import (
+from service.streams.live_stream import LONGEST_TEXT, LiveLimits, LiveStream, _Rate
+from service.streams.options import StreamOptions
+from tests.service.serving import Client
+from tests.service.streams.streaming import (
     Messages,
     Talk,
     as_bytes,
@@ -32,7 +33,6 @@ from tests.service.inference.streaming import (
     cut,
     decisions,
 )
-from tests.service.serving import Client
 from tests.tiny import EVENT_STEP_US, EVENT_STEPS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import InvalidEvents, InvalidJson, InvalidParameter, TooManyEvents
-from service.inference.stream_messages import most_events, read_message
+from service.streams.messages import most_events, read_message
 
 Row = tuple[int, int, int, int]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contract.card import EventEncoder, read_card
 from contract.errors import InvalidParameter, TooManyEvents, WrongInputKind
-from service.inference.event_steps import EventSteps, Step, StepLimits, steps_for
+from service.streams.event_steps import EventSteps, Step, StepLimits, steps_for
 
 STEP_US = 100
 FLUSH = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contract.errors import ServiceError
 from contract.events.records import Events13
-from service.inference.live_stream import LiveStream
+from service.streams.live_stream import LiveStream
 from tests.tiny import moving_bar
 
 Messages = list[dict[str, Any]]

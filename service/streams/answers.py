@@ -6,7 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import TypedDict
 
 from contract.errors import ServiceError
-from service.inference.sessions import Decision, SessionTotals
+from service.streams.sessions import Decision, SessionTotals
 
 
 class Ready(TypedDict):

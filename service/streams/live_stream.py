@@ -24,9 +24,9 @@ from contract.errors import (
 )
 from contract.events.chunks import ChunkDecoder
 from service.inference.admission import ClientLeft
-from service.inference.sessions import Decision, Session
-from service.inference.stream_answers import Ready, ServerMessage, closed_message, decision_message, error_message
-from service.inference.stream_messages import read_message
+from service.streams.answers import Ready, ServerMessage, closed_message, decision_message, error_message
+from service.streams.messages import read_message
+from service.streams.sessions import Decision, Session
 
 PIECE_EVENTS = 4096  # decoded in one go, which takes less than a millisecond
 LONGEST_TEXT = 64 * 1024  # bytes of a text message, which is parsed in one go

@@ -11,10 +11,10 @@ from contract.events.chunks import ChunkDecoder
 from contract.events.geometry import Geometry, Window
 from contract.events.live import live_decoder
 from contract.settings import Settings
-from service.inference.event_steps import EVENT_BYTES, StepLimits
-from service.inference.running_votes import Policy
-from service.inference.sessions import SessionOptions
 from service.parsing import unknown_name
+from service.streams.event_steps import EVENT_BYTES, StepLimits
+from service.streams.running_votes import Policy
+from service.streams.sessions import SessionOptions
 
 Format = Literal["events13", "events8", "evt2", "evt21", "evt21-legacy", "evt3", "json"]
 

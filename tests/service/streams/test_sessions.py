@@ -18,10 +18,10 @@ from contract.errors import InvalidEvents, InvalidParameter, ModelError, Shuttin
 from contract.events.geometry import Geometry, Window
 from service.engine.interface import Activity, Engine, EventSample, Sample, State
 from service.inference.device_thread import DeviceThread
-from service.inference.event_steps import StepLimits
-from service.inference.sessions import Decision, Session, SessionOptions
 from service.inference.step_batcher import StepBatcher
 from service.models.version import Loaded
+from service.streams.event_steps import StepLimits
+from service.streams.sessions import Decision, Session, SessionOptions
 from tests.service.models_in_memory import load_version
 from tests.tiny import EVENT_STEP_US, EVENT_STEPS, moving_bar
 

@@ -8,12 +8,12 @@ from typing import Protocol
 from contract.energy import Profile
 from contract.errors import InvalidParameter, Overloaded, ShuttingDown
 from contract.settings import Settings
-from service.inference.live_stream import LiveLimits, LiveStream
-from service.inference.sessions import Decision, Session, SessionOptions
 from service.inference.step_batcher import StepBatcher
-from service.inference.stream_answers import Ready
-from service.inference.stream_options import StreamOptions
 from service.models.version import Loaded
+from service.streams.answers import Ready
+from service.streams.live_stream import LiveLimits, LiveStream
+from service.streams.options import StreamOptions
+from service.streams.sessions import Decision, Session, SessionOptions
 from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)

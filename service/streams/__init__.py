@@ -1,0 +1,1 @@
+"""Live streams: events in as they come, a decision for each time step out."""
