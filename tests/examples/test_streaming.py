@@ -42,7 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, example: str, *arguments: str) -> None:
     runpy.run_path(str(EXAMPLES / example))["main"]()
 
 
-@pytest.mark.parametrize("speed", [0, 0.1])
+@pytest.mark.parametrize("speed", [0, 0.005])
 def test_a_recording_is_replayed_at_its_speed(
     service: Service,
     predicted: str,
