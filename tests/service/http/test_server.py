@@ -94,7 +94,9 @@ def settings(store: Path, **others: Any) -> dict[str, str]:
 
 def test_told_to_leave_under_load_it_answers_all_that_it_accepted(store: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    choices = settings(store, MAX_BATCH_SIZE=1, DRAIN_SECONDS=3, SHUTDOWN_GRACE_SECONDS=PATIENCE)
+    choices = settings(
+        store, MAX_BATCH_SIZE=1, MAX_QUEUE_SECONDS=PATIENCE, DRAIN_SECONDS=3, SHUTDOWN_GRACE_SECONDS=PATIENCE
+    )
     with started(log, **choices) as (process, address):
         until_ready(address)
         begun = time.monotonic()
