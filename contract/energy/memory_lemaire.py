@@ -3,7 +3,7 @@
 Spikes travel through queues of 1,000 messages; each spike fetches the weight of each synapse it reaches, and reads and
 writes the potential behind it; each neuron reads and writes its potential once more at each step. A byte costs more the
 larger its memory. Two things differ from SpikingJelly: fan-out is exact at padded borders, and the spikes into a
-convolution behind pooling are told from its operations, by the mean fan-out.
+convolution behind pooling follow from its operations and the mean fan-out.
 """
 
 from dataclasses import dataclass

@@ -9,8 +9,7 @@ from service.inference.bodies import Exit
 def leads_for(exit: Exit, model: str, engine: Engine) -> tuple[int, ...] | None:
     """The least lead after each time step, None to run all of them.
 
-    Raises `InvalidParameter` for a model without a
-    calibration, and for one that runs in TorchServe.
+    Raises `InvalidParameter` for a model without a calibration, and for one that runs in TorchServe.
     """
     if exit == "none":
         return None
