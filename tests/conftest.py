@@ -29,7 +29,11 @@ SLOW = tuple(
     )
 )
 
-torch.set_num_threads(1)
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Sums of floats depend on the number of threads: every test starts with one, whatever ran before it."""
+    torch.set_num_threads(1)
 
 
 @pytest.hookimpl(optionalhook=True)

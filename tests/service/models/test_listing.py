@@ -5,23 +5,27 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from contract.errors import ModelNotFound
 from contract.store import Store
-from service.engine.device import CPU
+from service.engine.device import CPU, Device
+from service.engine.interface import Engine
+from service.engine.load import load_engine
 from service.models import listing
 from service.models.listing import LISTED_LABELS, Listing, summary
+from service.models.loader import Load
 from service.models.registry import Registry
 
 NAME = "tiny-image"
 
 
 @asynccontextmanager
-async def running(root: Path) -> AsyncIterator[tuple[Registry, Listing]]:
-    registry = Registry(Store(root), device=CPU, preload=(), poll_seconds=3600)
+async def running(root: Path, load: Load = load_engine) -> AsyncIterator[tuple[Registry, Listing]]:
+    registry = Registry(Store(root), device=CPU, preload=(), poll_seconds=3600, load=load)
     await registry.start()
     try:
         yield registry, Listing(registry)
@@ -56,7 +60,13 @@ def states(model: dict[str, Any]) -> list[tuple[int, str]]:
 
 
 async def test_the_list_shows_every_change(store_root: Path) -> None:
-    async with running(store_root) as (registry, found):
+    may_load = Event()
+
+    def load(path: Path, device: Device) -> Engine:
+        assert may_load.wait(30)
+        return load_engine(path, device)
+
+    async with running(store_root, load) as (registry, found):
         models = await shown(found)
         assert models.keys() == {"tiny-direct", "tiny-events", NAME}
         assert states(models[NAME]) == [(1, "available"), (2, "available")]
@@ -64,6 +74,7 @@ async def test_the_list_shows_every_change(store_root: Path) -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert states((await shown(found))[NAME]) == [(1, "available"), (2, "loading")]
+        may_load.set()
         await loading
         assert states((await shown(found))[NAME]) == [(1, "available"), (2, "ready")]
         await registry.unload(NAME, 2)
