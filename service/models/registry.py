@@ -6,27 +6,20 @@ results are applied in the order of the scans. A `Loader` brings versions into m
 
 import asyncio
 import logging
-from bisect import insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
 from contract.card import Card
-from contract.errors import (
-    ModelFailedToLoad,
-    ModelNotFound,
-    Unavailable,
-    VersionInUse,
-    VersionNotFound,
-    VersionNotReady,
-)
+from contract.errors import ModelFailedToLoad, Unavailable, VersionInUse, VersionNotReady
 from contract.group import Group
 from contract.names import ModelRef
 from contract.store import Store
 from contract.store_history import Change, StoreError
 from service.engine.device import Device
 from service.engine.load import load_engine
+from service.models.catalog import Catalog
 from service.models.loader import Load, Loader
 from service.models.preload import Preload
 from service.models.scan import Scanner, Snapshot, StoreLost
@@ -39,7 +32,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Registry:
+class Registry(Catalog):
     """The models of one store on one device.
 
     `preload` names what is loaded at start: `*` (the default version of every model, including models that appear
@@ -59,14 +52,11 @@ class Registry:
         max_loaded_versions: int = 8,
         load: Load | None = None,
     ) -> None:
+        super().__init__()
         self._store = store
         self._loader = Loader(self, store, device, load or load_engine, places=max_loaded_versions)
         self._preload = Preload.parse(preload)
         self._poll_seconds = poll_seconds
-        self._models: dict[str, Model] = {}
-        self._names: list[str] = []
-        self.revision = 0
-        """Differs after every change of what callers see of the models."""
         self._failed: set[Version] = set()
         self._faults: dict[str, str] = {}
         self.trouble: str | None = "the model store has not been read yet"
@@ -114,40 +104,6 @@ class Registry:
     def missing(self) -> list[str]:
         """The preload entries that the store does not have."""
         return self._preload.missing(self._models)
-
-    def __contains__(self, name: object) -> bool:
-        """Whether the store had a model of this name when it was last scanned."""
-        return name in self._models
-
-    def names(self) -> list[str]:
-        """The models that have a version, sorted."""
-        return list(self._names)
-
-    def models(self) -> list[Model]:
-        """The models that have a version, sorted by name."""
-        return [self._models[name] for name in self._names]
-
-    def model(self, name: str) -> Model:
-        """The model `name`; `ModelNotFound`."""
-        if name not in self._models:
-            raise ModelNotFound(f"there is no model {name!r}{suggestion(name, self._names)}", param="name")
-        return self._models[name]
-
-    def versions(self, name: str) -> list[Version]:
-        """The versions of `name`, lowest first; `ModelNotFound`."""
-        return [version for _, version in sorted(self.model(name).versions.items())]
-
-    def version(self, name: str, number: int) -> Version:
-        """One version; `ModelNotFound` or `VersionNotFound`."""
-        versions = self.model(name).versions
-        if number not in versions:
-            message = f"model {name!r} has no version {number}; its latest is version {max(versions)}"
-            raise VersionNotFound(message, param="version")
-        return versions[number]
-
-    def default(self, name: str) -> int | None:
-        """The version that answers a request without a version, None if every version failed; `ModelNotFound`."""
-        return self.model(name).default
 
     async def find(self, name: str, number: int | None = None) -> Model:
         """The model `name`; if it or its version `number` is unknown, the store may be scanned for it first.
@@ -271,46 +227,17 @@ class Registry:
         """Whether the version is a default, present or coming, or among those to load at start."""
         model = self._models.get(version.name)
         is_default = model is not None and version.number in (model.default, model.chosen())
-        return is_default or self._preload.includes(version.ref) or bool(self._groups_of(version, in_use=True))
-
-    def member(self, ref: ModelRef) -> Version | None:
-        """The version that a group names, if the store has it."""
-        model = self._models.get(ref.name)
-        return None if model is None else model.versions.get(ref.version or 0)
-
-    def _groups_of(self, version: Version, *, in_use: bool = False) -> list[str]:
-        """The groups that have the version as a member; with `in_use` those that are in memory or on the way there."""
-        return [
-            each.label
-            for model in self._models.values()
-            for each in model.versions.values()
-            if each.group is not None
-            and (not in_use or each.state in ("loading", "ready"))
-            and version.ref in each.group.refs
-        ]
+        return is_default or self._preload.includes(version.ref) or bool(self.groups_of(version, in_use=True))
 
     def _refuse_member(self, version: Version, *, in_use: bool = False) -> None:
-        if groups := self._groups_of(version, in_use=in_use):
+        if groups := self.groups_of(version, in_use=in_use):
             raise VersionInUse(f"{version.label} is a member of the group {', '.join(groups)}", param="version")
-
-    def in_memory(self) -> list[Version]:
-        """The versions that are loaded."""
-        return [version for model in self._models.values() for version in model.versions.values() if version.engine]
 
     def free(self, version: Version) -> None:
         """Put an available version in the place of a loaded one, which its holders can go on using."""
         found = version.group or version.card
         self._models[version.name].versions[version.number] = self._new(version.name, version.number, found)
         self.changed(version)
-
-    def changed(self, version: Version) -> None:
-        """Note that callers see something else of the version now, or of its model."""
-        if model := self._models.get(version.name):
-            self._note_change(model)
-
-    def _note_change(self, model: Model) -> None:
-        self.revision += 1
-        model.revision = self.revision
 
     def settled(self, version: Version) -> None:
         """Decide on the default again, after the version has been loaded or has failed."""
@@ -342,15 +269,10 @@ class Registry:
             self._report(name, seen.message)
             return
         if seen is None:
-            if self._models.pop(name, None):
-                self._names.remove(name)
-                self.revision += 1
+            self._remove(name)
             self._faults.pop(name, None)
             return
-        if name not in self._models:
-            self._models[name] = Model(name)
-            insort(self._names, name)
-        model = self._models[name]
+        model = self._add(name)
         for number in model.versions.keys() - seen.fingerprints.keys():
             del model.versions[number]
         for number, found in seen.fingerprints.items():
