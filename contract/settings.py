@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     )
     max_body_bytes: PositiveInt = Field(32 * 1024 * 1024, description="Maximum size of a request body.")
     max_upload_bytes: PositiveInt = Field(1024 * 1024 * 1024, description="Maximum size of an uploaded data set.")
+    max_raster_values: PositiveInt = Field(
+        2_000_000, description="Maximum neurons x time steps x inputs of an answer with detail=raster."
+    )
     max_stored_bytes: PositiveInt = Field(
         16 * 1024 * 1024 * 1024, description="Maximum size of all uploads together; beyond it the response is 507."
     )

@@ -61,6 +61,8 @@ class Batch(ctypes.Structure):
         ("used", c_void_p),
         ("leads_size", c_int64),
         ("used_size", c_int64),
+        ("fired", c_void_p),
+        ("fired_size", c_int64),
     )
 
 
@@ -79,7 +81,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "snn_run_events": (c_int, (c_void_p, c_void_p, c_void_p, c_int, POINTER(Batch))),
 }
 _NO_MEMORY = 2
-_INTERFACE = 2  # `snn_interface_number`
+_INTERFACE = 3  # `snn_interface_number`
 
 
 class Library:

@@ -24,7 +24,8 @@ class Counts(NamedTuple):
 
     `scores` int64 `[B, T, K]`, `spikes` and `synops` int64 `[B, T, L]` with a column for each layer, and `input` int64
     `[B]`: how many values of the encoded input are not zero. `used` int64 `[B]`: the time steps that each sample took;
-    the other counts are zero in later ones.
+    the other counts are zero in later ones. `fired` bool `[B, T, neurons]`, where asked for: which neurons fired, layer
+    after layer, those of a layer as its `state_shapes`.
     """
 
     scores: NDArray[np.int64]
@@ -32,6 +33,7 @@ class Counts(NamedTuple):
     synops: NDArray[np.int64]
     input: NDArray[np.int64]
     used: NDArray[np.int64]
+    fired: NDArray[np.bool_] | None = None
 
 
 class EventNetwork:
@@ -67,14 +69,20 @@ class EventNetwork:
         return len(self.state_shapes)
 
     def run_images(
-        self, pixels: NDArray[np.uint8], seeds: NDArray[np.int64], *, leads: Leads = None, threads: int = 1
+        self,
+        pixels: NDArray[np.uint8],
+        seeds: NDArray[np.int64],
+        *,
+        leads: Leads = None,
+        raster: bool = False,
+        threads: int = 1,
     ) -> Counts:
         """All time steps of images uint8 `[B, C, H, W]` with a seed each, int64 `[B]`.
 
         With `leads`, one for each time step, a sample ends after the first step at which its leading class has as many
-        more votes than the second.
+        more votes than the second. With `raster`, the counts say which neurons `fired`.
         """
-        return self._images(pixels, seeds, None, None, self.timesteps, threads, leads)
+        return self._images(pixels, seeds, None, None, self.timesteps, threads, leads, raster)
 
     def step_images(
         self,
@@ -88,12 +96,19 @@ class EventNetwork:
         """One time step of each image, that of its moment; `potentials` `[B, neurons]` are advanced in place."""
         return self._images(pixels, seeds, np.ascontiguousarray(moments, np.int64), potentials, 1, threads)
 
-    def run_events(self, recordings: Sequence[NDArray[np.int64]], *, leads: Leads = None, threads: int = 1) -> Counts:
-        """All time steps of recordings int64 `[N, 4]`, columns t (µs), x, y, p; `leads` as in `run_images`.
+    def run_events(
+        self,
+        recordings: Sequence[NDArray[np.int64]],
+        *,
+        leads: Leads = None,
+        raster: bool = False,
+        threads: int = 1,
+    ) -> Counts:
+        """All time steps of recordings int64 `[N, 4]`, columns t (µs), x, y, p; the others as in `run_images`.
 
         Raises `ValueError` for an event outside of the sensor.
         """
-        return self._events(recordings, None, self.timesteps, threads, leads)
+        return self._events(recordings, None, self.timesteps, threads, leads, raster)
 
     def step_events(
         self, recordings: Sequence[NDArray[np.int64]], potentials: NDArray[np.float32], *, threads: int = 1
@@ -119,6 +134,7 @@ class EventNetwork:
         steps: int,
         threads: int,
         leads: Leads = None,
+        raster: bool = False,
     ) -> Counts:
         samples = len(pixels)
         if pixels.dtype != np.uint8 or pixels.shape != (samples, *self.input_shape):
@@ -126,7 +142,7 @@ class EventNetwork:
         if seeds.shape != (samples,) or (moments is not None and moments.shape != (samples,)):
             raise ValueError("there is not one seed and one moment for each image")
         pixels, seeds = np.ascontiguousarray(pixels), np.ascontiguousarray(seeds, np.int64)
-        batch, counts = self._batch(samples, steps, potentials, threads, leads)
+        batch, counts = self._batch(samples, steps, potentials, threads, leads, raster)
         at = None if moments is None else moments.ctypes.data
         self._library.call(
             "snn_run_images", self._network, pixels.ctypes.data, pixels.size, seeds.ctypes.data, at, batch
@@ -140,13 +156,14 @@ class EventNetwork:
         steps: int,
         threads: int,
         leads: Leads = None,
+        raster: bool = False,
     ) -> Counts:
         held = [np.ascontiguousarray(events, np.int64) for events in recordings]
         if any(events.ndim != 2 or events.shape[1] != 4 for events in held):
             raise ValueError("a recording does not have the columns t, x, y, p")
         addresses = np.array([events.ctypes.data for events in held], np.uintp)
         sizes = np.array([len(events) for events in held], np.int64)
-        batch, counts = self._batch(len(held), steps, potentials, threads, leads)
+        batch, counts = self._batch(len(held), steps, potentials, threads, leads, raster)
         self._library.call(
             "snn_run_events", self._network, addresses.ctypes.data, sizes.ctypes.data, potentials is not None, batch
         )
@@ -159,6 +176,7 @@ class EventNetwork:
         potentials: NDArray[np.float32] | None,
         threads: int,
         leads: Leads = None,
+        raster: bool = False,
     ) -> tuple[Batch, Counts]:
         """Room for the results of a batch, and the arguments that name it."""
         if potentials is not None and (
@@ -174,6 +192,7 @@ class EventNetwork:
         at = room.ctypes.data
         least = None if leads is None else np.array(leads, np.int64)
         used = np.full(samples, steps, np.int64)
+        fired = np.zeros((samples, steps, self.neurons), np.bool_) if raster else None
         batch = Batch(
             samples,
             threads,
@@ -186,6 +205,8 @@ class EventNetwork:
             None if least is None else used.ctypes.data,
             0 if least is None else least.size,
             0 if least is None else used.size,
+            None if fired is None else fired.ctypes.data,
+            0 if fired is None else fired.size,
         )
         batch.held = least
         counts = Counts(
@@ -194,6 +215,7 @@ class EventNetwork:
             room[scores + spikes : scores + 2 * spikes].reshape(samples, steps, self.layers),
             room[scores + 2 * spikes :],
             used,
+            fired,
         )
         return batch, counts
 

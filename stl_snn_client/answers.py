@@ -65,6 +65,22 @@ class TimeStep(TypedDict):
     scores: list[float]
 
 
+class LayerRaster(TypedDict):
+    """The numbers of a layer's neurons that fired, for each time step; `shape` is `[C, H, W]` or `[N]`."""
+
+    layer: str
+    neurons: int
+    shape: list[int]
+    steps: list[list[int]]
+
+
+class NetworkInput(TypedDict):
+    """What the network was given: `frames` of the values of `shape` `[C, H, W]` in a row."""
+
+    shape: list[int]
+    frames: list[list[int]]
+
+
 class Prediction(TypedDict):
     """The prediction for one input."""
 
@@ -77,6 +93,8 @@ class Prediction(TypedDict):
     spikes: Spikes
     energy: Energy
     timesteps: NotRequired[list[TimeStep]]
+    raster: NotRequired[list[LayerRaster]]
+    input: NotRequired[NetworkInput]
     steps_used: NotRequired[int]
     joint: NotRequired[dict[str, Any]]
 

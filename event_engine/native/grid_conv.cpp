@@ -42,8 +42,10 @@ void GridConv::run(const Signal& input, uint32_t* out, Potentials potentials, co
             fire_block(block, steps, sums, positions * lanes, in.width, out, potentials, thresholds);
         }
     }
-    for (int t = 0; t < steps; t++)
-        counts.spikes[t * counts.layers + column] = count_bits(out + t * this->out.bits(), this->out.bits());
+    for (int t = 0; t < steps; t++, out += this->out.bits()) {
+        counts.spikes[t * counts.layers + column] = count_bits(out, this->out.bits());
+        if (counts.fired != nullptr) mark_fired(out, t, counts);
+    }
 }
 
 void GridConv::integrate_values(int block, const Signal& input, float* sums) const {

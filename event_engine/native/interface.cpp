@@ -63,12 +63,15 @@ void run(const Described& net, const Source& source, int64_t steps, const snn_ba
     require(batch.potentials == nullptr ||
                 batch.potentials_size == batch.samples * static_cast<int64_t>(network.neurons()),
             "the potentials have another size");
+    require(batch.fired_size == (batch.fired == nullptr ? 0 : rows * static_cast<int64_t>(network.neurons())),
+            "the neurons that fire have another size");
     const bool exits = batch.leads != nullptr;
     require(batch.leads_size == (exits ? steps : 0) && batch.used_size == (exits ? batch.samples : 0) &&
                 (batch.used != nullptr) == exits && !(exits && batch.potentials != nullptr),
             "the leads have another size");
     network.run(source, static_cast<int>(steps), batch.samples, static_cast<int>(std::min<int64_t>(batch.threads, 256)),
-                batch.potentials, {batch.leads, batch.used}, {batch.scores, batch.spikes, batch.synops, batch.input});
+                batch.potentials, {batch.leads, batch.used},
+                {batch.scores, batch.spikes, batch.synops, batch.input, batch.fired});
 }
 
 }  // namespace

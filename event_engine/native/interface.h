@@ -6,7 +6,7 @@
 #include "network.h"
 
 // Changes with every change of the functions and structures below.
-constexpr int snn_interface_number = 2;
+constexpr int snn_interface_number = 3;
 
 enum snn_coding { SNN_POISSON, SNN_DIRECT, SNN_BINARY_BINS, SNN_COUNTED_BINS };
 
@@ -23,4 +23,6 @@ struct snn_batch {
     const int64_t* leads;  // [steps], see Exit; null where every sample takes all steps
     int64_t* used;         // [samples]
     int64_t leads_size, used_size;
+    uint8_t* fired;  // [samples][steps][neurons], zeros before, see Counts; null where it is not wanted
+    int64_t fired_size;
 };

@@ -164,7 +164,9 @@ void Network::run_range(const Source& source, const std::vector<int>& ends, int6
                 }
                 const Signal input = room.inputs[place].between(first, here);
                 results.input[sample] += count_input(input);
-                room.counts[place] = {results.spikes + row * layers_, results.synops + row * layers_, layers_};
+                uint8_t* fired = results.fired == nullptr ? nullptr : results.fired + row * neurons_;
+                room.counts[place] = {results.spikes + row * layers_, results.synops + row * layers_, layers_, fired,
+                                      neurons_};
                 room.scores[place] = results.scores + row * classes_;
                 run_stages(input, place * here, between.at(place * neurons_), room.counts[place], room);
             }
@@ -242,6 +244,7 @@ void Network::run_full(int samples, int steps, int first_step, Potentials potent
         for (int row = 0; row < samples * steps; row++) {
             const int s = row / steps, t = row % steps;
             int64_t count = 0;
+            if (counts[s].fired != nullptr) layer.mark_fired(out, t, counts[s]);
             if (next == nullptr) std::fill_n(scores[s] + t * classes_, classes_, 0);
             for (size_t i = 0; i < words; i++)
                 for (uint32_t left = *out++, base = i * 32; left; left &= left - 1, count++) {

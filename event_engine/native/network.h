@@ -10,9 +10,11 @@
 
 namespace snn {
 
-// Of every sample, one after another: [steps][classes], [steps][layers], [steps][layers], one number.
+// Of every sample, one after another: [steps][classes], [steps][layers], [steps][layers], one number; and [steps]
+// [neurons], see `Counts`, or null.
 struct Results {
     int64_t *scores, *spikes, *synops, *input;
+    uint8_t* fired;
 };
 
 // A sample ends after the first step at which its class leads by at least `leads` [steps]; `used` [samples] are the

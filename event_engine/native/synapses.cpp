@@ -91,6 +91,14 @@ void Layer::find_groups(size_t inputs) {
     ends.push_back(static_cast<int>(inputs));
 }
 
+void Layer::mark_fired(const uint32_t* bits, int t, Counts counts) const {
+    uint8_t* to = counts.fired + t * counts.neurons + state_begin;
+    for (size_t p = 0; p < out.positions(); p++)
+        for (int i = 0; i < out.words(); i++)
+            for (uint32_t left = *bits++, base = i * 32; left; left &= left - 1)
+                to[(base + __builtin_ctz(left)) * out.positions() + p] = 1;
+}
+
 void Layer::count_synops(const Signal& input, Counts counts) const {
     const size_t positions = fan_out.size(), per_position = input.shape.values() / positions;
     for (int t = 0; t < input.steps; t++) {

@@ -24,10 +24,14 @@ struct snn_synapses {
 
 namespace snn {
 
-// Counts of one sample, [steps][layers]: those of a layer begin at its column.
+// Counts of one sample, [steps][layers]: those of a layer begin at its column. `fired` [steps][neurons] is 1 where a
+// neuron fires and elsewhere as it was, those of a layer [channels][positions] from its `state_begin`; null where it is
+// not wanted.
 struct Counts {
     int64_t *spikes, *synops;
     size_t layers;
+    uint8_t* fired;
+    size_t neurons;
 };
 
 // Potentials before and after some steps; null for rest, or where those after them are not needed.
@@ -61,6 +65,9 @@ struct Layer {
 
     // Synaptic operations of each step of the input.
     void count_synops(const Signal& input, Counts counts) const;
+
+    // The neurons that fire at step `t`, from their bits [positions][words].
+    void mark_fired(const uint32_t* bits, int t, Counts counts) const;
 
 protected:
     // Put a weight into its place; `input` is numbered as the bits of the layer's input are.

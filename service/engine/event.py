@@ -23,11 +23,14 @@ class EventEngine:
         self._network = network
         self._threads = threads
 
-    def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
+    def run(
+        self, samples: Sequence[Sample], leads: Sequence[int] | None = None, *, raster: bool = False
+    ) -> list[Activity]:
         """Run `samples` as one batch; see `Engine.run`."""
+        network, threads = self._network, self._threads
         if images := _images(samples):
-            return _activities(self._network.run_images(*_stack(images), leads=leads, threads=self._threads))
-        return _activities(self._network.run_events(_recordings(samples), leads=leads, threads=self._threads))
+            return _activities(network.run_images(*_stack(images), leads=leads, raster=raster, threads=threads))
+        return _activities(network.run_events(_recordings(samples), leads=leads, raster=raster, threads=threads))
 
     def initial_state(self) -> State:
         """Every potential at rest; see `Engine.initial_state`."""
@@ -67,4 +70,5 @@ def _stack(images: Sequence[ImageSample]) -> tuple[NDArray[np.uint8], NDArray[np
 
 
 def _activities(counts: Counts) -> list[Activity]:
-    return activities_of(counts.scores, counts.spikes, counts.synops, counts.input.tolist(), counts.used.tolist())
+    fed, used = counts.input.tolist(), counts.used.tolist()
+    return activities_of(counts.scores, counts.spikes, counts.synops, fed, used, counts.fired)

@@ -25,11 +25,13 @@ class GroupEngine:
         """That of the first member."""
         return self._members[0].device
 
-    def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
+    def run(
+        self, samples: Sequence[Sample], leads: Sequence[int] | None = None, *, raster: bool = False
+    ) -> list[Activity]:
         """Run whole samples through every member; each activity has the layers of all members, and all `decisions`."""
         if leads is not None:
             raise InvalidParameter("a group does not end early", param="exit")
-        runs = [member.run(samples) for member in self._members]
+        runs = [member.run(samples, raster=raster) for member in self._members]
         most = [member.card.timesteps * member.card.voters for member in self._members]
         return [_side_by_side(activities, most) for activities in zip(*runs, strict=True)]
 
@@ -50,6 +52,7 @@ def _side_by_side(activities: Sequence[Activity], most: Sequence[int]) -> Activi
         spikes=[count for each in activities for count in each.totals.spikes],
         synops=[count for each in activities for count in each.totals.synops],
     )
+    fired = [each.fired for each in activities if each.fired is not None]
     return Activity(
         scores=np.sum([each.scores for each in activities], axis=0),
         spikes=np.concatenate([each.spikes for each in activities], axis=1),
@@ -57,4 +60,5 @@ def _side_by_side(activities: Sequence[Activity], most: Sequence[int]) -> Activi
         input=sum(each.input for each in activities),
         totals=totals,
         decisions=tuple(Votes(each.totals.votes, whole) for each, whole in zip(activities, most, strict=True)),
+        fired=np.concatenate(fired, axis=1) if fired else None,
     )

@@ -1,7 +1,7 @@
 """`Engine`, the interface that runs networks: samples in, activities out."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -58,7 +58,8 @@ class Activity:
     `scores` int64 `[T, K]`: votes for each class; `spikes` int64 `[T, L]`: spikes of each spiking layer; `synops` int64
     `[T, S]`: synaptic operations of each synaptic layer; `input`: number of non-zero values in the encoded input. T are
     the time steps that were run: all of them, unless the sample ended early. `decisions` are those of a group's
-    members; a single network has none beside `totals`.
+    members; a single network has none beside `totals`. `fired` bool `[T, N]`, where asked for: which neurons fired, the
+    spiking layers one after the other, each `(C, H, W)` or `(N,)` in a row.
     """
 
     scores: NDArray[np.int64]
@@ -67,6 +68,7 @@ class Activity:
     input: int
     totals: Totals
     decisions: tuple[Votes, ...] = ()
+    fired: NDArray[np.bool_] | None = None
 
 
 def activities_of(
@@ -75,6 +77,7 @@ def activities_of(
     synops: NDArray[np.int64],
     fed: Iterable[int],
     used: Iterable[int] | None = None,
+    fired: NDArray[np.bool_] | None = None,
 ) -> list[Activity]:
     """The activity of each sample of a batch, from arrays `[B, T, ...]`; all samples are summed at once.
 
@@ -86,7 +89,13 @@ def activities_of(
     totals = [Totals(*row) for row in zip(*sums, strict=True)]
     taken = [scores.shape[1]] * len(scores) if used is None else used
     rows = zip(scores, spikes, synops, fed, totals, taken, strict=True)
-    return [Activity(a[:steps], b[:steps], c[:steps], number, total) for a, b, c, number, total, steps in rows]
+    activities = [Activity(a[:steps], b[:steps], c[:steps], number, total) for a, b, c, number, total, steps in rows]
+    return activities if fired is None else with_fired(activities, fired)
+
+
+def with_fired(activities: Iterable[Activity], fired: NDArray[np.bool_]) -> list[Activity]:
+    """The activities with the neurons that fired in their time steps, from an array `[B, T, N]`."""
+    return [replace(each, fired=row[: len(each.scores)]) for each, row in zip(activities, fired, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +146,15 @@ class Engine(Protocol):
     def memory_bytes(self) -> int:
         """Bytes of the weights on that device; the activations of a batch come on top."""
 
-    def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
+    def run(
+        self, samples: Sequence[Sample], leads: Sequence[int] | None = None, *, raster: bool = False
+    ) -> list[Activity]:
         """Run whole samples as one batch; an activity of all T time steps each.
 
         With `leads`, one for each time step, a sample ends after the first step at which its decision leads by as much
-        (`contract.early_exit`), and its activity is that of these steps. Raises `ModelError` if the network gives
-        a number that is not finite or not a count.
+        (`contract.early_exit`), and its activity is that of these steps. With `raster`, it says which neurons fired;
+        `InvalidParameter` for a network that does not show them. Raises `ModelError` if the network gives a number
+        that is not finite or not a count.
         """
 
     def initial_state(self) -> State:

@@ -20,7 +20,9 @@ from service.engine.interface import (
     State,
     activities_of,
     blank_sample,
+    with_fired,
 )
+from service.engine.script_stages import fired_neurons, stages_of
 
 _NO_NETWORK = "torch cannot load the checkpoint: it does not hold a scripted network"
 _WITHOUT_TIME = np.array([0, 1, 1, 1], dtype=np.int64)  # multiplies the columns t, x, y, p
@@ -32,7 +34,14 @@ class TorchScriptEngine:
     An archive is code: load only from a store that you trust.
     """
 
-    def __init__(self, card: Card, module: torch.jit.ScriptModule, device: Device, memory_bytes: int) -> None:
+    def __init__(
+        self,
+        card: Card,
+        module: torch.jit.ScriptModule,
+        device: Device,
+        memory_bytes: int,
+        stages: Sequence[torch.jit.ScriptModule] = (),
+    ) -> None:
         self.card = card
         self.choice = Choice("torchscript")
         self.device = device
@@ -40,6 +49,7 @@ class TorchScriptEngine:
         self.threads: int | None = None
         """Threads for one operation; None for torch's own number."""
         self._module = module
+        self._stages = stages
 
     @classmethod
     def load(cls, path: Path, device: Device) -> "TorchScriptEngine":
@@ -52,12 +62,13 @@ class TorchScriptEngine:
         try:
             module = torch.jit.load(BytesIO(data), map_location=str(device)).eval()
             weights = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+            stages = stages_of(module)
             module = torch.jit.freeze(module, preserved_attrs=METHODS, optimize_numerics=False)
         except Exception as error:  # torch fails on an archive without a network in many ways
             raise CheckpointError(_NO_NETWORK) from error
         if device.type == "cuda":
             _keep_sums_exact()
-        return cls(card, module, device, weights)
+        return cls(card, module, device, weights, stages)
 
     def warm_up(self) -> None:
         """Run the network twice at each small batch size, so that torch compiles it now and not for the first caller.
@@ -75,14 +86,18 @@ class TorchScriptEngine:
         except Exception as error:  # a network may raise anything
             raise CheckpointError("the network does not run, or not as its card says") from error
 
-    def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
-        """Run `samples` as one batch; see `Engine.run`."""
+    def run(
+        self, samples: Sequence[Sample], leads: Sequence[int] | None = None, *, raster: bool = False
+    ) -> list[Activity]:
+        """Run `samples` as one batch; see `Engine.run`. A raster takes a second run, layer by layer."""
         self._keep_threads()
         with torch.inference_mode():
             x = self._encode(samples)
             if leads is not None:
-                return self._run_until(x, leads)
-            return self._activities(x, self._module(x), (self.card.timesteps, len(samples)))
+                activities = self._run_until(x, leads)
+            else:
+                activities = self._activities(x, self._module(x), (self.card.timesteps, len(samples)))
+            return with_fired(activities, fired_neurons(self.card, self._stages, x)) if raster else activities
 
     def _run_until(self, x: torch.Tensor, leads: Sequence[int]) -> list[Activity]:
         """Step by step, from then on without the samples whose decision leads by enough."""

@@ -12,6 +12,7 @@ from contract.checkpoint import CheckpointError
 from contract.errors import (
     BadRequest,
     DeadlineExceeded,
+    InvalidParameter,
     ModelError,
     Overloaded,
     ServiceError,
@@ -105,10 +106,19 @@ class TorchServeEngine:
         self._version = version
         self._digest = card_digest(card)
 
-    def run(self, samples: Sequence[Sample], leads: Sequence[int] | None = None) -> list[Activity]:
-        """Run `samples` as one batch, without `leads`; see `Engine.run`. Raises what `TorchServe.run` raises."""
+    def run(
+        self, samples: Sequence[Sample], leads: Sequence[int] | None = None, *, raster: bool = False
+    ) -> list[Activity]:
+        """Run `samples` as one batch, without `leads` or `raster`; see `Engine.run`.
+
+        Raises what `TorchServe.run` raises.
+        """
         if leads is not None:
             raise ServiceError("an early exit needs SNN_BACKEND=local")
+        if raster:
+            raise InvalidParameter(
+                "detail=raster needs SNN_BACKEND=local: TorchServe answers counts alone", param="detail"
+            )
         body = self._server.run(self._model, self._version, self._digest, pack_samples(samples))
         try:
             return unpack_activities(body, self.card, len(samples))

@@ -1,5 +1,7 @@
 """How large an answer will be, known before its network runs, and how much all large answers may hold together."""
 
+from math import prod
+
 from contract.card import Card
 from contract.errors import AnswerTooLarge, Overloaded
 from service.inference.bodies import Detail
@@ -10,6 +12,7 @@ LARGE = 256 * 1024
 # Bytes of JSON, rounded up.
 _PREDICTION, _CLASS, _LAYER, _LAYER_SPIKES, _STEP, _SCORE = 1000, 80, 250, 150, 150, 22
 _ESTIMATE, _DECISION = 2500, 200
+_RASTER, _VALUE = 200, 4  # a layer of a raster, and a value of the network's input
 
 
 def prediction_bytes(card: Card, detail: Detail, top_k: int, *, estimators: int = 0, decisions: int = 1) -> int:
@@ -22,10 +25,14 @@ def prediction_bytes(card: Card, detail: Detail, top_k: int, *, estimators: int 
     )
     if decisions > 1:
         size += _DECISION + decisions * (_DECISION + card.longest_label)
-    if detail == "layers":
+    if detail in ("layers", "raster"):
         size += len(card.layers) * _LAYER_SPIKES
-    if detail == "timesteps":
+    if detail in ("timesteps", "raster"):
         size += card.timesteps * (_STEP + len(card.labels) * _SCORE)
+    if detail == "raster":
+        steps = card.timesteps
+        size += sum(_RASTER + layer.neurons * steps * (len(str(layer.neurons)) + 1) for layer in card.spiking_layers)
+        size += prod(card.input.shape) * (1 if card.input.kind == "image" else steps) * _VALUE
     return size
 
 
@@ -72,7 +79,7 @@ def _excess(size: int, card: Card, detail: Detail, top_k: int, estimators: int) 
         return "energy", "leave out energy"
     plain = prediction_bytes(card, "summary", top_k, estimators=estimators)
     return (
-        ("detail", "leave out detail=timesteps")
-        if detail == "timesteps" and plain * 2 < size
+        ("detail", f"leave out detail={detail}")
+        if detail in ("timesteps", "raster") and plain * 2 < size
         else ("top_k", "lower top_k")
     )

@@ -31,10 +31,10 @@ _Batch = list[tuple[PendingRequest, Sequence[Sample]]]
 class Batcher:
     """Runs requests on one device, the oldest first, together with others for the same engine.
 
-    Only requests whose samples end by the same leads run together. A batch has at most `max_batch_size` rows and
-    `max_batch_cost` input values (rows x T x C x H x W), but always at least one row; a request with more rows is
-    split. With `max_batch_wait_ms`, a model's requests wait that long for their batch to fill. `admission` bounds the
-    queue. `on_run` is called with the model's name after each successful run of a network.
+    Only requests whose samples end by the same leads, and which agree on the raster, run together. A batch has at most
+    `max_batch_size` rows and `max_batch_cost` input values (rows x T x C x H x W), but always at least one row; a
+    request with more rows is split. With `max_batch_wait_ms`, a model's requests wait that long for their batch to
+    fill. `admission` bounds the queue. `on_run` is called with the model's name after each successful run of a network.
     """
 
     def __init__(
@@ -95,8 +95,10 @@ class Batcher:
         samples: Sequence[Sample],
         ticket: Ticket | None = None,
         leads: Sequence[int] | None = None,
+        *,
+        raster: bool = False,
     ) -> Result:
-        """Queue one request of at least one sample and wait for its result; `leads` as in `Engine.run`.
+        """Queue one request of at least one sample and wait for its result; `leads` and `raster` as in `Engine.run`.
 
         Without a ticket there is no deadline. Raises `Overloaded` at once if the queue is full, `ShuttingDown` after
         `stop`, `ModelError` if the network gave invalid numbers for one of the samples, and any other error of the
@@ -108,11 +110,11 @@ class Batcher:
             raise ShuttingDown("the service is shutting down")
         if ticket is None:
             with self._admission.request() as ticket:
-                return await self.submit(model, samples, ticket, leads)
+                return await self.submit(model, samples, ticket, leads, raster=raster)
         ticket.hold(sum(_size(sample) for sample in samples))
         ticket.enter("queue")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        request = PendingRequest(model, samples, ticket, future, perf_counter(), leads)
+        request = PendingRequest(model, samples, ticket, future, perf_counter(), leads, raster)
         self._queue.append(request)
         self._count(model.engine, len(samples))
         self._arrival.set()
@@ -176,7 +178,7 @@ class Batcher:
         room = self._most_rows(engine)
         batch = []
         waiting = [each for each in self._queue if each.model.engine is engine]
-        for request in [each for each in waiting if each.leads == waiting[0].leads]:
+        for request in [each for each in waiting if _is_alike(each, waiting[0])]:
             if room == 0:
                 break
             samples = request.take(room)
@@ -218,7 +220,8 @@ class Batcher:
         self._running_seconds = rows * self._row_seconds.get(model.engine, 0.0)
         try:
             every = [sample for _, samples in batch for sample in samples]
-            outcomes = await self._device.run(model, every, batch[0][0].leads)
+            first = batch[0][0]
+            outcomes = await self._device.run(model, every, first.leads, raster=first.raster)
         except asyncio.CancelledError:
             for request, _ in batch:
                 request.fail(ShuttingDown("the service is shutting down"))
@@ -244,6 +247,11 @@ class Batcher:
                 self._on_run(model, run)
         except Exception:
             log.exception("reporting a run failed")
+
+
+def _is_alike(one: PendingRequest, other: PendingRequest) -> bool:
+    """Whether two requests for an engine can be one batch."""
+    return one.leads == other.leads and one.raster == other.raster
 
 
 def _size(sample: Sample) -> int:

@@ -9,7 +9,7 @@ from contract.decision import DecisionRule
 from contract.energy import Energy
 from service.parsing import Body
 
-Detail = Literal["summary", "layers", "timesteps"]
+Detail = Literal["summary", "layers", "timesteps", "raster"]
 Exit = Literal["none", "lossless", "confident"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -140,9 +140,9 @@ class Spikes(TypedDict):
     total: NonNegativeInt
     input: NonNegativeInt
     per_neuron_per_step: float
-    layers: NotRequired[Annotated[list[LayerSpikes], Field(description="With detail=layers.")]]
+    layers: NotRequired[Annotated[list[LayerSpikes], Field(description="With detail=layers and raster.")]]
     timesteps: NotRequired[
-        Annotated[list[NonNegativeInt], Field(description="With detail=timesteps: the total of each step.")]
+        Annotated[list[NonNegativeInt], Field(description="With detail=timesteps and raster: the total of each step.")]
     ]
 
 
@@ -153,6 +153,30 @@ class TimeStep(TypedDict):
     class_id: NonNegativeInt
     score: float
     scores: list[float]
+
+
+class LayerRaster(TypedDict):
+    """The neurons of one layer that fired at each time step, by their numbers in ascending order.
+
+    The neuron at channel c, row y and column x of a convolution's `shape` `[C, H, W]` has the number
+    `(c * H + y) * W + x`.
+    """
+
+    layer: str
+    neurons: PositiveInt
+    shape: list[PositiveInt]
+    steps: list[list[NonNegativeInt]]
+
+
+class NetworkInput(TypedDict):
+    """What the network was given: after decoding and fitting, before Poisson coding.
+
+    Each of the `frames` has the values of `shape` `[C, H, W]` in a row: an image is one frame of pixels from 0 to 255,
+    a recording one frame for each time step, of events in each pixel.
+    """
+
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    frames: list[list[NonNegativeInt]]
 
 
 class Decision(TypedDict):
@@ -193,7 +217,9 @@ class Prediction(TypedDict):
     joint: NotRequired[Annotated[Joint, Field(description="With `draws`, and of a group.")]]
     spikes: Spikes
     energy: Energy
-    timesteps: NotRequired[Annotated[list[TimeStep], Field(description="With detail=timesteps.")]]
+    timesteps: NotRequired[Annotated[list[TimeStep], Field(description="With detail=timesteps and raster.")]]
+    raster: NotRequired[Annotated[list[LayerRaster], Field(description="With detail=raster, in the layers' order.")]]
+    input: NotRequired[Annotated[NetworkInput, Field(description="With detail=raster.")]]
 
 
 class Timing(TypedDict):

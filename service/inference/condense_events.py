@@ -15,7 +15,7 @@ def condense(events: Events, encoder: EventEncoder, spec: InputSpec) -> Events:
     the last time step go, apart from the last event of a recording that is cut into equal parts. At most
     `T x C x H x W` events are left for binary bins, plus one. `events` are inside the sensor, their times do not fall.
     """
-    step = _steps(events[:, 0] - events[0, 0], encoder)
+    step = steps_of(events[:, 0] - events[0, 0], encoder)
     kept = np.flatnonzero(step < encoder.timesteps)
     cell = ((step * spec.channels + events[:, 3]) * spec.height + events[:, 2]) * spec.width + events[:, 1]
     order = kept[np.argsort(cell[kept], kind="stable")]
@@ -29,8 +29,8 @@ def condense(events: Events, encoder: EventEncoder, spec: InputSpec) -> Events:
     return events[chosen]
 
 
-def _steps(elapsed: Events, encoder: EventEncoder) -> Events:
-    """The time step of each event, T or more behind the last one."""
+def steps_of(elapsed: Events, encoder: EventEncoder) -> Events:
+    """The time step of each event by the time since the first one, T or more behind the last step."""
     if encoder.step_us is not None:
         return elapsed // encoder.step_us
     span = int(elapsed[-1])

@@ -62,12 +62,14 @@ class DeviceThread:
         self._thread = ThreadPoolExecutor(1, "device")
         self._fits: WeakKeyDictionary[Engine, tuple[int, float]] = WeakKeyDictionary()
 
-    async def run(self, model: Loaded, samples: Sequence[Sample], leads: Leads = None) -> list[Outcome]:
+    async def run(
+        self, model: Loaded, samples: Sequence[Sample], leads: Leads = None, *, raster: bool = False
+    ) -> list[Outcome]:
         """Run `samples` as one batch, or as several if that fails; one outcome each, in order.
 
-        `leads` as in `Engine.run`.
+        `leads` and `raster` as in `Engine.run`.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, model, samples, leads)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, model, samples, leads, raster)
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do other work of a network on this thread, between two batches; its error is the caller's."""
@@ -86,9 +88,9 @@ class DeviceThread:
         """Accept no more batches; with `wait`, return when the present one has ended."""
         self._thread.shutdown(wait=wait, cancel_futures=True)
 
-    def _run(self, model: Loaded, samples: Sequence[Sample], leads: Leads) -> list[Outcome]:
+    def _run(self, model: Loaded, samples: Sequence[Sample], leads: Leads, raster: bool) -> list[Outcome]:
         try:
-            return self._once(model.engine, samples, leads)
+            return self._once(model.engine, samples, leads, raster)
         except _ENGINE_UNAVAILABLE as error:
             return [Outcome(error=error)] * len(samples)
         except Exception as error:
@@ -97,7 +99,7 @@ class DeviceThread:
                 return [Outcome(error=_too_large(error) if no_memory else error)]
             log.warning("a batch of %d for %s failed: %s", len(samples), model.version.label, type(error).__name__)
         if not no_memory:
-            return [outcome for sample in samples for outcome in self._run(model, [sample], leads)]
+            return [outcome for sample in samples for outcome in self._run(model, [sample], leads, raster)]
         if model.engine.device.type == "cuda":
             import torch  # it runs the network
 
@@ -105,11 +107,11 @@ class DeviceThread:
         half = len(samples) // 2
         self._fits[model.engine] = (half, monotonic() + REMEMBER_S)
         halves = (samples[start : start + half] for start in range(0, len(samples), half))
-        return [outcome for each in halves for outcome in self._run(model, each, leads)]
+        return [outcome for each in halves for outcome in self._run(model, each, leads, raster)]
 
-    def _once(self, engine: Engine, samples: Sequence[Sample], leads: Leads) -> list[Outcome]:
+    def _once(self, engine: Engine, samples: Sequence[Sample], leads: Leads, raster: bool) -> list[Outcome]:
         started = perf_counter()
-        activities = self._busy(partial(engine.run, samples, leads))
+        activities = self._busy(partial(engine.run, samples, leads, raster=raster))
         run = Run(len(samples), started, perf_counter() - started, self._power.power if self._power else None)
         return [Outcome(activity, run) for activity in activities]
 

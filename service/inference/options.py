@@ -29,7 +29,10 @@ class PredictOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    detail: Detail = Field("summary", description="Whether to add the spikes of each layer, or of each time step.")
+    detail: Detail = Field(
+        "summary",
+        description="Whether to add the spikes of each layer, of each time step, or both and which neurons fired.",
+    )
     top_k: int | None = Field(None, ge=1, description="Classes in `top_k`; by default 5, or all if there are fewer.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the inputs that have none of their own.")
     energy_profile: str | None = Field(None, description="Energy profile; by default the service's.")
@@ -102,6 +105,8 @@ def resolve(
     if joint is not None and options.exit != "none":
         message = "exit is for a single decision: one that ends early may still change the joint one"
         raise InvalidParameter(message, param="exit")
+    if options.detail == "raster" and options.draws > 1:
+        raise InvalidParameter("a raster shows a single draw; leave out draws", param="detail")
     if group is not None and options.energy is not None:
         raise InvalidParameter("a group has no other estimates; ask for those of its members", param="energy")
     window = None if options.window is None else Window.parse(options.window, "window")

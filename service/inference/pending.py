@@ -32,7 +32,7 @@ class Result:
 class PendingRequest:
     """A request in the queue. `arrived` is a `perf_counter`; the first `dispatched` samples have gone to the device.
 
-    `leads` end its samples early, see `Engine.run`.
+    `leads` end its samples early, and `raster` asks which neurons fire; see `Engine.run`.
     """
 
     model: Loaded
@@ -41,6 +41,7 @@ class PendingRequest:
     future: asyncio.Future[Result]
     arrived: float
     leads: Sequence[int] | None = None
+    raster: bool = False
     dispatched: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
 

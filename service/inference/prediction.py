@@ -9,6 +9,7 @@ from service.inference.bodies import ClassScore, Detail, Prediction, Spikes, Tim
 from service.inference.decode import Decoded
 from service.inference.joint import join
 from service.inference.options import ResolvedOptions
+from service.inference.raster import input_of, raster_of
 
 
 def build_prediction(
@@ -51,8 +52,11 @@ def build_prediction(
         prediction["steps_used"] = steps
     if joint is not None:
         prediction["joint"] = joint
-    if options.detail == "timesteps":
+    if options.detail in ("timesteps", "raster"):
         prediction["timesteps"] = _timesteps(activity, card.voters * len(activities))
+    if options.detail == "raster":
+        prediction["raster"] = raster_of(activity, card)
+        prediction["input"] = input_of(decoded.sample, card)
     return prediction
 
 
@@ -74,12 +78,12 @@ def _spikes(activity: Activity, card: Card, steps: int, detail: Detail) -> Spike
         "input": activity.input,
         "per_neuron_per_step": total / max(card.neurons * steps, 1),
     }
-    if detail == "layers":
+    if detail in ("layers", "raster"):
         spikes["layers"] = [
             {"name": layer.name, "spikes": count, "firing_rate": count / max(layer.neurons * steps, 1)}
             for layer, count in zip(card.spiking_layers, by_layer, strict=True)
         ]
-    if detail == "timesteps":
+    if detail in ("timesteps", "raster"):
         spikes["timesteps"] = activity.spikes.sum(axis=1).tolist()
     return spikes
 

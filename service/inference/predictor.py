@@ -27,6 +27,7 @@ from service.inference.device_thread import DeviceThread, Run
 from service.inference.early_exit import leads_for
 from service.inference.joint import draws_of
 from service.inference.options import PredictOptions, resolve
+from service.inference.raster import check_raster
 from service.inference.step_batcher import StepBatcher
 from service.models.registry import Registry
 from service.models.version import Loaded
@@ -215,14 +216,18 @@ class Predictor:
             decisions=1 if resolved.joint is None else resolved.joint.decisions,
         )
         size_of(1)
+        if resolved.detail == "raster":
+            check_raster(loaded.engine, 1, self._settings.max_raster_values)
         leads = leads_for(options.exit, model, loaded.engine)
         body = await inputs() if callable(inputs) else inputs
         client = ticket.client if ticket else ""
         decoded = await decode_inputs(body, resolved.decoding, self._sandbox, client=client)
+        if resolved.detail == "raster":
+            check_raster(loaded.engine, len(decoded), self._settings.max_raster_values)
         held = self.answer_bytes.take(size_of(len(decoded)))
         try:
             samples = [row for each in decoded for row in draws_of(each.sample, resolved.rows)]
-            result = await self.batcher.submit(loaded, samples, ticket, leads)
+            result = await self.batcher.submit(loaded, samples, ticket, leads, raster=resolved.detail == "raster")
         except BaseException:
             self.answer_bytes.give(held)
             raise

@@ -17,7 +17,7 @@ def predict(
     model: str,
     *inputs: Any,
     version: int | None = None,
-    detail: Literal["summary", "layers", "timesteps"] | None = None,
+    detail: Literal["summary", "layers", "timesteps", "raster"] | None = None,
     top_k: int | None = None,
     seed: int | None = None,
     energy_profile: str | None = None,

@@ -261,9 +261,9 @@ def _events_of(frame: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def _together(steps: list[Counts]) -> Counts:
     scores, spikes, synops = (np.concatenate([getattr(step, name) for step in steps], 1) for name in Counts._fields[:3])
-    fed, used = (np.sum([getattr(step, name) for step in steps], 0) for name in Counts._fields[3:])
+    fed, used = (np.sum([getattr(step, name) for step in steps], 0) for name in ("input", "used"))
     return Counts(scores, spikes, synops, fed, used)
 
 
 def _same(one: Counts, other: Counts) -> bool:
-    return all(map(np.array_equal, one, other))
+    return all(map(np.array_equal, one[:5], other[:5]))
