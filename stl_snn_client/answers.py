@@ -284,6 +284,7 @@ class Decision(TypedDict):
     dropped: int
     skipped: int
     latency_ms: float | None
+    final: NotRequired[bool]
 
 
 class StreamTotals(TypedDict):

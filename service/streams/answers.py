@@ -23,7 +23,7 @@ class DecisionMessage(TypedDict):
     """The decision after one time step, from `start_us` to `end_us`.
 
     `spikes`, the operations, `estimate_nj`, `events`, `late` and `dropped` are those of this step, `..._total` of all
-    steps so far. With `skipped` steps without events before it, the network has begun anew.
+    steps so far. With `skipped` steps before it, and after a `final` one, the network has begun anew.
     """
 
     type: Literal["decision"]
@@ -45,6 +45,9 @@ class DecisionMessage(TypedDict):
     dropped: NonNegativeInt
     skipped: NonNegativeInt
     latency_ms: Annotated[float | None, Field(description="Since the step's last event came; null if it has none.")]
+    final: NotRequired[
+        Annotated[bool, Field(description="With exit: this is the decision, and the network begins anew after it.")]
+    ]
 
 
 class StreamFailure(TypedDict):
@@ -80,7 +83,7 @@ LONGEST_MESSAGE = 1000
 
 
 def decision_message(decision: Decision, *, scores: bool) -> DecisionMessage:
-    """A decision as a message, with the score of every class if `scores` is true."""
+    """A decision as a message, with the score of every class if `scores` is true, and `final` with an exit."""
     message: DecisionMessage = {
         "type": "decision",
         "step": decision.step,
@@ -101,6 +104,8 @@ def decision_message(decision: Decision, *, scores: bool) -> DecisionMessage:
         "skipped": decision.skipped,
         "latency_ms": decision.latency_ms,
     }
+    if decision.final is not None:
+        message["final"] = decision.final
     if scores:
         message["scores"] = decision.scores.tolist()
     return message

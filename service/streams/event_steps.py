@@ -34,9 +34,10 @@ class StepLimits:
 class Step:
     """One time step that is due: `events` int64 `[N, 4]` in the order of their times, from `start_us` to `end_us`.
 
-    `late` events came too late for any step, counted at the step that was open when they came; `dropped` ones were too
-    many for this step. `skipped` steps without events lie before it, so many that the state of the network is to begin
-    anew. `arrived` is the time at which its last event came, None if it has none.
+    `late` events came too late for any step, counted at the step that was open when they came. `dropped` ones were too
+    many for this step, or of a step that was left out before it. `skipped` steps lie before it: left out by `skip_to`,
+    or so many without events that the state of the network is to begin anew. `arrived` is the time at which its last
+    event came, None if it has none.
     """
 
     index: int
@@ -118,6 +119,21 @@ class EventSteps:
         if self._origin is not None:
             self._flushed = max(self._flushed, (self._high - self._origin) // self.step_us + 1)
 
+    def skip_to(self, index: int) -> None:
+        """Leave out the steps before `index` that have not been taken; their events count as dropped, at `index`."""
+        if index <= self._next:
+            return
+        self._skipped += index - self._next
+        self._next, self._empty = index, 0
+        while self._open and self._open[0] < index:
+            step = heappop(self._open)
+            del self._blocks[step], self._arrived[step]
+            waiting = self._counts.pop(step, 0)
+            self.kept -= waiting
+            self.buffered_events -= waiting
+            self.dropped += waiting
+            self._dropped[index] += waiting + self._dropped.pop(step, 0)
+
     def take(self) -> Step | None:
         """The next step that is due, None if there is none."""
         if self._origin is None:
@@ -153,6 +169,10 @@ class EventSteps:
         for step, count in counted:
             block = events if order is None else events[order[at : at + count]]
             at += count
+            if step < self._next:  # left out
+                self._dropped[self._next] += count
+                self.dropped += count
+                continue
             if self._budget is not None:
                 room = self._budget - self._counts[step]
                 self._dropped[step] += max(0, count - room)

@@ -11,6 +11,7 @@ from contract.events.chunks import ChunkDecoder
 from contract.events.geometry import Geometry, Window
 from contract.events.live import live_decoder
 from contract.settings import Settings
+from service.inference.bodies import Exit
 from service.parsing import unknown_name
 from service.streams.event_steps import EVENT_BYTES, StepLimits
 from service.streams.running_votes import Policy
@@ -32,6 +33,12 @@ class StreamOptions(BaseModel):
         description="What a decision weighs: all steps alike (`running`), the model's last T steps (`window`), or all "
         "with weights that fall by 1/T a step (`leaky`).",
     )
+    exit: Exit = Field(
+        "none",
+        description="Whether the network decides on the model's T steps at a time, and leaves the rest of them out as "
+        "soon as its decision cannot change (`lossless`), or as soon as it is as sure as the model's calibration asks "
+        "(`confident`).",
+    )
     scores: bool = Field(False, description="Whether a decision has the score of every class.")
     reorder_us: int = Field(
         0, ge=0, le=MOST_REORDER_US, description="How many µs earlier than the latest event an event may be."
@@ -51,7 +58,10 @@ class StreamOptions(BaseModel):
         return None if self.format == "json" else live_decoder(self.format)
 
     def session_options(self, settings: Settings, profiles: Mapping[str, Profile]) -> SessionOptions:
-        """The options of the stream's session; `InvalidParameter` for an unknown profile or an invalid crop."""
+        """The options of the stream's session; `InvalidParameter` for a value that is unknown or does not fit."""
+        if self.exit != "none" and self.decision != "running":
+            message = "exit needs decision=running: it ends a decision on the steps since the network was at rest"
+            raise InvalidParameter(message, param="exit")
         profile = settings.energy_profile if self.energy_profile is None else self.energy_profile
         if profile not in profiles:
             error = unknown_name(profile, profiles, "an energy profile")
@@ -61,6 +71,7 @@ class StreamOptions(BaseModel):
         return SessionOptions(
             profile=profiles[profile],
             policy=self.decision,
+            exit=self.exit,
             geometry=Geometry(crop=crop, downsample=self.downsample, flip_y=self.flip_y),
             limits=StepLimits(
                 reorder_us=self.reorder_us,

@@ -25,7 +25,8 @@ class RunningVotes:
 
     def reset(self) -> None:
         """Forget the steps so far."""
-        self._votes = np.zeros(self._classes)  # whole numbers, and so exact, but for `leaky`
+        self.sums = np.zeros(self._classes)
+        """The votes so far, float64 `[K]`: whole numbers, and so exact, but for `leaky`."""
         self._weight = 0.0
         self._latest: deque[NDArray[np.int64]] = deque()
 
@@ -33,12 +34,12 @@ class RunningVotes:
         """The scores float64 `[K]` after one more step with these votes int64 `[K]`."""
         if self._policy == "leaky":
             keep = 1 - 1 / self._timesteps
-            self._votes, self._weight = self._votes * keep + votes, self._weight * keep + 1
+            self.sums, self._weight = self.sums * keep + votes, self._weight * keep + 1
         else:
-            self._votes, self._weight = self._votes + votes, self._weight + 1
+            self.sums, self._weight = self.sums + votes, self._weight + 1
         if self._policy == "window":
             self._latest.append(votes)
             if len(self._latest) > self._timesteps:
-                self._votes, self._weight = self._votes - self._latest.popleft(), self._weight - 1
-        scores: NDArray[np.float64] = self._votes / (self._weight * self._voters)
+                self.sums, self._weight = self.sums - self._latest.popleft(), self._weight - 1
+        scores: NDArray[np.float64] = self.sums / (self._weight * self._voters)
         return scores

@@ -8,9 +8,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.early_exit import lead_of
 from contract.energy import Profile, estimate, operations_nj
 from contract.events.geometry import Geometry
 from service.engine.interface import Activity, EventSample, State
+from service.inference.bodies import Exit
+from service.inference.early_exit import leads_for
 from service.inference.step_batcher import StepBatcher
 from service.models.version import Loaded
 from service.streams.event_steps import Step, StepLimits, steps_for
@@ -23,6 +26,7 @@ class SessionOptions:
 
     profile: Profile
     policy: Policy = "running"
+    exit: Exit = "none"
     geometry: Geometry = field(default_factory=Geometry)
     limits: StepLimits = field(default_factory=StepLimits)
 
@@ -33,8 +37,9 @@ class Decision:
 
     `scores` float64 `[K]` are those of the session's policy; of equal scores the lower class id wins. `spikes`,
     `accumulates`, `multiply_accumulates` and `estimate_nj` are those of this step, `..._total` of all so far. `skipped`
-    steps without events lie before this one: after so many the network has begun anew. `latency_ms` is the time since
-    the step's last event came, None if it has none.
+    steps lie before this one, and the network has begun anew. `latency_ms` is the time since the step's last event
+    came, None if it has none. `final` says whether the network begins anew after it, None for a session without an
+    exit.
     """
 
     step: int
@@ -55,6 +60,7 @@ class Decision:
     dropped: int
     skipped: int
     latency_ms: float | None
+    final: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +85,26 @@ class Session:
             async for decision in session.decisions():
                 ...
 
+    With an `exit` it decides on the model's T time steps, or fewer: once the decision leads by enough, the rest of the
+    T steps is left out, and the network begins anew after them.
+
     The network's state lives on the device, in this session alone. An error of the network, or a cancellation while it
     runs, ends the session. Raises `WrongInputKind` or `InvalidParameter` for a model that takes no live events, and
-    `InvalidParameter` for a geometry that does not fit its sensor.
+    `InvalidParameter` for a geometry that does not fit its sensor or an exit that the model does not have.
     """
 
     def __init__(self, model: Loaded, name: str, batcher: StepBatcher, options: SessionOptions) -> None:
         card = model.engine.card
         self._steps = steps_for(card, name, options.limits)
         options.geometry.check(card.input.width, card.input.height)
+        self._leads = leads_for(options.exit, name, model.engine)
         self._model = model
         self._card = card
         self._batcher = batcher
         self._options = options
         self._votes = RunningVotes(card, options.policy)
         self._state: State | None = None
+        self._since_rest = 0  # time steps
         self._count = self._spikes = self._accumulates = self._macs = 0
         self._ended = False
         model.version.hold()
@@ -160,11 +171,21 @@ class Session:
             except BaseException:  # a step is missing, so that no later one would be right
                 self.end()
                 raise
-            yield self._decide(step, activity)
+            decision = self._decide(step, activity)
+            if decision.final:
+                self._steps.skip_to(step.index + 1 + self._card.timesteps - self._since_rest)
+                self._begin()
+            yield decision
 
     def _begin(self) -> None:
         self._state = None
+        self._since_rest = 0
         self._votes.reset()
+
+    def _is_final(self) -> bool:
+        """Whether the decision leads by enough for an early exit, which after the last of the T steps it does."""
+        assert self._leads is not None
+        return bool(lead_of(self._votes.sums) >= self._leads[self._since_rest - 1])
 
     def _decide(self, step: Step, activity: Activity) -> Decision:
         scores = self._votes.add(activity.scores[0])
@@ -174,6 +195,7 @@ class Session:
         energy = estimate(self._card, activity.totals.synops, profile)
         accumulates, macs = energy["accumulates"], energy["multiply_accumulates"]
         self._count += 1
+        self._since_rest += 1
         self._spikes += spikes
         self._accumulates += accumulates
         self._macs += macs
@@ -196,4 +218,5 @@ class Session:
             dropped=step.dropped,
             skipped=step.skipped,
             latency_ms=None if step.arrived is None else (perf_counter() - step.arrived) * 1000,
+            final=None if self._leads is None else self._is_final(),
         )

@@ -175,6 +175,24 @@ def test_a_long_gap_is_stepped_up_to_the_limit_and_told() -> None:
     ]
 
 
+def test_steps_that_are_left_out_count_with_their_events_at_the_next_one() -> None:
+    steps = EventSteps(STEP_US, StepLimits(reorder_us=50, max_events_per_s=15_000))
+    steps.add(rows(0, 120, 130, 140, 150, 210, 160))
+    taken = steps.take()
+    assert taken is not None
+    assert taken.index == 0
+    steps.skip_to(3)
+    assert steps.buffered_events == 0
+    steps.add(rows(230, 310, 290, 460))
+    steps.skip_to(2)  # which is behind
+    [third] = drain(steps)
+    assert (third.index, third.events[:, 0].tolist(), third.late, third.dropped, third.skipped) == (3, [310], 0, 8, 2)
+    steps.flush()
+    [fourth] = drain(steps)
+    assert (fourth.index, fourth.events[:, 0].tolist(), fourth.dropped, fourth.skipped) == (4, [460], 0, 0)
+    assert (steps.kept, steps.late, steps.dropped) == (3, 0, 8)
+
+
 def test_no_more_events_wait_than_allowed() -> None:
     steps = EventSteps(STEP_US, StepLimits(max_buffered_events=3))
     steps.add(rows(0, 1, 100))

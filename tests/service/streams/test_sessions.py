@@ -13,10 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from contract.calibration import Calibration, ConformalRule, GapRule
+from contract.card import Card
+from contract.early_exit import exit_leads, steps_used
 from contract.energy import PROFILES, estimate
 from contract.errors import InvalidEvents, InvalidParameter, ModelError, ShuttingDown, WrongInputKind
 from contract.events.geometry import Geometry, Window
 from service.engine.interface import Activity, Engine, EventSample, Sample, State
+from service.inference.bodies import Exit
 from service.inference.device_thread import DeviceThread
 from service.inference.step_batcher import StepBatcher
 from service.models.version import Loaded
@@ -34,6 +38,7 @@ class Watched:
 
     def __init__(self, engine: Engine, poisoned: bool = False) -> None:
         self.batches: list[int] = []
+        self.card = engine.card
         self._engine = engine
         self._poisoned = poisoned
 
@@ -82,6 +87,19 @@ async def play(session: Session, events: NDArray[np.int64], cuts: Sequence[int])
         await asyncio.sleep(0)
     session.flush()
     return found + [decision async for decision in session.decisions()]
+
+
+def calibrated(card: Card, lead: int) -> Card:
+    """The card of a model whose decision is sure after the first step that it leads by `lead` votes."""
+    leads = (*[lead] * (card.timesteps - 1), 0)
+    calibration = Calibration(
+        measured_on="validation",
+        samples=100,
+        rule="gap",
+        gap=GapRule(eps=0.01, leads=leads),
+        conformal=ConformalRule(alpha=0.01, leads=leads),
+    )
+    return card.model_copy(update={"calibration": calibration})
 
 
 def assert_as_whole(model: Loaded, events: NDArray[np.int64], found: list[Decision]) -> None:
@@ -249,6 +267,49 @@ async def test_after_a_gap_that_is_too_long_the_network_begins_anew(model: Loade
     assert (anew, found[anew].skipped) == (EVENT_STEPS + 2, gap - 2)
     [first] = model.engine.run([EventSample(later[later[:, 0] < found[anew].end_us])])
     np.testing.assert_array_equal(found[anew].scores, first.scores[0] / model.engine.card.voters)
+
+
+@pytest.mark.parametrize(("exit", "lead"), [("lossless", 1), ("confident", 1), ("confident", 3)])
+async def test_with_an_exit_each_t_steps_get_the_decision_of_a_recording_that_ends_early(
+    model: Loaded, batcher: StepBatcher, exit: Exit, lead: int
+) -> None:
+    card = calibrated(model.engine.card, lead)
+    whole = EVENT_STEPS * EVENT_STEP_US
+    recordings = [shifted(bar(seed), at * whole - bar(seed)[0, 0]) for at, seed in enumerate([1, 2, 5])]
+    recordings = [each[each[:, 0] < (at + 1) * whole] for at, each in enumerate(recordings)]
+    activities = model.engine.run([EventSample(each) for each in recordings])
+    leads = exit_leads(card, confident=exit == "confident")
+    assert leads is not None
+    used = steps_used(np.stack([each.scores for each in activities]), leads)
+    left_out = [
+        np.count_nonzero(each[:, 0] >= at * whole + steps * EVENT_STEP_US)
+        for at, (each, steps) in enumerate(zip(recordings, used, strict=True))
+    ]
+
+    watched = Watched(model.engine)
+    watched.card = card
+    found = await play(
+        open_session(Loaded(model.version, watched), batcher, exit=exit), np.concatenate(recordings), [7, 30, 31]
+    )
+    first, second, third = (
+        [decision for decision in found if decision.step // EVENT_STEPS == at] for at in range(len(recordings))
+    )
+    assert [len(first), len(second), len(third)] == used.tolist()
+    assert [decision for decision in found if decision.final] == [first[-1], second[-1], third[-1]]
+    for last, activity, steps in zip((first[-1], second[-1], third[-1]), activities, used, strict=True):
+        scores = activity.scores[:steps].sum(0) / (steps * card.voters)
+        np.testing.assert_array_equal(last.scores, scores)
+        assert last.class_id == scores.argmax()
+    assert [second[0].skipped, third[0].skipped] == (EVENT_STEPS - used[:2]).tolist()
+    assert [second[0].dropped, third[0].dropped] == left_out[:2]
+    assert sum(left_out) > 0 or lead > 1 or exit == "lossless"
+    assert len(watched.batches) == used.sum()
+
+
+async def test_an_exit_needs_a_model_that_has_it(model: Loaded, batcher: StepBatcher) -> None:
+    with pytest.raises(InvalidParameter, match="calibrate tiny-events"):
+        open_session(model, batcher, exit="confident")
+    assert (await play(open_session(model, batcher), bar(1), []))[-1].final is None
 
 
 async def test_the_policies_weigh_the_steps(model: Loaded, batcher: StepBatcher) -> None:
