@@ -94,6 +94,29 @@ async def test_every_recording_streamed_a_millisecond_at_a_time_gets_the_decisio
     print(f"{len(names)} recordings")
 
 
+@pytest.mark.skipif(not NMNIST.is_dir(), reason="the recordings of N-MNIST are not here")
+async def test_every_recording_streamed_with_an_exit_ends_as_in_predict(tmp_path: Path) -> None:
+    names = [line.split("\t")[0] for line in (NMNIST / "test.txt").read_text().splitlines() if line[0] != "#"]
+    choices = {"MODEL_STORE": str(ROOT / "model_store"), "PRELOAD": "nmnist-stl"}
+    used = []
+    with started(tmp_path / "log", **choices) as (_, address):
+        await until_ready(address)
+        async with httpx.AsyncClient(base_url=f"{address}/v1/models/nmnist-stl", timeout=60) as caller:
+            for name in names:
+                data = (NMNIST / "events" / f"{name}.bs2").read_bytes()
+                headers = {"Content-Type": "application/octet-stream"}
+                answer = await caller.post("/predict?format=nmnist&exit=lossless", content=data, headers=headers)
+                predicted = answer.json()["predictions"][0]
+                events = as_bytes(read_events(data, format="nmnist", max_events=10**6))
+                lines = await caller.post("/stream?exit=lossless", content=events, headers=headers)
+                heard = decisions([json.loads(line) for line in lines.text.splitlines()])
+                final = next(each for each in heard if each["final"])
+                used.append(final["step"] + 1)
+                assert (used[-1], final["label"]) == (predicted["steps_used"], predicted["label"])
+                assert final["spikes_total"] == predicted["spikes"]["total"]
+    print(f"{len(names)} recordings, {np.mean(used):.2f} steps on average")
+
+
 async def streamed(address: str, events: Any, horizon_us: int) -> list[dict[str, Any]]:
     """The decisions on a recording in chunks of a millisecond, until `horizon_us` have passed."""
     if events[-1, 0] - events[0, 0] < horizon_us:  # an event behind it, for which all steps before are due
