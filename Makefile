@@ -15,11 +15,14 @@
 #   make test-postgres    tests of fine-tuning jobs on a Postgres server that it starts, if Postgres is installed
 #   make test-torchserve  tests with a TorchServe, which needs Java 17 or newer
 #   make test-gpu         what only a GPU can show; GPU_TEST_DEVICE=cpu runs the same checks on the CPU
+#   make test-browser     the page in Chromium, with Playwright; pictures of it are in build/browser
 #   make test-deploy      container image and Compose file, with docker or podman; takes minutes
 #   make fuzz             fuzzing of the event engine and of the readers of event recordings, FUZZ_SECONDS each
 #   make fuzz-engine      random networks in the event engine and in TorchScript, with sanitizers, for FUZZ_SECONDS
 #
 # Write:
+#   make screenshot       docs/page.png, the picture of the page in the README
+#   make vendor           the libraries of the page, from npm as service/page/vendor/packages.json lists them
 #   make format           formatted code
 #   make openapi          openapi.json and docs/asyncapi.json
 #   make docs             the documentation as a site, in build/docs
@@ -48,7 +51,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-gpu test-deploy fuzz \
+.PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-gpu test-deploy \
+	test-browser screenshot vendor fuzz \
 	fuzz-engine lint check format openapi docs sbom release image
 .DELETE_ON_ERROR:
 
@@ -88,6 +92,20 @@ test-gpu: $(VENV)/.development
 
 test-deploy: $(VENV)/.deploy
 	$(BIN)/python -m pytest -m deploy -rs -s $(PYTEST_ARGS) tests/deploy
+
+test-browser: $(VENV)/.browser build/vendor/axe-core
+	$(BIN)/python -m pytest -m browser -rs $(PYTEST_ARGS) tests/browser
+
+screenshot: $(VENV)/.browser
+	$(BIN)/python -m tests.browser.screenshot docs/page.png
+
+vendor:
+	$(PYTHON) .ci/vendor.py
+
+# An accessibility checker, for the tests alone.
+build/vendor/axe-core: service/page/vendor/packages.json
+	$(PYTHON) .ci/vendor.py --tests build/vendor
+	@touch $@
 
 fuzz: $(VENV)/.fuzz fuzz-engine
 	$(BIN)/python -m tests.fuzz.event_readers -max_total_time=$(FUZZ_SECONDS)
@@ -168,6 +186,10 @@ $(VENV)/.fuzz: $(VENV)/.development
 
 $(VENV)/.deploy: $(VENV)/.development
 	$(INSTALL) -c constraints.txt -e '.[training,dev,deploy]'
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.development
+	$(INSTALL) -c constraints.txt -e '.[training,dev,browser]'
 	@touch $@
 
 $(VENV)/.torchserve: $(VENV)/.development

@@ -57,6 +57,12 @@ class Settings(BaseSettings):
         description="Host names that requests may name, separated by commas; '*' is any. Unset, a service on loopback "
         "without API keys allows localhost, loopback addresses and SNN_HOST, and any other service every name.",
     )
+    console: Literal["on", "off"] = Field("on", description="Whether / is a page that shows the service at work.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins of other sites whose pages may call the API, separated by commas, such as "
+        "https://lab.example.org.",
+    )
     max_connections: PositiveInt = Field(
         4096,
         description="Maximum number of open connections, of which one client address gets three quarters; the next "
@@ -123,15 +129,15 @@ class Settings(BaseSettings):
     )
     max_inputs: PositiveInt = Field(256, description="Maximum number of inputs in a request.")
     max_draws: PositiveInt = Field(32, description="Maximum number of Poisson draws of an input.")
+    max_raster_values: PositiveInt = Field(
+        2_000_000, description="Maximum neurons x time steps x inputs of an answer with detail=raster."
+    )
     max_answer_bytes: PositiveInt = Field(
         32 * 1024 * 1024,
         description="Maximum size of an answer; it grows with inputs, top_k and detail.",
     )
     max_body_bytes: PositiveInt = Field(32 * 1024 * 1024, description="Maximum size of a request body.")
     max_upload_bytes: PositiveInt = Field(1024 * 1024 * 1024, description="Maximum size of an uploaded data set.")
-    max_raster_values: PositiveInt = Field(
-        2_000_000, description="Maximum neurons x time steps x inputs of an answer with detail=raster."
-    )
     max_stored_bytes: PositiveInt = Field(
         16 * 1024 * 1024 * 1024, description="Maximum size of all uploads together; beyond it the response is 507."
     )
@@ -276,10 +282,18 @@ class Settings(BaseSettings):
             return tuple(filter(None, value.split(os.pathsep)))
         return (value,) if isinstance(value, Path) else value
 
-    @field_validator("preload", "allowed_hosts", mode="before")
+    @field_validator("preload", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not re.fullmatch(r"https?://[^\s/?#@*]+", origin):
+                raise ValueError(f"{origin!r} is not an origin; write the scheme and the host, as in https://host:8443")
+        return tuple(map(str.lower, origins))
 
     @field_validator("log_level", mode="before")
     @classmethod

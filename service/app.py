@@ -11,11 +11,12 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.cores import threads_for
 from contract.errors import ServiceError
 from contract.settings import Settings
+from service.http.cors import with_cors
 from service.http.direct_route import direct_routes
 from service.http.documents import add_documents
 from service.http.entrance.authentication import Authentication
@@ -30,7 +31,7 @@ from service.http.failures import (
 )
 from service.http.openapi import build_openapi
 from service.http.parameters import refuse_unknown_query
-from service.routes import files, fine_tuning, health, history, metrics, models, predict, stream
+from service.routes import files, fine_tuning, health, history, metrics, models, page, predict, stream
 from service.runtime import Runtime, build_runtime
 
 ROUTES = (predict, stream, models, history, files, fine_tuning, health, metrics)
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 class Application(FastAPI):
     """FastAPI behind an `Entrance`, which every request passes first."""
 
-    entrance: Entrance
+    entrance: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -62,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=_DESCRIPTION.strip(),
         lifespan=partial(_lifespan, settings),
         redirect_slashes=False,
-        openapi_url=None,  # `add_documents` serves it
+        openapi_url=None,  # `add_documents` serves it, `add_page` shows it
         exception_handlers={
             ServiceError: answer_service_error,
             HTTPException: answer_http_exception,
@@ -73,15 +74,16 @@ def create_app(settings: Settings) -> FastAPI:
     for route in ROUTES:
         app.include_router(route.router, dependencies=[Depends(refuse_unknown_query)])
     hosts = settings.hosts()
-    app.entrance = Entrance(
+    entrance = Entrance(
         app,
         super(Application, app).__call__,
         direct_routes(app.routes),
-        origin=None if "*" in hosts else OriginCheck(hosts),
-        authentication=Authentication(settings.keys()),
+        origin=None if "*" in hosts else OriginCheck(hosts, settings.cors_origins),
+        authentication=Authentication(settings.keys(), page.OPEN_PATHS),
         body_limit=BodyLimit(settings.max_body_bytes, settings.max_upload_bytes),
         sockets=stream.SOCKETS,
     )
+    app.entrance = with_cors(entrance, settings.cors_origins)
 
     def openapi() -> dict[str, Any]:
         app.openapi_schema = app.openapi_schema or build_openapi(app)
@@ -89,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app.openapi = openapi  # type: ignore[method-assign]
     add_documents(app)
+    page.add_page(app, console=settings.console == "on")
     return app
 
 
@@ -116,6 +119,13 @@ async def _announce_when_ready(runtime: Runtime) -> None:
     versions = [version for name in registry.names() for version in registry.versions(name)]
     loaded = [version.label for version in versions if version.state == "ready"]
     log.info("ready; loaded: %s", ", ".join(loaded) or "nothing")
+    if runtime.settings.console == "on" and runtime.settings.port:
+        host = "127.0.0.1" if runtime.settings.host == "0.0.0.0" else runtime.settings.host
+        log.info(
+            "open http://%s:%d/ in a browser to see it at work",
+            f"[{host}]" if ":" in host else host,
+            runtime.settings.port,
+        )
 
 
 def _version() -> str:

@@ -9,17 +9,21 @@ from service.http.entrance.passage import Headers
 
 
 class Authentication:
-    """Each request and WebSocket needs one of the keys, except those for `/health/`.
+    """Each request and WebSocket needs one of the keys, except those for `/health/` and for `open_paths`.
 
-    Without keys the service is open.
+    An open path that ends with a slash is open with everything below it. Without keys the service is open.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], open_paths: Sequence[str] = ()) -> None:
         self._digests = [_digest(key.encode()) for key in keys]
+        self._open = frozenset(open_paths)
+        self._open_below = ("/health/", *(path for path in open_paths if path.endswith("/") and path != "/"))
 
     def refusal(self, path: str, headers: Headers) -> ServiceError | None:
         """`Unauthorized` for a request without a right key."""
-        if not self._digests or path.startswith("/health/") or self.key_of(headers) is not None:
+        if not self._digests or self.key_of(headers) is not None:
+            return None
+        if path in self._open or path.startswith(self._open_below):
             return None
         return Unauthorized("missing or invalid API key; send 'Authorization: Bearer KEY'")
 

@@ -16,11 +16,13 @@ from service.http.entrance.passage import Headers
 class OriginCheck:
     """Refuses requests that name a host not in `hosts`, or that a browser marks as made by a page of another site.
 
-    Loopback addresses are always among the hosts. Ports do not matter: a page of this computer may call.
+    Loopback addresses are always among the hosts. Ports do not matter: a page of this computer may call. So may the
+    pages of `origins`, each a scheme, host and port in lower case.
     """
 
-    def __init__(self, hosts: Collection[str]) -> None:
+    def __init__(self, hosts: Collection[str], origins: Collection[str] = ()) -> None:
         self._hosts = frozenset(hosts)
+        self._origins = frozenset(origins)
         self._refusal = lru_cache(maxsize=256)(self._find_refusal)
 
     def refusal(self, headers: Headers) -> ServiceError | None:
@@ -30,6 +32,8 @@ class OriginCheck:
     def _find_refusal(self, host: str, origin: str | None, site: str | None) -> ServiceError | None:
         if host and not self._is_allowed(f"//{host}"):  # browsers always send one
             return ForeignHost(f"{host!r} is not a host of this service (SNN_ALLOWED_HOSTS)")
+        if origin is not None and origin in self._origins:
+            return None
         if site == "cross-site" or (origin is not None and not self._is_allowed(origin)):
             return ForeignOrigin("a page of another site made this request")
         return None

@@ -24,7 +24,7 @@ async def test_with_keys_a_request_without_a_right_one_is_refused(
 ) -> None:
     async with serve(store_root, api_keys=KEYS, preload=()) as client:
         headers = {} if header is None else {b"Authorization": header.encode("latin-1")}
-        for path in ("/v1/models", "/metrics", "/openapi.json", "/docs", "/nothing"):
+        for path in ("/v1/models", "/metrics", "/openapi.json", "/redoc", "/nothing"):
             answer = await client.get(path, headers=headers)
             check(answer, 401, "unauthorized", None)
             assert answer.headers["www-authenticate"] == "Bearer"
