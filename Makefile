@@ -14,6 +14,7 @@
 #   make test-long        tests that take minutes: ten thousand requests, an overload, killed processes
 #   make test-postgres    tests of fine-tuning jobs on a Postgres server that it starts, if Postgres is installed
 #   make test-torchserve  tests with a TorchServe, which needs Java 17 or newer
+#   make test-ray         tests on a Ray cluster of several nodes on this machine, if Postgres is installed
 #   make test-gpu         what only a GPU can show; GPU_TEST_DEVICE=cpu runs the same checks on the CPU
 #   make test-browser     the page in Chromium, with Playwright; pictures of it are in build/browser
 #   make test-deploy      container image and Compose file, with docker or podman; takes minutes
@@ -51,7 +52,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-gpu test-deploy \
+.PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-ray test-gpu test-deploy \
 	test-browser screenshot vendor fuzz \
 	fuzz-engine lint check format openapi docs sbom release image
 .DELETE_ON_ERROR:
@@ -86,6 +87,9 @@ test-torchserve: $(VENV)/.torchserve
 		{ echo "TorchServe needs Java 17 or newer on the PATH, as in Debian's package openjdk-17-jre-headless" >&2; \
 			exit 1; }
 	$(BIN)/python -m pytest -m torchserve $(PYTEST_ARGS)
+
+test-ray: $(VENV)/.ray
+	PYTHON=$(BIN)/python sh tests/postgres.sh $(BIN)/python -m pytest -m ray -s $(PYTEST_ARGS) tests/ray
 
 test-gpu: $(VENV)/.development
 	$(BIN)/python -m pytest -m gpu -rs -s $(PYTEST_ARGS) tests/gpu
@@ -190,6 +194,10 @@ $(VENV)/.deploy: $(VENV)/.development
 
 $(VENV)/.browser: $(VENV)/.development
 	$(INSTALL) -c constraints.txt -e '.[training,dev,browser]'
+	@touch $@
+
+$(VENV)/.ray: $(VENV)/.development
+	$(INSTALL) -c constraints.txt -e '.[training,dev,ray]'
 	@touch $@
 
 $(VENV)/.torchserve: $(VENV)/.development

@@ -63,6 +63,12 @@ class Settings(BaseSettings):
         description="Origins of other sites whose pages may call the API, separated by commas, such as "
         "https://lab.example.org.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Processes that serve on the port; each keeps its part of the machine's bounds.",
+    )
     max_connections: PositiveInt = Field(
         4096,
         description="Maximum number of open connections, of which one client address gets three quarters; the next "

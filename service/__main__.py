@@ -27,14 +27,20 @@ def main(arguments: list[str] | None = None) -> int:
         return _report(error.problems)
     from service.sandbox.pool import prepare
 
-    prepare(*SANDBOXED)  # imports them on another core, while this process imports the rest
+    if settings.workers == 1:
+        prepare(*SANDBOXED)  # imports them on another core, while this process imports the rest
     from service.engine.device import choose_device
-    from service.serve import serve
 
     try:
         choose_device(settings.device)
     except ServiceError as error:
         return _report([error.message])
+    if settings.workers > 1:
+        from service.supervisor import supervise
+
+        return supervise(settings)
+    from service.serve import serve
+
     return serve(settings)
 
 

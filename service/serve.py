@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 from contextlib import suppress
+from socket import socket
 
 import uvicorn
 
@@ -21,8 +22,11 @@ PING_SECONDS = 20.0  # a client of a WebSocket answers a ping within this time, 
 log = logging.getLogger("service")
 
 
-def serve(settings: Settings) -> int:
-    """Serve until a signal stops the process; returns the exit status."""
+def serve(settings: Settings, sockets: list[socket] | None = None) -> int:
+    """Serve until a signal stops the process; returns the exit status.
+
+    With `sockets`, other processes listen on them too, and this one accepts connections once it can answer them.
+    """
     logs.configure(settings.log_level)
     keep_freed_memory()
     _log_access(settings)
@@ -50,11 +54,12 @@ def serve(settings: Settings) -> int:
         limits=_limits(settings),
         drain_seconds=settings.drain_seconds,
         grace_seconds=settings.shutdown_grace_seconds,
+        is_one_of_several=sockets is not None,
     )
     # After its shutdown, the server raises the signal that stopped it again; that is not a failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with suppress(KeyboardInterrupt):
-        server.run()
+        server.run(sockets)
     if server.started and app.state.device_is_stuck:
         log.critical("the device did not finish its batch; exiting without it")
         logging.shutdown()

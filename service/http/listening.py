@@ -23,6 +23,7 @@ from service.http.raw_response import RawResponse
 
 BACKLOG = 2048
 ACCEPTED_AT_ONCE = 64
+ACCEPTED_FROM_SHARED = 4  # the other processes take the next ones
 # What the system keeps of the answers to a client that does not read; left alone, it keeps megabytes for each.
 UNREAD_BYTES = 128 * 1024
 _KEPT_REFUSALS = 64
@@ -37,9 +38,15 @@ class Listener:
     """Accepts connections on some sockets and gives each a protocol, or refuses it where there is no place."""
 
     def __init__(
-        self, sockets: list[socket.socket], connections: Connections, create: Callable[[], BoundedProtocol]
+        self,
+        sockets: list[socket.socket],
+        connections: Connections,
+        create: Callable[[], BoundedProtocol],
+        *,
+        at_once: int = ACCEPTED_AT_ONCE,
     ) -> None:
         self.sockets = sockets
+        self._at_once = at_once
         self._connections = connections
         self._create = create
         self._loop = asyncio.get_running_loop()
@@ -77,7 +84,7 @@ class Listener:
         self._loop.call_later(1, self._resume)
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(ACCEPTED_AT_ONCE):
+        for _ in range(self._at_once):
             try:
                 accepted, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -131,7 +138,7 @@ class ListeningServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen."""
         await super().startup(sockets=[])
-        self.prepare()
+        await self.prepare()
         config = self.config
 
         def create() -> BoundedProtocol:
@@ -143,13 +150,14 @@ class ListeningServer(uvicorn.Server):
             log.error("cannot listen on %s port %d: %s", config.host, config.port, error.strerror or error)
             await self.lifespan.shutdown()
             sys.exit(STARTUP_FAILURE)
-        self.listener = Listener(listening, self.server_state, create)
+        at_once = ACCEPTED_FROM_SHARED if sockets else ACCEPTED_AT_ONCE
+        self.listener = Listener(listening, self.server_state, create, at_once=at_once)
         self.servers = [self.listener]  # type: ignore[list-item]
         self._log_started_message(listening)
         self._beat_at = asyncio.get_running_loop().time()
         self._beat()
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Do what remains between the start of the application and the first connection."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from socket import socket
 from types import FrameType
@@ -24,6 +25,7 @@ BEATS_PER_REPORT = 10
 # Hundreds of requests and thousands of connections are alive under load, and each search for garbage visits them: with
 # Python's own thresholds that takes a tenth of the time. Few cycles arise, and none holds a body.
 GC_THRESHOLDS = (20_000, 20, 20)
+LOADING_SECONDS = 60.0  # for the models of one of several processes, before it serves all the same
 # What is not over this long after everything should be is abandoned.
 _MARGIN_SECONDS = 3.0
 
@@ -47,18 +49,29 @@ class Server(ListeningServer):
         limits: Limits,
         drain_seconds: float,
         grace_seconds: float,
+        is_one_of_several: bool = False,
     ) -> None:
         self._gate = OverloadGate(runtime)
         super().__init__(config, limits, self._gate)
         self._runtime = runtime
         self._drain_seconds = drain_seconds
         self._grace_seconds = grace_seconds
+        self._is_one_of_several = is_one_of_several
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ends: float | None = None
 
-    def prepare(self) -> None:
-        """Keep what exists by now out of garbage collection, which would otherwise pause every request for 70 ms."""
+    async def prepare(self) -> None:
+        """Keep what exists by now out of garbage collection, which would otherwise pause every request for 70 ms.
+
+        One of several processes first loads its models: the others answer meanwhile.
+        """
+        ends = time.monotonic() + LOADING_SECONDS
+        while self._is_one_of_several and not (self.should_exit or self._runtime().registry.ready):
+            if time.monotonic() > ends:
+                break
+            await asyncio.sleep(0.05)
         self._loop = asyncio.get_running_loop()
+        self._runtime().metrics.refresh()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -69,6 +82,7 @@ class Server(ListeningServer):
         self._gate.beat(lag)
         if self._beat_count % BEATS_PER_REPORT == 0:
             self._gate.report()
+            self._runtime().metrics.refresh()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the shutdown; called by the signal."""

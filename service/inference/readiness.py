@@ -34,6 +34,10 @@ class Readiness:
             raise ShuttingDown("the service is shutting down")
         if not self._registry.ready:
             raise Unavailable(self._missing())
+        await self.check_device()
+
+    async def check_device(self) -> None:
+        """Return if the device works; otherwise `Unavailable`, within the `seconds`."""
         if monotonic() - self._batcher.last_run > self._seconds and (model := self._any_loaded()):
             await self._try(model)
 

@@ -1,10 +1,21 @@
-"""Prometheus metrics of one running service."""
+"""Prometheus metrics of one running service.
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+Several processes of one service write theirs into files of a common folder, and each of them shows the sums of all
+(prometheus_client's multiprocess mode). What a process that has died counted stays in the sums; its gauges do not.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable with the common folder, which prometheus_client reads when it is imported."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -72,7 +83,8 @@ class Metrics:
             ("model", "outcome"),
             registry=self.collector,
         )
-        self._streams = Gauge("snn_streams", "Open live streams.", registry=self.collector)
+        gauge = partial(Gauge, registry=self.collector, multiprocess_mode="livesum")
+        self._streams = gauge("snn_streams", "Open live streams.")
         self._dropped = Counter(
             "snn_dropped",
             "Requests that ended without an answer, by stage (load, body, decode, queue, device) and reason "
@@ -80,18 +92,12 @@ class Metrics:
             ("stage", "reason"),
             registry=self.collector,
         )
-        self._depth = Gauge("snn_queue_depth", "Requests in the queue.", registry=self.collector)
-        self._bytes = Gauge("snn_queue_bytes", "Bytes that waiting requests hold.", registry=self.collector)
-        self._loaded = Gauge("snn_models_loaded", "Model versions in memory.", registry=self.collector)
-        self._weights = Gauge(
-            "snn_models_bytes", "Size of the weights of the versions in memory.", registry=self.collector
-        )
-        self._jobs = Gauge(
-            "snn_jobs",
-            "Fine-tuning jobs by status; absent while the jobs database does not answer.",
-            ("status",),
-            registry=self.collector,
-        )
+        self._depth = gauge("snn_queue_depth", "Requests in the queue.")
+        self._bytes = gauge("snn_queue_bytes", "Bytes that waiting requests hold.")
+        self._loaded = gauge("snn_models_loaded", "Model versions in memory, in each process.")
+        self._weights = gauge("snn_models_bytes", "Size of the weights of the versions in memory, in each process.")
+        self._watched: dict[Gauge, Callable[[], int]] = {}
+        self._jobs = _Jobs()
 
     def watch(
         self,
@@ -102,12 +108,19 @@ class Metrics:
         models_bytes: Callable[[], int],
         streams: Callable[[], int],
     ) -> None:
-        """Read these values whenever the metrics are read."""
-        self._depth.set_function(queue_depth)
-        self._bytes.set_function(queue_bytes)
-        self._loaded.set_function(models_loaded)
-        self._weights.set_function(models_bytes)
-        self._streams.set_function(streams)
+        """Read these values whenever the metrics are read, and in `refresh`."""
+        self._watched = {
+            self._depth: queue_depth,
+            self._bytes: queue_bytes,
+            self._loaded: models_loaded,
+            self._weights: models_bytes,
+            self._streams: streams,
+        }
+
+    def refresh(self) -> None:
+        """Read what `watch` watches, for this process and for others that show the sums."""
+        for gauge, read in self._watched.items():
+            gauge.set(read())
 
     def request(self, route: str, method: str, model: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -164,11 +177,7 @@ class Metrics:
 
     def jobs(self, counts: Mapping[str, int] | None) -> None:
         """Set the number of fine-tuning jobs by status; None if it is unknown, which removes the last known numbers."""
-        if counts is None:
-            self._jobs.clear()
-            return
-        for status, count in counts.items():
-            self._jobs.labels(status).set(count)
+        self._jobs.counts = dict(counts or {})
 
     def _label_predictions(self, model: str, profile: str) -> tuple[Counter, ...]:
         return (
@@ -180,8 +189,30 @@ class Metrics:
         )
 
     def render(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return generate_latest(self.collector)
+        """All metrics in Prometheus' text format, summed over all processes of the service."""
+        self.refresh()
+        shown = self.collector
+        if folder := os.environ.get(FOLDER_VARIABLE):
+            shown = CollectorRegistry()
+            MultiProcessCollector(shown, folder)  # type: ignore[no-untyped-call]
+        return generate_latest(shown) + generate_latest(self._jobs.registry)
+
+
+class _Jobs(Collector):
+    """The number of jobs by status: a fact of the database, the same for all processes, which is not summed."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the numbers, if they are known."""
+        text = "Fine-tuning jobs by status; absent while the jobs database does not answer."
+        family = GaugeMetricFamily("snn_jobs", text, labels=["status"])
+        for status, count in self.counts.items():
+            family.add_metric([status], count)
+        yield family
 
 
 def _add_work(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.settings import PREFIX, Settings, load
+from contract.settings import PREFIX, Settings, load, unknown_names
 from tests.deploy.containers import ROOT
 
 EXAMPLE = (ROOT / ".env.example").read_text()
@@ -62,6 +62,15 @@ def test_containers_are_given_longer_to_leave_than_the_service_takes() -> None:
     settings = Settings.model_fields
     assert stop["API_STOP_GRACE"] > settings["shutdown_grace_seconds"].default
     assert stop["WORKER_STOP_GRACE"] > settings["worker_grace_seconds"].default + 20
+
+
+def test_replicas_are_given_longer_to_leave_than_the_service_takes_and_only_real_settings() -> None:
+    content = (ROOT / "deploy" / "ray" / "serve.yaml").read_text()
+    given = dict(re.findall(r"^ +(\w+): \"?([^\s\"#]+)", content, re.MULTILINE))
+    assert int(given["graceful_shutdown_timeout_s"]) > int(given["SNN_SHUTDOWN_GRACE_SECONDS"]) + 9
+    assert int(given["health_check_timeout_s"]) > Settings.model_fields["ready_seconds"].default
+    assert int(given["max_ongoing_requests"]) > Settings.model_fields["max_queue_size"].default
+    assert list(unknown_names(given)) == []
 
 
 def test_the_image_takes_only_what_is_tracked_for_it() -> None:
