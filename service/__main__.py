@@ -11,7 +11,7 @@ from contract.errors import ServiceError
 from contract.settings import InvalidSettings, Settings, load
 from contract.settings_help import describe
 
-SANDBOXED = ("service.inference.decoding", "service.uploads.checks")
+SANDBOXED = ("service.inference.decoding", "service.open_inference.unpack", "service.uploads.checks")
 """The modules whose functions run in sandboxes."""
 
 

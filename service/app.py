@@ -31,10 +31,10 @@ from service.http.failures import (
 )
 from service.http.openapi import build_openapi
 from service.http.parameters import refuse_unknown_query
-from service.routes import files, fine_tuning, health, history, metrics, models, page, predict, stream
+from service.routes import files, fine_tuning, health, history, metrics, models, page, predict, stream, v2, v2_models
 from service.runtime import Runtime, build_runtime
 
-ROUTES = (predict, stream, models, history, files, fine_tuning, health, metrics)
+ROUTES = (predict, stream, models, history, files, fine_tuning, v2, v2_models, health, metrics)
 
 _DESCRIPTION = """
 Runs spiking neural networks on images and event recordings. Every response counts spikes and synaptic operations, with

@@ -106,6 +106,12 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
+class OpenInferenceError(BaseModel):
+    """The body of every failure under `/v2`, as the Open Inference Protocol has it."""
+
+    error: str
+
+
 RETRY_AFTER_S = 1
 
 # Messages quote what the caller sent, up to a length.
@@ -121,10 +127,9 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
 }
 
 
-def error_response(error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
-    """The response to a failed request."""
-    param = None if error.param is None else _cut(error.param, LONGEST_PARAM)
-    body = ErrorBody(error=ErrorDetail(code=error.code, message=_cut(error.message, LONGEST_MESSAGE), param=param))
+def error_response(error: ServiceError, headers: Mapping[str, str] | None = None, *, path: str = "") -> Response:
+    """The response to a failed request; under the `path` `/v2` in the shape of the Open Inference Protocol."""
+    body = _open_inference_body(error) if is_open_inference(path) else _body(error)
     status = HTTP_STATUS.get(error.code, 500)
     own = {}
     if 400 <= status < 500 and status != 429:
@@ -143,6 +148,23 @@ def error_response(error: ServiceError, headers: Mapping[str, str] | None = None
     )
 
 
+def is_open_inference(path: str) -> bool:
+    """Whether the path is one of the Open Inference Protocol."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def _body(error: ServiceError) -> ErrorBody:
+    param = None if error.param is None else _cut(error.param, LONGEST_PARAM)
+    return ErrorBody(error=ErrorDetail(code=error.code, message=_cut(error.message, LONGEST_MESSAGE), param=param))
+
+
+def _open_inference_body(error: ServiceError) -> OpenInferenceError:
+    """The message, which begins with the parameter or input at fault unless it names it."""
+    param, message = error.param, error.message
+    is_named = param is None or param in message
+    return OpenInferenceError(error=_cut(message if is_named else f"{param}: {message}", LONGEST_MESSAGE))
+
+
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}..."
 
@@ -154,13 +176,13 @@ def uncaught() -> ServiceError:
 
 async def answer_exception(request: Request, error: Exception) -> Response:
     """Exception handler of every other exception, which FastAPI passes on afterwards."""
-    return error_response(uncaught())
+    return error_response(uncaught(), path=request.url.path)
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:
     """Exception handler of `ServiceError`."""
     assert isinstance(error, ServiceError)
-    return error_response(error)
+    return error_response(error, path=request.url.path)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
@@ -171,10 +193,12 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
         404: "there is no such route; GET /openapi.json lists them",
         405: f"this route does not support {request.method}",
     }
-    return error_response(kind(messages.get(error.status_code, str(error.detail))), error.headers)
+    return error_response(
+        kind(messages.get(error.status_code, str(error.detail))), error.headers, path=request.url.path
+    )
 
 
 async def answer_validation_error(request: Request, error: Exception) -> Response:
     """Exception handler of parameters that FastAPI could not validate."""
     assert isinstance(error, RequestValidationError)
-    return error_response(explain(error.errors()))
+    return error_response(explain(error.errors()), path=request.url.path)

@@ -8,7 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-_OPEN = "/health/"
+from service.http.entrance.authentication import OPEN_PATHS
+
 _SCHEMAS = "#/components/schemas/{model}"
 _REQUEST_ID = {
     "description": "The caller's `X-Request-ID` if it sent a sane one, else a new one; logs carry it too.",
@@ -52,7 +53,7 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             for answer in operation["responses"].values():
                 answer["headers"] = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
-            if path.startswith(_OPEN):
+            if path.startswith(OPEN_PATHS):
                 operation["responses"].pop("401", None)
             else:
                 operation["security"] = [{"key": []}, {}]

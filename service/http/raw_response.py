@@ -17,8 +17,8 @@ _numbers = itertools.count(1)
 class RawResponse:
     """The response to one failure, rendered once and sent many times."""
 
-    def __init__(self, error: ServiceError) -> None:
-        response = error_response(error)
+    def __init__(self, error: ServiceError, *, path: str = "") -> None:
+        response = error_response(error, path=path)
         status = HTTPStatus(response.status_code)
         headers = [(name, value) for name, value in response.raw_headers if name != b"connection"]
         self._status_and_headers = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() + _lines(headers)

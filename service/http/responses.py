@@ -14,14 +14,14 @@ def answer(body: BaseModel, status: int = 200) -> Response:
     return Response(body.model_dump_json(), status, media_type="application/json")
 
 
-def failures(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+def failures(*errors: type[ServiceError], body: type[BaseModel] = ErrorBody) -> dict[int | str, dict[str, Any]]:
     """The failures of a route for `openapi.json`: each status with its codes, including those of every route."""
     by_status: dict[int | str, list[str]] = {}
     everywhere: tuple[type[ServiceError], ...] = (InvalidParameter, Unauthorized, ServiceError)
     for error in errors + everywhere:
         summary = _summary(error)
         by_status.setdefault(HTTP_STATUS[error.code], []).append(f"`{error.code}`: {summary}")
-    return {status: {"model": ErrorBody, "description": " ".join(lines)} for status, lines in sorted(by_status.items())}
+    return {status: {"model": body, "description": " ".join(lines)} for status, lines in sorted(by_status.items())}
 
 
 def _summary(error: type[ServiceError]) -> str:

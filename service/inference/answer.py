@@ -31,18 +31,19 @@ class Answer:
             "id": f"pred-{new_id()}",
             "model": self.options.model,
             "version": self.version,
-            "predictions": list(self._predictions()),
+            "predictions": list(self.predictions()),
             "timing": self._timing(),
         }
 
     def as_json(self) -> bytes:
         """The same as JSON, of which only one prediction at a time is in memory as objects."""
         head = to_json({"id": f"pred-{new_id()}", "model": self.options.model, "version": self.version})
-        predictions = b",".join(to_json(each, inf_nan_mode="null") for each in self._predictions())
+        predictions = b",".join(to_json(each, inf_nan_mode="null") for each in self.predictions())
         timing = to_json(self._timing(), inf_nan_mode="null")
         return b'%b,"predictions":[%b],"timing":%b}' % (head[:-1], predictions, timing)
 
-    def _predictions(self) -> Iterator[Prediction]:
+    def predictions(self) -> Iterator[Prediction]:
+        """The prediction for each input, built as it is taken."""
         rows = self.options.rows
         for index, decoded in enumerate(self.decoded):
             own = slice(index * rows, (index + 1) * rows)

@@ -92,9 +92,9 @@ def decode(raw: RawInput, options: DecodeOptions) -> Decoded:
             return _decode_file(raw, options)
         case ImageInput():
             data = _from_base64(raw.image, InvalidImage)
-            return _image(read_image(data, spec, max_pixels=max_pixels), raw.seed, options)
+            return fitted_image(read_image(data, spec, max_pixels=max_pixels), raw.seed, options)
         case PixelsInput():
-            return _image(read_pixels(raw.pixels, spec, max_pixels=max_pixels), raw.seed, options)
+            return fitted_image(read_pixels(raw.pixels, spec, max_pixels=max_pixels), raw.seed, options)
         case EventsInput(events=columns):
             events = events_from_lists(
                 columns.t, columns.x, columns.y, columns.p, max_events=max_events, any_order=True
@@ -115,10 +115,11 @@ def _check_kind(raw: RawInput, options: DecodeOptions) -> None:
         is_image = isinstance(raw, ImageInput | PixelsInput)
         is_recording = not is_image
     if is_recording if options.input.kind == "image" else is_image:
-        raise _wrong_kind(options)
+        raise wrong_kind(options)
 
 
-def _wrong_kind(options: DecodeOptions) -> WrongInputKind:
+def wrong_kind(options: DecodeOptions) -> WrongInputKind:
+    """The error for an input of the kind that the model in `options` does not take."""
     if options.input.kind == "image":
         return WrongInputKind(f"model {options.model!r} takes images, and this is an event recording")
     return WrongInputKind(f"model {options.model!r} takes event recordings, and this is an image")
@@ -128,8 +129,8 @@ def _decode_file(file: File, options: DecodeOptions) -> Decoded:
     """Read a file as the model's kind of input; if that fails, see whether it is the other kind."""
     if options.input.kind == "image":
         if not looks_like_image(file.data) and _looks_like_recording(file):
-            raise _wrong_kind(options)
-        return _image(read_image(file.data, options.input, max_pixels=options.max_image_pixels), None, options)
+            raise wrong_kind(options)
+        return fitted_image(read_image(file.data, options.input, max_pixels=options.max_image_pixels), None, options)
     try:
         events = read_events(
             file.data,
@@ -141,7 +142,7 @@ def _decode_file(file: File, options: DecodeOptions) -> Decoded:
         )
     except InvalidEvents:
         if looks_like_image(file.data):
-            raise _wrong_kind(options) from None
+            raise wrong_kind(options) from None
         raise
     return Decoded(*fit_recording(events, options.input, options.encoder, options.fitting))
 
@@ -165,7 +166,8 @@ def _from_base64(text: str, failure: type[InvalidImage] | type[InvalidEvents]) -
     return data
 
 
-def _image(fitted: Fitted, seed: int | None, options: DecodeOptions) -> Decoded:
+def fitted_image(fitted: Fitted, seed: int | None, options: DecodeOptions) -> Decoded:
+    """The sample of pixels in the model's shape; without a `seed` of its own, with that of the request."""
     preprocessing: ImagePreprocessing = {}
     if fitted.resized_from is not None:
         preprocessing["resized_from"] = fitted.resized_from

@@ -18,6 +18,7 @@ from typing_extensions import Buffer
 from contract.errors import ImageTooLarge, InvalidEvents, InvalidImage, TooLarge, TooManyEvents, Unavailable
 from service.engine.interface import EventSample, ImageSample, Sample
 from service.inference.decode import Decoded, DecodeOptions, File, RawInput, decode_all
+from service.inference.input_tensor import Tensor, decode_input_tensor, is_quick
 from service.inference.inputs import JSON, MULTIPART, Body, read_inputs
 from service.inference.quick_inputs import QUICK_BODY, QUICK_BYTES, are_quick
 from service.inference.tensors import decode_tensor, is_tensor
@@ -33,7 +34,7 @@ SMALL_EVENTS = 500_000
 
 _OPTIONS: TypeAdapter[DecodeOptions] = TypeAdapter(DecodeOptions)
 
-Inputs = Body | Sequence[RawInput | bytes]
+Inputs = Body | Tensor | Sequence[RawInput | bytes]
 
 
 async def decode_inputs(
@@ -45,6 +46,8 @@ async def decode_inputs(
     inputs that need more memory than a process of the sandbox has, `Overloaded` if too many inputs wait for a process,
     and what `read_inputs` raises.
     """
+    if isinstance(inputs, Tensor):
+        return await _decode_tensor(inputs, options, sandbox, client)
     if not isinstance(inputs, Body):
         files = [File(each) if isinstance(each, bytes) else each for each in inputs]
         if are_quick(files, options):
@@ -62,16 +65,35 @@ async def decode_inputs(
             raise TypeError("a body in a spool needs a sandbox")
         return await asyncio.to_thread(_decode, inputs.content_type, data, options)
     try:
-        return await _decode_apart(inputs.content_type, data, options, sandbox, client)
+        return await _decode_apart({"content_type": inputs.content_type}, data, options, sandbox, client)
     finally:
         if isinstance(data, Spool):
             data.close()
 
 
+async def _decode_tensor(tensor: Tensor, options: DecodeOptions, sandbox: Sandbox | None, client: str) -> list[Decoded]:
+    try:
+        if is_quick(tensor, options):
+            return decode_input_tensor(tensor, options)
+        if sandbox is None:
+            return await asyncio.to_thread(decode_input_tensor, tensor, options)
+        source = {"tensor": {"name": tensor.name, "shape": tensor.shape, "start": tensor.start, "size": tensor.size}}
+        data = tensor.data
+        if not isinstance(data, Spool):
+            data, source["tensor"]["start"] = tensor.elements, 0
+        return await _decode_apart(source, data, options, sandbox, client)
+    finally:
+        tensor.close()
+
+
 def decode_body(head: Any, body: memoryview) -> tuple[Any, Sequence[Buffer]]:
     """The task of the sandbox: a body -> its samples and, in the head, what belongs to each."""
     options = _OPTIONS.validate_python(head["options"])
-    decoded = _decode(head["content_type"], bytes(body), options)
+    if "tensor" in head:
+        tensor = Tensor(**head["tensor"] | {"data": body, "shape": tuple(head["tensor"]["shape"])})
+        decoded = decode_input_tensor(tensor, options)
+    else:
+        decoded = _decode(head["content_type"], bytes(body), options)
     samples = [_packed(each.sample) for each in decoded]
     details = [[*sample[0], each.preprocessing] for sample, each in zip(samples, decoded, strict=True)]
     return details, [sample[1].data for sample in samples]
@@ -89,8 +111,9 @@ def _is_read_quickly(content_type: str, data: bytes) -> bool:
 
 
 async def _decode_apart(
-    content_type: str, data: bytes | Spool, options: DecodeOptions, sandbox: Sandbox, client: str
+    source: dict[str, Any], data: Buffer | Spool, options: DecodeOptions, sandbox: Sandbox, client: str
 ) -> list[Decoded]:
+    """Decode `data` in the sandbox; `source` says what it is."""
     body = data if isinstance(data, Spool) else [data]
     small = replace(
         options,
@@ -99,9 +122,9 @@ async def _decode_apart(
     )
     try:
         try:
-            details, content = await sandbox.run(TASK, _head(content_type, small), body, client=client)
+            details, content = await sandbox.run(TASK, _head(source, small), body, client=client)
         except (ImageTooLarge, TooManyEvents, TooMuchMemory, TookTooLong):
-            head = _head(content_type, options)
+            head = _head(source, options)
             details, content = await sandbox.run(TASK, head, body, client=client, is_large=True)
     except TooMuchMemory as error:
         message = "decoding the inputs takes more memory than the service allows; send fewer or smaller ones"
@@ -118,8 +141,8 @@ async def _decode_apart(
     return decoded
 
 
-def _head(content_type: str, options: DecodeOptions) -> dict[str, Any]:
-    return {"content_type": content_type, "options": _OPTIONS.dump_python(options, mode="json")}
+def _head(source: dict[str, Any], options: DecodeOptions) -> dict[str, Any]:
+    return source | {"options": _OPTIONS.dump_python(options, mode="json")}
 
 
 def _packed(sample: Sample) -> tuple[tuple[str, int], np.ndarray[Any, Any]]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from pydantic_core import to_json
 
+from contract.card import Card
 from contract.cores import threads_for
 from contract.energy import profiles_with
 from contract.settings import Settings
@@ -25,6 +26,7 @@ from service.inference.bodies import PredictAnswer, Prediction
 from service.inference.decoding import Inputs, decode_inputs
 from service.inference.device_thread import DeviceThread, Run
 from service.inference.early_exit import leads_for
+from service.inference.input_tensor import Tensor
 from service.inference.joint import draws_of
 from service.inference.options import PredictOptions, resolve
 from service.inference.raster import check_raster
@@ -39,6 +41,8 @@ ANSWERS_SHARE = 0.25  # of the queue's bytes, for large answers
 
 T = TypeVar("T")
 Source = Inputs | Callable[[], Awaitable[Inputs]]
+Read = Callable[[Card], Awaitable[tuple[PredictOptions, Inputs]]]
+"""Reads a request that carries its own options, for a model with this card."""
 
 _DEFAULTS = PredictOptions()
 
@@ -178,8 +182,37 @@ class Predictor:
         answer, held = await self._answer(model, inputs, options, version, ticket)
         if not held:
             return to_json(answer.as_dict(), inf_nan_mode="null"), 0
+        return await self._built(answer, held, Answer.as_json), held
+
+    async def infer(
+        self,
+        model: str,
+        read: Read,
+        build: Callable[[Answer], T],
+        *,
+        version: int | None = None,
+        ticket: Ticket | None = None,
+    ) -> tuple[T, int]:
+        """What `build` makes of the answer to a request whose options are in its body, and the bytes to give back.
+
+        `read` is called once the model is loaded.
+        """
+        started = perf_counter()
+        async with self._version(model, version, ticket) as loaded:
+            options, inputs = await read(loaded.engine.card)
+            try:
+                answer, held = await self._run(loaded, model, inputs, options, ticket, started)
+            finally:
+                if isinstance(inputs, Tensor):
+                    inputs.close()
+        return await self._built(answer, held, build), held
+
+    async def _built(self, answer: Answer, held: int, build: Callable[[Answer], T]) -> T:
+        """Build an answer, a large one off the loop; if that fails, give back the bytes that it holds."""
+        if not held:
+            return build(answer)
         try:
-            return await self._off_loop(answer.as_json), held
+            return await self._off_loop(partial(build, answer))
         except BaseException:
             self.answer_bytes.give(held)
             raise
@@ -189,10 +222,16 @@ class Predictor:
     ) -> tuple[Answer, int]:
         """Run the network; what the answer is built from, and the bytes that it holds in `answer_bytes`."""
         started = perf_counter()
+        async with self._version(model, version, ticket) as loaded:
+            return await self._run(loaded, model, inputs, options, ticket, started)
+
+    @asynccontextmanager
+    async def _version(self, model: str, version: int | None, ticket: Ticket | None) -> AsyncIterator[Loaded]:
+        """A loaded version, which stays in memory meanwhile."""
         loaded = await self._models.get(model, version, timeout=ticket.remaining if ticket else None)
         loaded.version.hold()
         try:
-            return await self._run(loaded, model, inputs, options, ticket, started)
+            yield loaded
         finally:
             loaded.version.release()
 

@@ -128,13 +128,13 @@ class Registry(Catalog):
             return Loaded(version, version.engine)
         try:
             async with asyncio.timeout(timeout):
-                return await self._loader.get(await self._find_version(name, number))
+                return await self._loader.get(await self.find_version(name, number))
         except TimeoutError:
             raise Unavailable(f"model {name!r} is still loading; try again", param="name") from None
 
     async def load(self, name: str, number: int) -> Version:
         """Load a version, even one that failed before; `ModelFailedToLoad` if it cannot be loaded."""
-        version = await self._find_version(name, number)
+        version = await self.find_version(name, number)
         if version.state == "failed":
             version.state = "available"
             self.changed(version)
@@ -142,7 +142,7 @@ class Registry(Catalog):
 
     async def unload(self, name: str, number: int) -> Version:
         """Free a version's memory; it stays available. `VersionInUse` for the default and a loaded group's member."""
-        version = await self._find_version(name, number)
+        version = await self.find_version(name, number)
         if version.loading:
             await asyncio.shield(version.loading)
         self._refuse_default(name, number)
@@ -173,7 +173,7 @@ class Registry(Catalog):
         the default in force.
         """
         try:
-            await self._loader.get(await self._find_version(name, number))
+            await self._loader.get(await self.find_version(name, number))
         except ModelFailedToLoad as error:
             raise VersionNotReady(error.message, param="version") from error
         present = self.model(name).default or number
@@ -310,8 +310,8 @@ class Registry(Catalog):
         if chosen and chosen.state == "available" and self._preload.includes(ModelRef(model.name)):
             self._loader.begin(chosen)
 
-    async def _find_version(self, name: str, number: int | None) -> Version:
-        """A version, the default one for `number` None, as `find` finds it."""
+    async def find_version(self, name: str, number: int | None) -> Version:
+        """A version, the default one for `number` None, as `find` finds it; `ModelFailedToLoad` if all have failed."""
         model = await self.find(name, number)
         if number is None:
             number = model.default

@@ -1,8 +1,9 @@
 """Admission before a request's body is read, and its deadline.
 
-Every request under `/v1/` has a deadline until its response begins; those that run a network also count towards the
-bounds of `Admission`. An upload has a deadline for each piece of its body instead, and none afterwards. A stream of
-live events has limits of its own. The server calls `end_early` for a client that disconnects.
+Every request under `/v1/`, and those under `/v2/` for models, have a deadline until their response begins; those that
+run a network also count towards the bounds of `Admission`. An upload has a deadline for each piece of its body instead,
+and none afterwards. A stream of live events has limits of its own. The server calls `end_early` for a client that
+disconnects.
 """
 
 from collections.abc import Mapping
@@ -18,10 +19,18 @@ from service.runtime import Runtime
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 
 PREDICT = "/v1/models/{name}/predict"
+INFER = "/v2/models/{name}/infer"
+
+_WITH_TICKET = ("/v1/", "/v2/models/", "/v2/repository/")
+
+
+def needs_ticket(path: str) -> bool:
+    """Whether a request for this path has a ticket."""
+    return path.startswith(_WITH_TICKET)
 
 
 def ticket_for(passage: Passage, runtime: Runtime, *, runs_a_network: bool) -> Ticket:
-    """The ticket of a request under `/v1/`; `Overloaded` if there is no room for it, or `ShuttingDown`."""
+    """The ticket of a request; `Overloaded` if there is no room for it, or `ShuttingDown`."""
     scope, seconds = passage.scope, _seconds(passage.headers, runtime.settings)
     length = passage.headers.get("content-length", "")
     passage.is_live = is_live_stream(scope)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from contract.errors import ServiceError, Unauthorized
 from service.http.entrance.passage import Headers
 
+OPEN_PATHS = ("/health/", "/v2/health/")
+
 
 class Authentication:
-    """Each request and WebSocket needs one of the keys, except those for `/health/` and for `open_paths`.
+    """Each request and WebSocket needs one of the keys, except those for `OPEN_PATHS` and for `open_paths`.
 
     An open path that ends with a slash is open with everything below it. Without keys the service is open.
     """
@@ -17,7 +19,7 @@ class Authentication:
     def __init__(self, keys: Sequence[str], open_paths: Sequence[str] = ()) -> None:
         self._digests = [_digest(key.encode()) for key in keys]
         self._open = frozenset(open_paths)
-        self._open_below = ("/health/", *(path for path in open_paths if path.endswith("/") and path != "/"))
+        self._open_below = (*OPEN_PATHS, *(path for path in open_paths if path.endswith("/") and path != "/"))
 
     def refusal(self, path: str, headers: Headers) -> ServiceError | None:
         """`Unauthorized` for a request without a right key."""

@@ -12,6 +12,8 @@ from service.http.entrance.passage import Headers
 
 _MODELS = "/v1/models/"
 _JOBS = "/v1/fine_tuning/"
+_REPOSITORY = "/v2/repository/"
+_MAX_REPOSITORY_BYTES = 64 * 1024  # of JSON, which is parsed on the event loop
 
 
 def is_upload(scope: Scope) -> bool:
@@ -28,8 +30,9 @@ def is_live_stream(scope: Mapping[str, Any]) -> bool:
 class BodyLimit:
     """A body has at most `max_bytes`, or `max_upload_bytes` if it is a data set. A stream of events has no limit here.
 
-    A fine-tuning job is kept and shown again, so its body has `MAX_JOB_BYTES` at most. A body is refused at once if its
-    length is announced, otherwise when it exceeds the limit.
+    A fine-tuning job is kept and shown again, so its body has `MAX_JOB_BYTES` at most; one for the model
+    repository has few bytes too. A body is refused at once if its length is announced, otherwise when it exceeds the
+    limit.
     """
 
     def __init__(self, max_bytes: int, max_upload_bytes: int) -> None:
@@ -42,6 +45,8 @@ class BodyLimit:
             return sys.maxsize
         if is_upload(scope):
             return self._max_upload_bytes
+        if scope["path"].startswith(_REPOSITORY):
+            return min(self._max_bytes, _MAX_REPOSITORY_BYTES)
         return min(self._max_bytes, MAX_JOB_BYTES) if scope["path"].startswith(_JOBS) else self._max_bytes
 
     def refusal(self, headers: Headers, max_bytes: int) -> ServiceError | None:

@@ -17,13 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from contract.errors import ServiceError
 from service.http.connections import client_of
 from service.http.direct_route import DirectRoute
-from service.http.entrance.admission import ticket_for
+from service.http.entrance.admission import needs_ticket, ticket_for
 from service.http.entrance.authentication import Authentication
 from service.http.entrance.body_limit import BodyLimit, is_live_stream
 from service.http.entrance.origin import OriginCheck
 from service.http.entrance.passage import Headers, Passage, headers_of, identity_of
 from service.http.entrance.refusal import refuse_other
-from service.http.failures import error_response, uncaught
+from service.http.failures import uncaught
 from service.http.socket_route import SocketRoute
 from service.inference.admission import ClientLeft
 from service.runtime import Runtime
@@ -81,7 +81,7 @@ class Entrance:
         except Exception:
             log.exception("%s %s failed", scope["method"], quote(scope["path"][:_LOGGED_PATH]))
             if not passage.status:
-                await passage.answer(error_response(uncaught()))
+                await passage.fail(uncaught())
             elif not passage.is_complete:
                 raise
         finally:
@@ -94,8 +94,8 @@ class Entrance:
         passage.max_bytes = self._body_limit.of(scope)
         error = self._refusal(scope, headers) or self._body_limit.refusal(headers, passage.max_bytes)
         if error is not None:
-            await passage.answer(error_response(error))
-        elif scope["path"].startswith("/v1/"):
+            await passage.fail(error)
+        elif needs_ticket(scope["path"]):
             await self._pass_with_ticket(passage)
         else:
             await self._inner(scope, passage.receive, passage.send)
@@ -121,7 +121,7 @@ class Entrance:
         except ServiceError as error:
             if passage.ticket is not None and passage.ticket.is_answering:
                 raise ClientDisconnect from error  # a response that has begun can only be cut off
-            await passage.answer(error_response(error))
+            await passage.fail(error)
 
     async def _open_socket(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         """Serve one WebSocket by its route, or refuse it before it opens."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from contract.errors import TooLarge
+from contract.errors import ServiceError, TooLarge
+from service.http.failures import error_response
 from service.inference.admission import SMALL_BODY, Ticket
 from service.runtime import Runtime
 from service.telemetry.logs import new_id
@@ -88,6 +89,10 @@ class Passage:
     async def answer(self, response: Response) -> None:
         """Send a whole response."""
         await response(self.scope, self._receive, self.send)
+
+    async def fail(self, error: ServiceError) -> None:
+        """Send the response to a failed request."""
+        await self.answer(error_response(error, path=self.scope["path"]))
 
     def _bounded(self, message: Message) -> Message:
         self._received += len(message.get("body", b""))

@@ -7,6 +7,7 @@ from openapi_spec_validator import validate
 
 from contract.settings import Settings
 from service.app import create_app
+from service.http.entrance.authentication import OPEN_PATHS
 from service.http.failures import HTTP_STATUS
 from service.http.openapi import build_openapi, render
 
@@ -35,10 +36,11 @@ def test_every_operation_says_how_it_fails(document: dict[str, Any]) -> None:
             failures = {status: answer for status, answer in operation["responses"].items() if status[0] in "45"}
             assert "500" in failures
             assert "422" in failures
-            assert ("401" in failures) == (not path.startswith("/health/"))
+            assert ("401" in failures) == (not path.startswith(OPEN_PATHS))
             for status, answer in failures.items():
                 schema = answer["content"]["application/json"]["schema"]
-                assert schema == {"$ref": "#/components/schemas/ErrorBody"}
+                body = "OpenInferenceError" if path.startswith("/v2") else "ErrorBody"
+                assert schema == {"$ref": f"#/components/schemas/{body}"}
                 codes = [code for code in HTTP_STATUS if f"`{code}`" in answer["description"]]
                 assert codes
                 assert all(HTTP_STATUS[code] == int(status) for code in codes)
