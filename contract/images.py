@@ -3,25 +3,41 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from pydantic import FailFast, Field, TypeAdapter, ValidationError
 
 from contract.card import InputSpec
 from contract.errors import ImageTooLarge, InvalidImage
+from contract.image_fitting import NOTHING_DONE, PLAIN, Done, ImageFitting, prepare, stretch_contrast
+from contract.image_formats import AVIF, HEIC, looks_like_heic
+from contract.pixel_lists import pixels_of_lists
 from contract.plain_png import read_plain_png
 
 # Our own limit is checked before decoding; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
 
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")
-MEDIA_TYPES = ("image/png", "image/jpeg", "image/bmp", "image/webp", "image/tiff", "image/gif")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", *AVIF, *HEIC)
+MEDIA_TYPES = (
+    "image/png",
+    "image/jpeg",
+    "image/jpg",
+    "image/bmp",
+    "image/webp",
+    "image/tiff",
+    "image/gif",
+    "image/avif",
+    "image/heic",
+    "image/heif",
+)
 
 MAX_SIDE = 65_535  # a resize needs memory in proportion to each side
 MAX_SCANS = 200  # of a JPEG, each of which goes over all pixels; encoders write about ten
+
+_REDUCED_SIDE = 512  # pixels; the decoder stays above it
+_READING_SHARE = 8
 
 _MODES = {1: "L", 3: "RGB"}
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -29,11 +45,6 @@ _UNKNOWN_RANGE = ("I", "F")
 _BILINEAR = Image.Resampling.BILINEAR
 
 Pixels = NDArray[np.uint8]
-# Stop at the first bad pixel: errors for millions of them would fill the memory.
-_Row = Annotated[list[Annotated[int, Field(strict=True, ge=0, le=255)]], FailFast()]
-_Plane = Annotated[list[_Row], FailFast()]
-_PLANE: TypeAdapter[_Plane] = TypeAdapter(_Plane)
-_PLANES: TypeAdapter[list[_Plane]] = TypeAdapter(Annotated[list[_Plane], FailFast()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +58,11 @@ class Fitted:
     pixels: Pixels
     resized_from: tuple[int, int] | None = None
     converted_from: str | None = None
+    done: Done = NOTHING_DONE
 
 
 _SCAN = b"\xff\xda"
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-
-
-def looks_like_image(data: bytes) -> bool:
-    """Whether the first bytes are those of a supported image format."""
-    starts = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
-    return data.startswith(starts) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
 def announced_size(data: bytes) -> tuple[int, int]:
@@ -77,21 +83,33 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise ImageTooLarge(f"the image has {width} x {height} pixels; the limit is {MAX_SIDE} per side")
 
 
-def read_image(data: bytes, spec: InputSpec, *, max_pixels: int) -> Fitted:
+def read_image(
+    data: bytes,
+    spec: InputSpec,
+    *,
+    max_pixels: int,
+    fitting: ImageFitting = PLAIN,
+    reduced_above: int | None = None,
+) -> Fitted:
     """Decode an image file and fit it to the model's input.
 
     The EXIF orientation is applied, transparent pixels are blended with black, 16 bits are divided by 257, CMYK and
-    palettes are converted by way of RGB, and a bilinear, antialiased resize gives the model's size without keeping the
-    aspect ratio. Of several frames the first is used. Raises `InvalidImage`, or `ImageTooLarge` before decoding.
+    palettes are converted by way of RGB, and a bilinear, antialiased resize gives the model's size; without a `fitting`
+    it does not keep the aspect ratio. Of several frames the first is used. A JPEG of more than `reduced_above` pixels
+    is decoded at a reduced scale, if its format allows. Raises `InvalidImage`, or `ImageTooLarge` before decoding.
     """
     mode = _MODES.get(spec.channels)
     if mode is None:
         raise InvalidImage(f"the model takes {spec.channels} channels, but image files have 1 or 3: send pixels")
-    if (pixels := read_plain_png(data, spec.shape)) is not None:
+    if fitting.is_plain and (pixels := read_plain_png(data, spec.shape)) is not None:
         check_size(spec.width, spec.height, max_pixels)
         return Fitted(pixels)
     image = _open(data)
-    check_size(image.width, image.height, max_pixels)
+    original = image.size
+    if reduced_above is not None and image.width * image.height > reduced_above:
+        _reduce(image, max_pixels)
+    else:
+        check_size(image.width, image.height, max_pixels)
     if image.format == "JPEG" and data.count(_SCAN) > MAX_SCANS:
         raise InvalidImage(f"the JPEG image has more than {MAX_SCANS} scans")
     if image.mode in _UNKNOWN_RANGE:
@@ -106,28 +124,28 @@ def read_image(data: bytes, spec: InputSpec, *, max_pixels: int) -> Fitted:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything on broken files
         raise InvalidImage(f"the {image.format} image is truncated or broken and cannot be decoded") from error
-    return _resized(planes, spec, None if is_unchanged else image.mode)
+    return _fitted(planes, spec, None if is_unchanged else image.mode, fitting, max(original))
 
 
-def read_pixels(pixels: Any, spec: InputSpec, *, max_pixels: int) -> Fitted:
-    """Check nested lists of integers 0..255, `[C][H][W]` or `[H][W]`, and fit them to the model's input.
+def read_pixels(pixels: Any, spec: InputSpec, *, max_pixels: int, fitting: ImageFitting = PLAIN) -> Fitted:
+    """Check nested lists of integers 0..255 or of floats 0..1, `[C][H][W]` or `[H][W]`, and fit them to the model.
 
     One channel and three channels are converted into each other as for image files; any other number must be the
     model's. Raises `InvalidImage` for anything else, and `ImageTooLarge`.
     """
-    return fit_pixels(_array(pixels), spec, max_pixels=max_pixels)
+    return fit_pixels(pixels_of_lists(pixels), spec, max_pixels=max_pixels, fitting=fitting)
 
 
-def fit_pixels(planes: Pixels, spec: InputSpec, *, max_pixels: int) -> Fitted:
+def fit_pixels(planes: Pixels, spec: InputSpec, *, max_pixels: int, fitting: ImageFitting = PLAIN) -> Fitted:
     """Fit uint8 `[C, H, W]` to the model's input, as `read_pixels` does for lists."""
     channels, height, width = planes.shape
     check_size(width, height, max_pixels)
     if channels == spec.channels:
-        return _resized(planes, spec, None)
+        return _fitted(planes, spec, None, fitting)
     if channels not in _MODES or spec.channels not in _MODES:
         raise InvalidImage(f"the pixels have {channels} channels, but the model takes {spec.channels}")
     image = Image.fromarray(planes[0] if channels == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0)))
-    return _resized(_planes(image.convert(_MODES[spec.channels])), spec, image.mode)
+    return _fitted(_planes(image.convert(_MODES[spec.channels])), spec, image.mode, fitting)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -136,9 +154,27 @@ def _open(data: bytes) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # as above
+        if looks_like_heic(data) and not HEIC:
+            raise InvalidImage("HEIC images are not read here: send JPEG, or install stl-snn[heic]") from error
         raise InvalidImage(
             f"not an image in one of the formats {', '.join(FORMATS)}, or its header is broken"
         ) from error
+
+
+def _reduce(image: Image.Image, max_pixels: int) -> None:
+    """Have a JPEG decoded at 1/2, 1/4 or 1/8 of its size, by its coefficients; `ImageTooLarge` if that does not help.
+
+    The decoder still reads all the data: an eighth of the pixels is charged for that. A progressive JPEG would be in
+    memory as a whole.
+    """
+    whole = image.size
+    if image.format != "JPEG" or image.info.get("progressive"):
+        check_size(*whole, max_pixels)
+        return
+    image.draft(None, (_REDUCED_SIDE, _REDUCED_SIDE))
+    if max(image.width * image.height, whole[0] * whole[1] // _READING_SHARE) > max_pixels:
+        check_size(*whole, max_pixels)
+    check_size(*whole, whole[0] * whole[1])
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -159,37 +195,28 @@ def _planes(image: Image.Image) -> Pixels:
     return array[np.newaxis] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def _array(pixels: Any) -> Pixels:
-    """Nested lists -> uint8 `[C, H, W]`."""
-    has_channels = _is_list(pixels) and _is_list(pixels[0]) and _is_list(pixels[0][0])
-    try:
-        checked = _PLANES.validate_python(pixels) if has_channels else [_PLANE.validate_python(pixels)]
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = "".join(f"[{index}]" for index in problem["loc"])
-        raise InvalidImage(
-            f"pixels{where}: {problem['msg']}; pixels are integers from 0 to 255, [C][H][W] or [H][W]"
-        ) from error
-    try:
-        array = np.array(checked, dtype=np.uint8)
-    except ValueError as error:
-        raise InvalidImage("pixels: all rows must have the same length, and all channels the same shape") from error
-    if array.size == 0:
-        raise InvalidImage("pixels: the image has no pixels")
-    return array
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 0
-
-
-def _resized(planes: Pixels, spec: InputSpec, converted_from: str | None) -> Fitted:
-    """Uint8 `[C, H, W]` of any size -> the model's size."""
+def _fitted(
+    planes: Pixels, spec: InputSpec, converted_from: str | None, fitting: ImageFitting, original_side: int | None = None
+) -> Fitted:
+    """Uint8 `[C, H, W]` of any size -> the model's size. The longer side was `original_side` before it was decoded."""
     height, width = planes.shape[1:]
-    if (height, width) == (spec.height, spec.width):
-        return Fitted(np.ascontiguousarray(planes), None, converted_from)
+    scale = 1.0 if original_side is None else original_side / max(height, width)
+    size = round(height * scale), round(width * scale)
+    if fitting.is_plain:
+        fitted = _resized(planes, spec)
+        return Fitted(fitted, None if size == (spec.height, spec.width) else size, converted_from)
+    part, done = prepare(planes, spec.width / spec.height, fitting)
+    fitted = _resized(part, spec)
+    if done.background is not None:
+        fitted = stretch_contrast(fitted)
+    return Fitted(fitted, None if size == (spec.height, spec.width) else size, converted_from, done.scaled(scale))
+
+
+def _resized(planes: Pixels, spec: InputSpec) -> Pixels:
+    if planes.shape[1:] == (spec.height, spec.width):
+        return np.ascontiguousarray(planes)
     channels: Sequence[Pixels] = [
         np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize((spec.width, spec.height), _BILINEAR))
         for plane in planes
     ]
-    return Fitted(np.stack(channels), (height, width), converted_from)
+    return np.stack(channels)

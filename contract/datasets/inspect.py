@@ -21,7 +21,8 @@ from contract.datasets.zip_archive import Archive, open_archive, shown
 from contract.errors import ArchiveTooLarge, InvalidDataset, InvalidEvents, InvalidImage
 from contract.events import read_events
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
-from contract.images import announced_size, check_size, looks_like_image, read_image
+from contract.image_formats import looks_like_image
+from contract.images import announced_size, check_size, read_image
 
 MAX_ALL_EVENTS = 250_000_000  # 32 bytes each during training
 MAX_ALL_PIXELS = 2**31  # which takes up to a minute to decode

@@ -5,9 +5,25 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from contract.errors import UnsupportedMediaType
-from service.inference.inputs import JSON, MEDIA_TYPES, MULTIPART
+from service.inference.inputs import JSON, MEDIA_TYPES, MULTIPART, UNDECLARED
 from service.parsing import B, parse_json, validate_body
 from service.sandbox.message import Spool
+
+# What curl and HTML forms send where nobody chose a type; the content says more.
+_UNCHOSEN = ("", "application/x-www-form-urlencoded")
+
+
+def content_type_of(request: Request) -> str:
+    """The body's Content-Type, with its parameters; `UNDECLARED` where the content is to decide.
+
+    `UnsupportedMediaType` as from `media_type`.
+    """
+    declared = request.headers.get("content-type", "")
+    if declared.partition(";")[0].strip().lower() in _UNCHOSEN:
+        _check_coding(request)
+        return UNDECLARED
+    media_type(request)
+    return declared
 
 
 def media_type(request: Request) -> str:
@@ -20,12 +36,16 @@ def media_type(request: Request) -> str:
     if found not in MEDIA_TYPES:
         shown = repr(found) if found else "missing"
         raise UnsupportedMediaType(f"the Content-Type is {shown}; it must be one of {', '.join(MEDIA_TYPES)}")
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if coding != "identity":
-        raise UnsupportedMediaType(f"the Content-Encoding is {coding!r}; send the body without an encoding")
+    _check_coding(request)
     if found == MULTIPART and "charset" in parameters:
         raise UnsupportedMediaType("send the form without a charset: its names are UTF-8")
     return found
+
+
+def _check_coding(request: Request) -> None:
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise UnsupportedMediaType(f"the Content-Encoding is {coding!r}; send the body without an encoding")
 
 
 async def receive_piece(request: Request) -> tuple[bytes, bool]:

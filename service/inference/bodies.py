@@ -14,8 +14,12 @@ Exit = Literal["none", "lossless", "confident"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 _BYTE = {"type": "integer", "minimum": 0, "maximum": 255}
-_ROWS = {"type": "array", "items": {"type": "array", "items": _BYTE}}
-_PIXELS = {"anyOf": [_ROWS, {"type": "array", "items": _ROWS}], "description": "`[H][W]` or `[C][H][W]`, 0 to 255."}
+_LEVEL = {"anyOf": [_BYTE, {"type": "number", "minimum": 0, "maximum": 1}]}
+_ROWS = {"type": "array", "items": {"type": "array", "items": _LEVEL}}
+_PIXELS = {
+    "anyOf": [_ROWS, {"type": "array", "items": _ROWS}],
+    "description": "`[H][W]` or `[C][H][W]`: integers from 0 to 255, or, if any is a float, numbers from 0 to 1.",
+}
 _TIMES = {"type": "array", "items": {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**62}}
 _PLACES = {"type": "array", "items": {"type": "integer", "minimum": 0}}
 _POLARITIES = {"type": "array", "items": {"type": "integer", "enum": [0, 1]}}
@@ -24,7 +28,7 @@ _POLARITIES = {"type": "array", "items": {"type": "integer", "enum": [0, 1]}}
 class ImageInput(Body):
     """An image file."""
 
-    image: str = Field(description="The file (PNG, JPEG, BMP, WebP, TIFF or GIF) in base64.")
+    image: str = Field(description="The file (PNG, JPEG, BMP, WebP, TIFF, GIF or AVIF) in base64, or a `data:` URL.")
     seed: Seed | None = None
 
 
@@ -54,7 +58,7 @@ class EventsInput(Body):
 class RecordingInput(Body):
     """An event recording as a file."""
 
-    recording: str = Field(description="The file in base64.")
+    recording: str = Field(description="The file in base64, or a `data:` URL.")
     format: str | None = Field(None, description="Its format; by default detected from the content.")
     camera: str | None = Field(None, description="The camera; required for AEDAT 2.")
     seed: Seed | None = None
@@ -107,6 +111,13 @@ class ImagePreprocessing(TypedDict, total=False):
 
     resized_from: Annotated[tuple[int, int], Field(description="Original height and width.")]
     converted_from: Annotated[str, Field(description="Original colour mode, such as `RGB`, `RGBA`, `P`, `I;16`.")]
+    inverted: Annotated[bool, Field(description="With `invert`: whether dark and light were exchanged.")]
+    background: Annotated[int, Field(description="With `background=auto`: the mean level that was set to black.")]
+    window: Annotated[
+        tuple[int, int, int, int],
+        Field(description="With `fit=crop`: the part that was kept, x, y, w, h; it may reach beyond the image."),
+    ]
+    padded_to: Annotated[tuple[int, int], Field(description="With `fit=pad`: height and width with the borders.")]
 
 
 class EventsPreprocessing(TypedDict):

@@ -10,7 +10,9 @@ from contract.card import Encoder, InputSpec
 from contract.errors import InvalidEvents, InvalidImage, ServiceError, WrongInputKind
 from contract.events import events_from_lists, read_events
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
-from contract.images import Fitted, looks_like_image, read_image, read_pixels
+from contract.image_fitting import PLAIN, ImageFitting
+from contract.image_formats import looks_like_image
+from contract.images import Fitted, read_image, read_pixels
 from service.engine.interface import ImageSample, Sample
 from service.inference.bodies import (
     EventsInput,
@@ -44,7 +46,8 @@ class DecodeOptions:
     """What the inputs of one request are decoded for, and the limits of the service.
 
     `model` is the model's name in the store, `input` and `encoder` are its card's. `seed`, `format` and `camera` are
-    those of the inputs that do not bring their own; `fitting` is for recordings.
+    those of the inputs that do not bring their own; `fitting` is for recordings, `image_fitting` for images. A JPEG of
+    more than `reduced_above` pixels is decoded at a reduced scale.
     """
 
     model: str
@@ -57,6 +60,8 @@ class DecodeOptions:
     max_events: int
     max_inputs: int
     fitting: Fitting
+    image_fitting: ImageFitting = PLAIN
+    reduced_above: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +91,18 @@ def decode(raw: RawInput, options: DecodeOptions) -> Decoded:
     `ImageTooLarge` or `TooManyEvents`.
     """
     _check_kind(raw, options)
-    spec, max_pixels, max_events = options.input, options.max_image_pixels, options.max_events
+    max_events = options.max_events
     match raw:
         case File():
             return _decode_file(raw, options)
         case ImageInput():
             data = _from_base64(raw.image, InvalidImage)
-            return fitted_image(read_image(data, spec, max_pixels=max_pixels), raw.seed, options)
+            return fitted_image(_read_image(data, options), raw.seed, options)
         case PixelsInput():
-            return fitted_image(read_pixels(raw.pixels, spec, max_pixels=max_pixels), raw.seed, options)
+            fitted = read_pixels(
+                raw.pixels, options.input, max_pixels=options.max_image_pixels, fitting=options.image_fitting
+            )
+            return fitted_image(fitted, raw.seed, options)
         case EventsInput(events=columns):
             events = events_from_lists(
                 columns.t, columns.x, columns.y, columns.p, max_events=max_events, any_order=True
@@ -130,7 +138,7 @@ def _decode_file(file: File, options: DecodeOptions) -> Decoded:
     if options.input.kind == "image":
         if not looks_like_image(file.data) and _looks_like_recording(file):
             raise wrong_kind(options)
-        return fitted_image(read_image(file.data, options.input, max_pixels=options.max_image_pixels), None, options)
+        return fitted_image(_read_image(file.data, options), None, options)
     try:
         events = read_events(
             file.data,
@@ -155,8 +163,23 @@ def _looks_like_recording(file: File) -> bool:
     return format is not None or PurePath(file.name or "").suffix.lower() in NAMES_WITHOUT_HEADER
 
 
+def _read_image(data: bytes, options: DecodeOptions) -> Fitted:
+    return read_image(
+        data,
+        options.input,
+        max_pixels=options.max_image_pixels,
+        fitting=options.image_fitting,
+        reduced_above=options.reduced_above,
+    )
+
+
 def _from_base64(text: str, failure: type[InvalidImage] | type[InvalidEvents]) -> bytes:
-    refusal = failure("not base64: the standard alphabet with padding, without spaces or a 'data:' prefix")
+    """The bytes of base64, or of a `data:` URL in base64, as a browser's `FileReader` makes it."""
+    refusal = failure("not base64: the standard alphabet with padding and without spaces, or a data: URL of it")
+    if text.startswith("data:"):
+        head, _, text = text.partition(",")
+        if not head.endswith(";base64"):
+            raise refusal
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError as error:
@@ -173,4 +196,13 @@ def fitted_image(fitted: Fitted, seed: int | None, options: DecodeOptions) -> De
         preprocessing["resized_from"] = fitted.resized_from
     if fitted.converted_from is not None:
         preprocessing["converted_from"] = fitted.converted_from
+    done = fitted.done
+    if options.image_fitting.invert is not None:
+        preprocessing["inverted"] = done.inverted
+    if done.background is not None:
+        preprocessing["background"] = done.background
+    if done.window is not None:
+        preprocessing["window"] = done.window
+    if done.padded_to is not None:
+        preprocessing["padded_to"] = done.padded_to
     return Decoded(ImageSample(fitted.pixels, options.seed if seed is None else seed), preprocessing or None)

@@ -19,7 +19,7 @@ from contract.errors import ImageTooLarge, InvalidEvents, InvalidImage, TooLarge
 from service.engine.interface import EventSample, ImageSample, Sample
 from service.inference.decode import Decoded, DecodeOptions, File, RawInput, decode_all
 from service.inference.input_tensor import Tensor, decode_input_tensor, is_quick
-from service.inference.inputs import JSON, MULTIPART, Body, read_inputs
+from service.inference.inputs import JSON, MULTIPART, UNDECLARED, Body, read_inputs
 from service.inference.quick_inputs import QUICK_BODY, QUICK_BYTES, are_quick
 from service.inference.tensors import decode_tensor, is_tensor
 from service.sandbox.message import Spool
@@ -106,7 +106,7 @@ def _decode(content_type: str, data: bytes, options: DecodeOptions) -> list[Deco
 
 
 def _is_read_quickly(content_type: str, data: bytes) -> bool:
-    is_parsed = content_type.startswith((JSON, MULTIPART))
+    is_parsed = content_type == UNDECLARED or content_type.startswith((JSON, MULTIPART))
     return len(data) <= (QUICK_BYTES if is_parsed else QUICK_BODY)
 
 

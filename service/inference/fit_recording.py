@@ -14,7 +14,7 @@ from service.engine.interface import EventSample
 from service.inference.bodies import EventsPreprocessing
 from service.inference.condense_events import condense
 
-Fit = Literal["scale", "crop"]
+Fit = Literal["scale", "crop"]  # of a recording
 
 CONDENSED_ABOVE = 50_000  # events; fewer take less time to encode than to condense
 LARGEST_SENSOR = 65_536  # pixels a side
@@ -37,11 +37,7 @@ class Fitting:
     sort: bool = False
 
     def check(self, spec: InputSpec) -> None:
-        """`InvalidParameter` for an image model, and for a window that does not fit the model's sensor."""
-        given = {"fit": self.fit, "window": self.window, "flip_y": self.flip_y, "order": self.sort}
-        names = [name for name, value in given.items() if value]
-        if names and spec.kind == "image":
-            raise InvalidParameter(f"{names[0]} is for event recordings, and this model takes images", param=names[0])
+        """`InvalidParameter` for a window that does not fit the model's sensor."""
         if self.window is None or self.fit == "scale":
             return
         if self.fit == "crop":

@@ -13,6 +13,8 @@ from service.sandbox.message import Spool
 OCTETS = "application/octet-stream"
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
+UNDECLARED = ""
+"""In place of a Content-Type: the content decides between JSON and a file."""
 MEDIA_TYPES = (*images.MEDIA_TYPES, OCTETS, MULTIPART, JSON)
 
 
@@ -35,6 +37,8 @@ def read_inputs(content_type: str, data: bytes, *, max_inputs: int) -> list[RawI
         return list(read_files(content_type, data, max_inputs))
     if not data:
         raise BadRequest("the body is empty")
+    if media_type == UNDECLARED:
+        media_type = JSON if data.lstrip()[:1] == b"{" else OCTETS
     if media_type == JSON:
         value = parse_json(data)
         inputs = value.get("inputs") if isinstance(value, dict) else None

@@ -11,13 +11,13 @@ from contract.card import Card
 from contract.decision import DecisionRule
 from contract.energy import ESTIMATORS, Profile, work_of
 from contract.errors import InvalidParameter
-from contract.events.geometry import Window
 from contract.group import Group
+from contract.image_fitting import Background, Invert
 from contract.settings import Settings
 from contract.structure import StructureError
 from service.inference.bodies import Detail, Exit
 from service.inference.decode import TENSOR, DecodeOptions
-from service.inference.fit_recording import Fit, Fitting
+from service.inference.fit_options import Fit, FitOptions
 from service.inference.joint import JointOptions, joint_options
 from service.parsing import unknown_name
 
@@ -44,7 +44,17 @@ class PredictOptions(BaseModel):
     )
     camera: str | None = Field(None, description="Camera of an AEDAT 2 recording.")
     fit: Fit | None = Field(
-        None, description="Recordings: `scale` them to the model's sensor, or `crop` their middle part."
+        None,
+        description="Images: `stretch` (default), or keep the aspect ratio: `pad` with borders, `crop` the middle. "
+        "Recordings: `scale` to the model's sensor, or `crop` the middle.",
+    )
+    invert: Invert | None = Field(
+        None, description="Images: exchange dark and light; `auto` if what stands out is darker than its surroundings."
+    )
+    background: Background | None = Field(
+        None,
+        description="Images: `auto` sets the paper's level to black, in uneven light too, and crops to what is on it "
+        "unless `fit` says otherwise; `keep` leaves it.",
     )
     window: str | None = Field(
         None, description="Recordings: the part of the sensor to take, `x,y,width,height` in pixels."
@@ -109,9 +119,14 @@ def resolve(
         raise InvalidParameter("a raster shows a single draw; leave out draws", param="detail")
     if group is not None and options.energy is not None:
         raise InvalidParameter("a group has no other estimates; ask for those of its members", param="energy")
-    window = None if options.window is None else Window.parse(options.window, "window")
-    fitting = Fitting(options.fit, window, options.flip_y, options.order == "sort")
-    fitting.check(card.input)
+    fits = FitOptions(
+        options.fit, options.invert, options.background, options.window, options.flip_y, options.order == "sort"
+    )
+    image_fitting = fits.of_images(card.input)
+    if options.format == TENSOR and not image_fitting.is_plain:
+        raise InvalidParameter(
+            "format=tensor takes pixels as they are, without fit, invert or background", param="format"
+        )
     return ResolvedOptions(
         model=model,
         card=card,
@@ -131,7 +146,9 @@ def resolve(
             max_image_pixels=settings.max_image_pixels,
             max_events=settings.max_events,
             max_inputs=settings.max_inputs // options.draws,
-            fitting=fitting,
+            fitting=fits.of_recordings(card.input),
+            image_fitting=image_fitting,
+            reduced_above=settings.max_image_pixels,
         ),
     )
 

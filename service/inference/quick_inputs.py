@@ -5,7 +5,8 @@ from pathlib import PurePath
 
 from contract.errors import InvalidEvents
 from contract.events.read import NAMES_WITHOUT_HEADER, format_of
-from contract.images import announced_size, looks_like_image
+from contract.image_formats import looks_like_image
+from contract.images import announced_size
 from service.inference.bodies import ImageInput, RecordingInput
 from service.inference.decode import DecodeOptions, File, RawInput
 
@@ -32,6 +33,8 @@ QUICK_BODY = max(QUICK_BYTES, *_RECORDINGS.values())
 
 def are_quick(inputs: Sequence[RawInput], options: DecodeOptions) -> bool:
     """Whether to decode these inputs of one request on the event loop."""
+    if not options.image_fitting.is_plain:  # which looks at the whole picture
+        return False
     return len(inputs) <= QUICK_INPUTS and all(_is_quick(each, options, QUICK_PIXELS // len(inputs)) for each in inputs)
 
 

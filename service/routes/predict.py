@@ -12,7 +12,7 @@ from service.http.direct_route import DirectRoute
 from service.http.openapi import body_schema
 from service.http.paced_response import PacedResponse
 from service.http.parameters import Name, TimeoutHeader, VersionQuery, runtime_of, ticket_of
-from service.http.request_body import media_type, spool_body
+from service.http.request_body import content_type_of, spool_body
 from service.http.responses import failures
 from service.inference.bodies import PredictAnswer, PredictBody
 from service.inference.inputs import Body
@@ -87,8 +87,7 @@ async def predict(
     runtime = runtime_of(request)
 
     async def read() -> Body:
-        media_type(request)
-        return Body(request.headers["content-type"], await spool_body(request, QUICK_BODY))
+        return Body(content_type_of(request), await spool_body(request, QUICK_BODY))
 
     predictor = runtime.predictor
     body, held = await predictor.predict_json(name, read, query, version=query.version, ticket=ticket_of(request))

@@ -11,7 +11,8 @@ from PIL import Image
 
 from contract.card import InputSpec
 from contract.errors import ImageTooLarge, InvalidImage
-from contract.images import FORMATS, Fitted, announced_size, looks_like_image, read_image, read_pixels
+from contract.image_formats import HEIC, looks_like_image
+from contract.images import FORMATS, Fitted, announced_size, read_image, read_pixels
 
 GRAY = InputSpec(kind="image", channels=1, height=8, width=8)
 COLOUR = InputSpec(kind="image", channels=3, height=8, width=8)
@@ -186,8 +187,8 @@ def test_a_number_of_channels_that_no_image_file_has_must_be_the_models() -> Non
     "value",
     [
         None, 5, "x", {}, [], [[]], [[[]]], [1, 2], [[1, 2], [3]], [[[1], [2]], [[3]]],
-        [[True]], [[1.0]], [[1.5]], [["1"]], [[None]], [[-1]], [[256]], [[10**30]], [[[[1]]]], [[1, [2]]],
-        [[float("nan")]],
+        [[True]], [[0.5, 2]], [[0.5, True]], [[1.5]], [["1"]], [[None]], [[-1]], [[256]], [[10**30]], [[[[1]]]],
+        [[1, [2]]], [[float("nan")]],
     ],
 )  # fmt: skip
 def test_lists_that_are_no_pixels_are_refused(value: Any) -> None:
@@ -207,3 +208,34 @@ def test_a_jpeg_of_absurdly_many_scans_is_refused_before_it_is_decoded() -> None
     with pytest.raises(InvalidImage, match="more than 200 scans"):
         read(plain[:-2] + scan * 200 + plain[-2:])
     assert read(plain).pixels.shape == (1, *PLANE.shape)
+
+
+def test_floats_from_0_to_1_are_pixels_too() -> None:
+    small = InputSpec(kind="image", channels=1, height=1, width=4)
+    assert pixels([[0.0, 0.5, 1, 0.2]], small).pixels.tolist() == [[[0, 128, 255, 51]]]
+    assert pixels([[0, 1, 1, 0]], small).pixels.tolist() == [[[0, 1, 1, 0]]], "whole numbers are levels up to 255"
+
+
+def test_a_photo_beyond_the_limit_is_decoded_at_a_reduced_scale_where_the_caller_allows() -> None:
+    wide = encoded(Image.new("L", (6000, 3000), 200), "JPEG")
+    fitted = read_image(wide, GRAY, max_pixels=4_000_000, reduced_above=4_000_000)
+    assert fitted.resized_from == (3000, 6000)
+    assert set(fitted.pixels.ravel().tolist()) == {200}
+    with pytest.raises(ImageTooLarge, match="6000 x 3000"):
+        read_image(wide, GRAY, max_pixels=4_000_000)
+    with pytest.raises(ImageTooLarge, match="6000 x 3000"):  # reading all of it still costs
+        read_image(wide, GRAY, max_pixels=2_000_000, reduced_above=4_000_000)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_formats_that_need_the_whole_picture_in_memory_are_not_reduced(format: str) -> None:
+    options = {"progressive": True} if format == "JPEG" else {}
+    data = encoded(Image.new("L", (3000, 2000)), format, **options)
+    with pytest.raises(ImageTooLarge, match="3000 x 2000"):
+        read_image(data, GRAY, max_pixels=4_000_000, reduced_above=4_000_000)
+
+
+@pytest.mark.skipif(bool(HEIC), reason="HEIC images are read here")
+def test_heic_without_its_package_is_refused_with_the_package() -> None:
+    with pytest.raises(InvalidImage, match=r"stl-snn\[heic\]"):
+        read(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))

@@ -9,6 +9,7 @@ from PIL import Image
 
 from contract.card import Card, read_card
 from contract.errors import ImageTooLarge, InvalidEvents, InvalidImage, ServiceError, TooManyEvents, WrongInputKind
+from contract.image_fitting import ImageFitting
 from service.engine.interface import EventSample, ImageSample
 from service.inference.bodies import EventColumns, EventsInput, ImageInput, PixelsInput, RecordingInput
 from service.inference.decode import Decoded, File, RawInput, decode, decode_all
@@ -148,7 +149,7 @@ def test_a_model_is_named_as_the_store_names_it(image_card: Card, event_card: Ca
             decode(given, options_for(card, model="copied"))
 
 
-@pytest.mark.parametrize("text", ["é", "QUJ", "Q U J D", "QUJD\n", "data:image/png;base64,QUJD", "QUJD====", "QU-_"])
+@pytest.mark.parametrize("text", ["é", "QUJ", "Q U J D", "QUJD\n", "data:image/png,QUJD", "data:;base64,Q", "QU-_"])
 def test_only_strict_base64_is_taken(text: str, image_card: Card, event_card: Card) -> None:
     with pytest.raises(InvalidImage, match="base64"):
         decode(ImageInput(image=text), options_for(image_card))
@@ -193,3 +194,20 @@ def test_the_first_bad_input_is_named(image_card: Card) -> None:
     assert refused.value.param == "inputs[2]"
     assert isinstance(refused.value, InvalidImage)
     assert len(decode_all([good, good], options_for(image_card))) == 2
+
+
+def test_a_data_url_is_taken_for_its_base64(image_card: Card, event_card: Card) -> None:
+    url = f"data:image/png;base64,{base64_of(png())}"
+    np.testing.assert_array_equal(pixels_of(decode(ImageInput(image=url), options_for(image_card))), PLANE[None])
+    url = f"data:application/octet-stream;base64,{base64_of(CSV)}"
+    assert len(events_of(decode(RecordingInput(recording=url), options_for(event_card)))) == 4
+
+
+def test_what_was_done_to_a_picture_is_told(image_card: Card) -> None:
+    white = np.full((8, 16), 255, np.uint8)
+    white[2:6, 7:9] = 0
+    fitting = ImageFitting(invert="auto", fit="pad")
+    told = decode(File(png(white)), options_for(image_card, image_fitting=fitting)).preprocessing
+    assert told == {"resized_from": (8, 16), "inverted": True, "padded_to": (16, 16)}
+    plain = decode(File(png()), options_for(image_card, image_fitting=ImageFitting(invert="false"))).preprocessing
+    assert plain == {"inverted": False}

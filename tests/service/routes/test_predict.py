@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import json
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from PIL import Image
 
 from contract.errors import Overloaded
 from service.engine.interface import EventSample, ImageSample
+from tests.drawn_photos import drawn_photo
 from tests.service.serving import Client, Serve, check
 from tests.tiny import moving_bar
 
@@ -256,3 +258,25 @@ async def test_a_large_answer_is_sent_whole_and_one_beyond_the_limit_is_refused(
         assert client.runtime.predictor.answer_bytes.held == 0
         refused = await client.post(f"{IMAGE}?top_k=10", json={"inputs": inputs * 256})
         assert "lower top_k, or send fewer inputs" in check(refused, 413, "answer_too_large", "top_k")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/x-www-form-urlencoded"}])
+async def test_a_body_without_a_chosen_type_is_told_by_its_content(client: Client, headers: dict[str, str]) -> None:
+    expected = without_timing(await raw(client, IMAGE, encoded(), "image/jpg"))
+    for body in (encoded(), json.dumps({"inputs": [{"pixels": PLANE.tolist()}]}).encode()):
+        answer = await client.post(IMAGE, content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert without_timing(answer.json()) == expected
+
+
+async def test_a_photo_is_brought_to_what_the_model_knows_as_the_query_asks(client: Client) -> None:
+    told = await raw(client, IMAGE, drawn_photo(3, 0), "image/jpeg", invert="auto", background="auto")
+    done = told["predictions"][0]["preprocessing"]
+    assert done["inverted"] is True
+    assert set(done) == {"resized_from", "converted_from", "inverted", "background", "window"}
+    for query, param in ({"fit": "scale"}, "fit"), ({"window": "0,0,8,8"}, "window"):
+        refused = await client.post(IMAGE, params=query, content=encoded(), headers={"Content-Type": "image/png"})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (422, param)
+    for name, value in ("invert", "auto"), ("background", "auto"), ("fit", "pad"):
+        refused = await client.post(EVENTS, params={name: value}, content=csv())
+        assert (refused.status_code, refused.json()["error"]["param"]) == (422, name)

@@ -62,11 +62,9 @@ async def test_an_unknown_model_or_version_is_named(client: Client) -> None:
     assert outside.status_code == 404
 
 
-@pytest.mark.parametrize(
-    "kind", [None, "text/plain", "image/svg+xml", "application/x-www-form-urlencoded", "application/vnd.x+json"]
-)
-async def test_a_content_type_that_nobody_reads_is_refused(client: Client, kind: str | None) -> None:
-    answer = await client.post(IMAGE, content=png(), headers={} if kind is None else {"Content-Type": kind})
+@pytest.mark.parametrize("kind", ["text/plain", "image/svg+xml", "application/vnd.x+json"])
+async def test_a_content_type_that_nobody_reads_is_refused(client: Client, kind: str) -> None:
+    answer = await client.post(IMAGE, content=png(), headers={"Content-Type": kind})
     assert "image/png" in check(answer, 415, "unsupported_media_type", None)
 
 
