@@ -15,6 +15,7 @@
 #   make test-postgres    tests of fine-tuning jobs on a Postgres server that it starts, if Postgres is installed
 #   make test-torchserve  tests with a TorchServe, which needs Java 17 or newer
 #   make test-ray         tests on a Ray cluster of several nodes on this machine, if Postgres is installed
+#   make test-v2          clients of Triton and KServe against the service, in an environment of their own
 #   make test-gpu         what only a GPU can show; GPU_TEST_DEVICE=cpu runs the same checks on the CPU
 #   make test-browser     the page in Chromium, with Playwright; pictures of it are in build/browser
 #   make test-deploy      container image and Compose file, with docker or podman; takes minutes
@@ -52,7 +53,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-ray test-gpu test-deploy \
+.PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-v2 test-ray test-gpu test-deploy \
 	test-browser screenshot vendor fuzz \
 	fuzz-engine lint check format openapi docs sbom release image
 .DELETE_ON_ERROR:
@@ -90,6 +91,11 @@ test-torchserve: $(VENV)/.torchserve
 
 test-ray: $(VENV)/.ray
 	PYTHON=$(BIN)/python sh tests/postgres.sh $(BIN)/python -m pytest -m ray -s $(PYTEST_ARGS) tests/ray
+
+# The clients' requirements do not go with those of the project, so their environment has neither it nor its conftest.
+test-v2: $(VENV)/.service build/v2/.made
+	SERVICE_PYTHON=$(BIN)/python build/v2/bin/python -m pytest -c /dev/null --rootdir . --import-mode importlib \
+		-p no:cacheprovider --confcutdir tests/open_inference $(PYTEST_ARGS) tests/open_inference
 
 test-gpu: $(VENV)/.development
 	$(BIN)/python -m pytest -m gpu -rs -s $(PYTEST_ARGS) tests/gpu
@@ -155,6 +161,11 @@ image: DESCRIPTION = $(patsubst v%,%,$(shell git describe --tags --always --dirt
 image:
 	$(or $(CONTAINER_TOOL),docker) build -t stl-snn:$(DESCRIPTION) -t stl-snn:latest --build-arg VERSION=$(DESCRIPTION) \
 		--build-arg REVISION=$(shell git rev-parse HEAD) $(BUILD_FLAGS) .
+
+build/v2/.made: tests/open_inference/requirements.txt
+	$(PYTHON) -m venv --clear build/v2
+	build/v2/bin/python -m pip install --disable-pip-version-check $(PIP_ARGS) -r tests/open_inference/requirements.txt
+	@touch $@
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

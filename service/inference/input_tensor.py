@@ -58,7 +58,8 @@ def is_quick(tensor: Tensor, options: DecodeOptions) -> bool:
     if isinstance(tensor.data, Spool) or tensor.size > QUICK_BODY:
         return False
     if tensor.name == "pixels":
-        return tensor.shape[1:] == options.input.shape or tensor.shape[0] <= QUICK_INPUTS
+        is_bounded = tensor.shape[1:] == options.input.shape or tensor.shape[0] <= QUICK_INPUTS
+        return is_bounded and options.image_fitting.is_plain
     if tensor.name == "events":
         rows = _rows(tensor)
         return not len(rows) or int(rows[:, 0].max()) < QUICK_INPUTS
@@ -117,7 +118,9 @@ def _decode_pixels(tensor: Tensor, options: DecodeOptions) -> list[Decoded]:
     decoded = []
     for index, planes in enumerate(np.frombuffer(tensor.elements, np.uint8).reshape(tensor.shape)):
         try:
-            fitted = fit_pixels(planes, options.input, max_pixels=options.max_image_pixels)
+            fitted = fit_pixels(
+                planes, options.input, max_pixels=options.max_image_pixels, fitting=options.image_fitting
+            )
         except ServiceError as error:
             error.param = f"pixels[{index}]"
             raise

@@ -19,10 +19,8 @@ TRITON_TIMEOUT = "timeout"  # of Triton's clients, in microseconds
 BINARY_OUTPUTS = "binary_data_output"
 BINARY_OUTPUT = "binary_data"
 
-# The outputs replace the first three. The last two belong to the input.
-_NOT_PARAMETERS = ("detail", "top_k", "energy", "format", "camera")
-_PARAMETERS = [name for name in PredictOptions.model_fields if name not in _NOT_PARAMETERS]
-_OF_INPUT = ("format", "camera")
+_PARAMETERS = [name for name in PredictOptions.model_fields if name not in ("detail", "top_k", "energy")]
+_OF_INPUT = ("format", "camera")  # or of the request: some clients have no parameters of inputs
 
 
 @dataclass(frozen=True, slots=True)

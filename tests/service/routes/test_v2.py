@@ -75,6 +75,7 @@ async def refused(client: Client, path: str, status: int, request: Any = None, *
     size=st.sampled_from([(1, 8, 8), (1, 5, 11), (3, 8, 8)]),
     exit=st.sampled_from(["none", "lossless"]),
     profile=st.sampled_from(["cmos-45nm", "loihi"]),
+    invert=st.sampled_from(["false", "auto", "true"]),
     binary_in=st.booleans(),
     binary_out=st.booleans(),
 )
@@ -86,11 +87,12 @@ async def test_pixels_get_the_answers_of_predict_to_the_last_bit(
     size: tuple[int, int, int],
     exit: str,
     profile: str,
+    invert: str,
     binary_in: bool,
     binary_out: bool,
 ) -> None:
     planes = np.random.default_rng(draw).integers(0, 256, (count, *size), dtype=np.uint8)
-    options = {"seed": seed, "exit": exit, "energy_profile": profile}
+    options = {"seed": seed, "exit": exit, "energy_profile": profile, "invert": invert}
     given = [{"pixels": plane.tolist()} for plane in planes]
     right = await predicted(client, "tiny-image", given, **options)
     wanted = options | {"binary_data_output": binary_out}
