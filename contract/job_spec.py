@@ -40,6 +40,7 @@ HEARTBEAT_FILE = "worker.json"
 HEARTBEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 30.0  # without a heartbeat
 PARENT_VARIABLE = "STL_SNN_WORKER_PID"  # in a child's environment: the process whose death ends it
+PLACED_VARIABLE = "STL_SNN_PLACED"  # in a child's environment: its device is reserved for it, and it takes no lock
 
 HYPERPARAMETERS = "method.supervised.hyperparameters"  # their path in a request, and in the `param` of an error
 

@@ -258,6 +258,11 @@ class Settings(BaseSettings):
         min_length=1,
         description="Name by which a restarted fine-tuning worker finds its jobs; unset uses host and device.",
     )
+    jobs_launcher: Literal["process", "ray"] = Field(
+        "process",
+        description="Where a worker starts the process of a job: 'process' (beside itself) or 'ray' (on a node of a "
+        "Ray cluster that has the device).",
+    )
     worker_stall_seconds: float = Field(
         120.0,
         ge=15,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contract.errors import JobNotFound, JobsUnavailable
 from tests.e2e.jobs import World
 from tests.ray.load import PREDICT, SEEDS, body, result
 from tests.service.jobs_at_work import POSTGRES, new_database
@@ -24,8 +25,20 @@ def world(tiny_store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     store = shutil.copytree(tiny_store_root, folder / "models")
     with asyncio.Runner() as runner:
         created = World(store, folder / "data", new_database("postgres", folder), runner)
+        make_tables(created)
         yield created
         created.close()
+
+
+def make_tables(world: World) -> None:
+    """Have the tables of a new database made, which can take longer than a request may on a busy machine."""
+    while True:
+        try:
+            world.job("ftjob-none")
+        except JobNotFound:
+            return
+        except JobsUnavailable:
+            continue
 
 
 @pytest.fixture(scope="session")

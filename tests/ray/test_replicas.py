@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from stl_snn_client import Client
 from tests.e2e.jobs import MODEL, World
 from tests.ray.load import PIXELS, Load, load
 from tests.tiny import EVENT_STEPS, moving_bar
@@ -88,8 +87,8 @@ def test_a_version_fine_tuned_and_promoted_by_one_replica_is_served_by_all(
     ray_cluster: "RayCluster", world: World
 ) -> None:
     file = world.upload()
-    with Client(ray_cluster.url) as client, world.worker():
-        job = client.fine_tune.create(MODEL, file.id, n_epochs=2, idempotency_key="one")  # tried again after a 503
+    with ray_cluster.client() as client, world.worker():
+        job = client.fine_tune.create(MODEL, file.id, n_epochs=2)
         messages = list(client.follow(job["id"]))
         assert {message["object"] for message in messages} == {"fine_tuning.job", "fine_tuning.job.event"}
         done = client.fine_tune.retrieve(job["id"])

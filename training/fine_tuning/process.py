@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from contract.cores import MOST_THREADS, available_cores
-from contract.job_spec import LOCK_FILE, LOCKS_FOLDER
+from contract.job_spec import LOCK_FILE, LOCKS_FOLDER, PLACED_VARIABLE
 from contract.settings import Settings
 
 NICENESS = 10
@@ -85,7 +85,12 @@ def hold_job(folder: Path) -> AbstractContextManager[object] | None:
 
 
 def hold_device(data_dir: Path, device: torch.device, waiting: Callable[[], None]) -> AbstractContextManager[object]:
-    """The lock of a device, for a `with` block. If another process holds it, call `waiting` once, and wait."""
+    """The lock of a device, for a `with` block. If another process holds it, call `waiting` once, and wait.
+
+    A process whose device was reserved by who placed it needs no lock.
+    """
+    if PLACED_VARIABLE in os.environ:
+        return nullcontext()
     folder = data_dir / LOCKS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"device-{device}.lock")

@@ -16,7 +16,7 @@ from contract.errors import DISK_FULL_ERRNOS, Failure, InsufficientStorage, Serv
 from contract.files import replacing
 from contract.job_events import Data, Killed, Stopped, append_event
 from contract.job_spec import BUSY, SPEC_FILE, JobSpec
-from training.worker.child import Child, has_published
+from training.worker.child import Child, Launch, LocalChild, has_published
 from training.worker.watch import Overdue, until_overdue
 
 DEATHS_WITHOUT_PROGRESS = 3
@@ -49,6 +49,7 @@ class Attempts:
         grace_seconds: float,
         stall_seconds: float = math.inf,
         train_seconds: float = math.inf,
+        launch: Launch = LocalChild.start,
     ) -> None:
         self._spec = spec
         self._folder = folder
@@ -56,6 +57,7 @@ class Attempts:
         self._grace_seconds = grace_seconds
         self._stall_seconds = stall_seconds
         self._train_seconds = train_seconds
+        self._launch = launch
         self._deaths = 0
 
     async def run(self, lost: asyncio.Future[Any], stopping: asyncio.Future[Any]) -> bool:
@@ -92,8 +94,8 @@ class Attempts:
 
     async def _attempt(self, *stops: asyncio.Future[Any]) -> tuple[Child, int, Overdue | None]:
         """A child, stopped when one of `stops` is done or it is overdue, its exit status, and what was overdue."""
-        child = await Child.start(self._folder, self._environment)
-        log.info("job %s runs as process %d", self._spec.id, child.pid)
+        child = await self._launch(self._folder, self._environment)
+        log.info("job %s runs as %s", self._spec.id, child.place)
         watch = asyncio.create_task(until_overdue(child, self._stall_seconds, self._train_seconds))
         ends: list[asyncio.Future[Any]] = [asyncio.create_task(child.wait()), watch, *stops]
         overdue: Overdue | None = None

@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,53 +22,27 @@ from contract.job_events import (
 from contract.job_spec import ALIVE_FILE, LOG_FILE
 
 
-class Child:
-    """One attempt at a job, in a session of its own, so that Ctrl-C at a terminal reaches the worker alone."""
+class Child(ABC):
+    """One attempt at a job, wherever it runs, and what it has written into the job's folder."""
 
-    def __init__(self, folder: Path, process: asyncio.subprocess.Process, start: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._process = process
-        self._start = start
-
-    @classmethod
-    async def start(cls, folder: Path, environment: Mapping[str, str]) -> "Child":
-        """Start an attempt at the job in `folder`; the child's output is appended to its log there.
-
-        Call this from a thread that lives as long as the worker: the child asks to be killed when that thread ends.
-        """
         (folder / ALIVE_FILE).touch()
         events = folder / EVENTS_FILE
-        start = events.stat().st_size if events.exists() else 0
-        with (folder / LOG_FILE).open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "training", "fine-tune", "--job", str(folder)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
-        return cls(folder, process, start)
+        self._start = events.stat().st_size if events.exists() else 0
 
     @property
-    def pid(self) -> int:
-        """The child's process id; the child leads its process group."""
-        return self._process.pid
+    @abstractmethod
+    def place(self) -> str:
+        """Where it runs, for the log."""
 
+    @abstractmethod
     async def wait(self) -> int:
         """The exit status, once the child has ended; minus the signal's number for a child that a signal killed."""
-        return await self._process.wait()
 
+    @abstractmethod
     async def stop(self, grace_seconds: float) -> int:
         """Ask the child to stop, kill it after `grace_seconds`, and return its exit status."""
-        if self._process.returncode is None:
-            self._process.terminate()
-        try:
-            return await asyncio.wait_for(self._process.wait(), grace_seconds)
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-            return await self._process.wait()
 
     def last_sign(self) -> int:
         """When the child gave its last sign of life, as a number that changes with each one."""
@@ -92,6 +67,56 @@ class Child:
             if isinstance(event.data, Failed):
                 return Failure(event.data.code, event.message, event.data.param)
         return None
+
+
+Launch = Callable[[Path, Mapping[str, str]], Awaitable[Child]]
+"""Starts an attempt at the job in a folder, with an environment."""
+
+
+class LocalChild(Child):
+    """A process beside the worker, in a session of its own, so that Ctrl-C at a terminal reaches the worker alone."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._process: asyncio.subprocess.Process
+
+    @classmethod
+    async def start(cls, folder: Path, environment: Mapping[str, str]) -> "LocalChild":
+        """Start an attempt at the job in `folder`; the child's output is appended to its log there.
+
+        Call this from a thread that lives as long as the worker: the child asks to be killed when that thread ends.
+        """
+        child = cls(folder)
+        with (folder / LOG_FILE).open("ab") as log:
+            child._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "training", "fine-tune", "--job", str(folder)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        return child
+
+    @property
+    def place(self) -> str:
+        """Its process id; it leads its process group."""
+        return f"process {self._process.pid}"
+
+    async def wait(self) -> int:
+        """The exit status, once the child has ended; minus the signal's number for a child that a signal killed."""
+        return await self._process.wait()
+
+    async def stop(self, grace_seconds: float) -> int:
+        """Ask the child to stop, kill it after `grace_seconds`, and return its exit status."""
+        if self._process.returncode is None:
+            self._process.terminate()
+        try:
+            return await asyncio.wait_for(self._process.wait(), grace_seconds)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            return await self._process.wait()
 
 
 def has_published(folder: Path) -> bool:

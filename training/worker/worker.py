@@ -30,6 +30,7 @@ from contract.job_spec import (
 from contract.settings import Settings
 from training.worker import engine
 from training.worker.attempts import Attempts, JobFailed
+from training.worker.child import Launch, LocalChild
 from training.worker.claims import Claims
 from training.worker.heartbeat import beat, file_name, health_file, keep_beating, worker_id
 
@@ -53,7 +54,7 @@ def work(settings: Settings) -> int:
     except Timeout:
         sys.stderr.write(f"a worker {name!r} is running already: give this one another SNN_WORKER_ID\n")
         return 2
-    Worker(settings, name).run()
+    Worker(settings, name, _launcher(settings)).run()
     logging.shutdown()
     os._exit(0)  # an ordinary exit would wait for threads that wait for a database
 
@@ -61,7 +62,8 @@ def work(settings: Settings) -> int:
 class Worker:
     """A process that runs jobs. The jobs engine calls `_fine_tune` on an event loop in a thread that it keeps."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, start_child: Launch = LocalChild.start) -> None:
+        self._start_child = start_child
         self._name = name
         self._settings = settings
         self._data = settings.data_dir.absolute()
@@ -127,6 +129,7 @@ class Worker:
             grace_seconds=self._settings.worker_grace_seconds,
             stall_seconds=self._settings.worker_stall_seconds,
             train_seconds=self._settings.max_job_hours * 3600,
+            launch=self._start_child,
         )
         lost = asyncio.create_task(self._claims.until_lost(spec.id))
         stopping = asyncio.create_task(self._until_stopping())
@@ -156,6 +159,15 @@ class Worker:
     async def _until_stopping(self) -> None:
         while not self._stopping.is_set():
             await asyncio.sleep(0.1)
+
+
+def _launcher(settings: Settings) -> Launch:
+    """What starts the processes of jobs, as the settings say."""
+    if settings.jobs_launcher == "process":
+        return LocalChild.start
+    from training.worker.ray_child import ray_launcher
+
+    return ray_launcher(settings)
 
 
 def _signal_pipe() -> int:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from contract.job_spec import LOCK_FILE
+from contract.job_spec import LOCK_FILE, PLACED_VARIABLE
 from contract.settings import Settings
 from training.fine_tuning.process import (
     Stop,
@@ -97,3 +97,11 @@ def test_a_free_device_is_taken_without_a_word(tmp_path: Path) -> None:
     with hold_device(tmp_path, torch.device("cpu"), lambda: told.append("waiting")):
         pass
     assert told == []
+
+
+def test_a_process_whose_device_was_reserved_takes_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("cpu")
+    with hold_device(tmp_path, device, lambda: None):
+        monkeypatch.setenv(PLACED_VARIABLE, "1")
+        with hold_device(tmp_path, device, pytest.fail):
+            pass

@@ -81,7 +81,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "job"
 
 
-async def run(folder: Path, *plan: str, lost: bool = False, stop_after: float | None = None, **limits: float) -> bool:
+async def run(folder: Path, *plan: str, lost: bool = False, stop_after: float | None = None, **limits: Any) -> bool:
     """Run the attempts of a job, whose worker is asked to stop, or loses the job, after some time."""
     (folder / "plan").write_text(" ".join(plan))
     ends = asyncio.get_running_loop().create_future()
