@@ -17,7 +17,7 @@ from tests.open_inference.running import ROOT, Service
 
 SERVICE_PYTHON = os.environ.get("SERVICE_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
 
-collect_ignore = [] if find_spec("tritonclient") else ["test_clients.py"]
+collect_ignore_glob = [] if find_spec("tritonclient") else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")
