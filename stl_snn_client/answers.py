@@ -88,7 +88,9 @@ class Prediction(TypedDict):
     class_id: int
     label: str
     score: float
+    probability: NotRequired[float]
     top_k: list[ClassScore]
+    warnings: NotRequired[list[dict[str, str]]]
     preprocessing: dict[str, Any] | None
     spikes: Spikes
     energy: Energy

@@ -1,6 +1,6 @@
 """The rules for recordings of every format."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ from contract.errors import InvalidEvents, TooManyEvents
 
 TIME_LIMIT = 2**62
 COLUMNS = ("t", "x", "y", "p")
+OTHER_NAMES = {"timestamp": "t", "ts": "t", "time": "t", "polarity": "p", "pol": "p"}
+"""Names under which other software writes the columns."""
 MAX_PACKETS = 100_000
 
 
@@ -30,6 +32,20 @@ def check_packets(packets: int) -> None:
         raise TooManyEvents(f"the recording exceeds the limit of {MAX_PACKETS} packets")
 
 
+def column_names(names: Iterable[str]) -> dict[str, str]:
+    """Which of `names` holds each of the columns t, x, y and p, if all four are there; `InvalidEvents` if not."""
+    found: dict[str, str] = {}
+    given = list(names)
+    for name in given:
+        found.setdefault(OTHER_NAMES.get(name.lower(), name.lower()), name)
+    if missing := [name for name in COLUMNS if name not in found]:
+        raise InvalidEvents(
+            f"the columns t (or timestamp), x, y and p (or polarity) are needed; missing: {', '.join(missing)}; there "
+            f"are {', '.join(given)}"
+        )
+    return {name: found[name] for name in COLUMNS}
+
+
 def events_array(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> NDArray[np.int64]:
     """Join four integer columns of equal length into int64 `[N, 4]` (t in µs, x, y, p) and check them.
 
@@ -43,8 +59,11 @@ def events_array(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> NDAr
 
 
 def unordered_events(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> NDArray[np.int64]:
-    """The same for events in any order, of which there may be none."""
+    """The same for events in any order, of which there may be none. Polarities -1 and 1 become 0 and 1."""
     columns = [np.asarray(column) for column in (t, x, y, p)]
+    signs = columns[3]
+    if signs.dtype.kind == "i" and signs.size and signs.min() == -1 and (signs != 0).all() and signs.max() <= 1:
+        columns[3] = (signs > 0).astype(np.int64)
     for name, column, limit in zip(COLUMNS, columns, (TIME_LIMIT, TIME_LIMIT, TIME_LIMIT, 2), strict=True):
         _check_range(column, name, limit)
     events = np.empty((columns[0].size, 4), np.int64)

@@ -1,4 +1,4 @@
-"""NumPy `.npy` files: a structured array with the fields t, x, y, p, or integers `[N, 4]` in that order.
+"""NumPy `.npy` files: a structured array with the fields t (timestamp), x, y, p (polarity), or integers `[N, 4]`.
 
 The header is checked against the size of the data before anything is allocated. Nothing is unpickled.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents
-from contract.events.checks import COLUMNS, check_count, unordered_events
+from contract.events.checks import COLUMNS, check_count, column_names, unordered_events
 
 MAGIC = b"\x93NUMPY"
 
@@ -26,14 +26,13 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
         raise InvalidEvents(f"a plain array must be [N, 4] with columns t, x, y, p; its shape is {list(shape)}")
     if dtype.names is not None and len(shape) != 1:
         raise InvalidEvents(f"a structured array must have one dimension, not {len(shape)}")
-    if dtype.names is not None and not set(COLUMNS) <= set(dtype.names):
-        raise InvalidEvents(f"a structured array must have the fields t, x, y and p; it has {', '.join(dtype.names)}")
-    for name in COLUMNS:
-        check_type(dtype if dtype.names is None else dtype[name], name)
+    names = dict(zip(COLUMNS, COLUMNS, strict=True)) if dtype.names is None else column_names(dtype.names)
+    for name, field in names.items():
+        check_type(dtype if dtype.names is None else dtype[field], name)
     check_count(shape[0], max_events)
     array = np.frombuffer(data, dtype, offset=start)
     if dtype.names is not None:
-        return unordered_events(*(array[name] for name in COLUMNS))
+        return unordered_events(*(array[field] for field in names.values()))
     table = array.reshape(shape, order="F" if fortran_order else "C")
     return unordered_events(*(table[:, column] for column in range(len(COLUMNS))))
 

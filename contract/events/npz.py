@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents, ServiceError
-from contract.events.checks import COLUMNS, check_count, unordered_events
+from contract.events.checks import COLUMNS, check_count, column_names, unordered_events
 from contract.events.npy import array_header, check_type
 
 MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -40,9 +40,8 @@ def read(data: bytes, max_events: int) -> NDArray[np.int64]:
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The members t, x, y and p."""
-    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-    if missing := [name for name in COLUMNS if name not in members]:
-        raise InvalidEvents(f"the .npz archive must hold the arrays t, x, y and p; missing: {', '.join(missing)}")
+    found = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    members = {name: found[given] for name, given in column_names(found).items()}
     for name in COLUMNS:
         if members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise InvalidEvents(f"the array {name} of the .npz archive has a compression that NumPy does not use")

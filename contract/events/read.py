@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import InvalidEvents, InvalidParameter
-from contract.events import aedat2, aedat3, aedat4, csv, dat, es, evt2, evt3, evt21, nmnist, npy, npz, prophesee
+from contract.events import aedat2, aedat3, aedat4, csv, dat, es, evt2, evt3, evt21, hdf5, nmnist, npy, npz, prophesee
 from contract.events.checks import check_order
 
 AEDAT2 = b"#!AER-DAT2.0"
@@ -25,10 +25,11 @@ READERS: dict[str, Callable[[bytes, int], NDArray[np.int64]]] = {
     "npz": npz.read,
     "csv": csv.read,
     "es": es.read,
+    **({"hdf5": hdf5.read} if hdf5.AVAILABLE else {}),
 }
 FORMATS = ("nmnist", "aedat", *list(READERS)[1:])
 NAMES_WITHOUT_HEADER = {**dict.fromkeys(nmnist.SUFFIXES, "nmnist"), ".dat": "dat", ".csv": "csv"}
-NEEDS_MAGIC = ("aedat", "aedat4", "npy", "npz", "es")
+NEEDS_MAGIC = ("aedat", "aedat4", "npy", "npz", "es", "hdf5")
 
 
 def read_events(
@@ -84,6 +85,10 @@ def format_of(data: bytes) -> str | None:
         raise InvalidEvents(f"AEDAT 2.0, 3.1 and 4.0 are supported; the header says {data[9:12].decode('latin-1')!r}")
     if data.startswith(es.MAGIC):
         return "es"
+    if data.startswith(hdf5.MAGIC):
+        if not hdf5.AVAILABLE:
+            raise InvalidEvents("HDF5 recordings need the package h5py: pip install 'stl-snn[hdf5]'")
+        return "hdf5"
     if data.startswith(npy.MAGIC):
         return "npy"
     if data.startswith(npz.MAGICS):

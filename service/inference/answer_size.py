@@ -10,7 +10,7 @@ LARGE = 256 * 1024
 """Answers from this size on are built in a thread and sent in pieces."""
 
 # Bytes of JSON, rounded up.
-_PREDICTION, _CLASS, _LAYER, _LAYER_SPIKES, _STEP, _SCORE = 1000, 80, 250, 150, 150, 22
+_PREDICTION, _CLASS, _LAYER, _LAYER_SPIKES, _STEP, _SCORE = 1300, 80, 250, 150, 150, 22
 _ESTIMATE, _DECISION = 2500, 200
 _RASTER, _VALUE = 200, 4  # a layer of a raster, and a value of the network's input
 

@@ -213,6 +213,13 @@ class Joint(TypedDict):
     decisions: list[Decision]
 
 
+class InputWarning(TypedDict):
+    """What is unlike the training data in an input: a stable code, and a sentence."""
+
+    code: str
+    message: str
+
+
 class Prediction(TypedDict):
     """The prediction for one input."""
 
@@ -220,7 +227,13 @@ class Prediction(TypedDict):
     class_id: NonNegativeInt
     label: str
     score: float
+    probability: NotRequired[
+        Annotated[float, Field(description="That the class is right, for inputs like the training data.")]
+    ]
     top_k: list[ClassScore]
+    warnings: NotRequired[
+        Annotated[list[InputWarning], Field(description="How the input differs from the training data.")]
+    ]
     preprocessing: ImagePreprocessing | EventsPreprocessing | None
     steps_used: NotRequired[
         Annotated[PositiveInt, Field(description="With `exit`: the time steps that were run and are counted.")]

@@ -13,6 +13,7 @@ from contract.energy import ESTIMATORS, Profile, work_of
 from contract.errors import InvalidParameter
 from contract.group import Group
 from contract.image_fitting import Background, Invert
+from contract.reference import Reference
 from contract.settings import Settings
 from contract.structure import StructureError
 from service.inference.bodies import Detail, Exit
@@ -86,6 +87,7 @@ class ResolvedOptions:
     profile: Profile
     estimators: tuple[str, ...]
     decoding: DecodeOptions
+    reference: Reference | None = None
 
     @property
     def rows(self) -> int:
@@ -100,6 +102,7 @@ def resolve(
     settings: Settings,
     profiles: Mapping[str, Profile],
     group: Group | None = None,
+    reference: Reference | None = None,
 ) -> ResolvedOptions:
     """The options for one model, which may be a group.
 
@@ -150,6 +153,7 @@ def resolve(
             image_fitting=image_fitting,
             reduced_above=settings.max_image_pixels,
         ),
+        reference=reference,
     )
 
 

@@ -7,6 +7,7 @@ from contract.energy import Energy, estimate, estimates_of
 from service.engine.interface import Activity
 from service.inference.bodies import ClassScore, Detail, Prediction, Spikes, TimeStep
 from service.inference.decode import Decoded
+from service.inference.familiarity import probability_of, warnings_of
 from service.inference.joint import join
 from service.inference.options import ResolvedOptions
 from service.inference.raster import input_of, raster_of
@@ -25,7 +26,8 @@ def build_prediction(
     wins; of equal scores the lower class id comes first. The time steps are those that were run: all of them, unless
     the sample ended early. `activities` are one, or those of a joint decision, whose counts are summed over all their
     time steps. `measured_mj` is the input's share of its batches' measured energy. Fields that belong to a `detail`, to
-    an early exit or to a joint decision are present only with it.
+    an early exit or to a joint decision are present only with it; probability and warnings only without the latter two,
+    for a model with a reference.
     """
     card, joint = options.card, None
     steps = sum(len(each.scores) for each in activities)
@@ -48,6 +50,10 @@ def build_prediction(
         "spikes": _spikes(activity, card, steps, options.detail),
         "energy": _energy(activity, steps, measured_mj, options),
     }
+    if options.reference is not None and options.joint is None and options.exit == "none":
+        prediction["probability"] = probability_of(scores, options.reference)
+        if found := warnings_of(decoded.sample, activity, options.reference):
+            prediction["warnings"] = found
     if options.exit != "none":
         prediction["steps_used"] = steps
     if joint is not None:

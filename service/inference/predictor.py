@@ -245,7 +245,7 @@ class Predictor:
         started: float,
     ) -> tuple[Answer, int]:
         card, group = loaded.engine.card, loaded.version.group
-        resolved = resolve(options, model, card, self._settings, self.profiles, group)
+        resolved = resolve(options, model, card, self._settings, self.profiles, group, loaded.version.reference)
         size_of = partial(
             self.answer_bytes.check,
             card=resolved.card,

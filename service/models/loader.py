@@ -16,6 +16,7 @@ from contract.checkpoint import CheckpointError
 from contract.errors import ModelFailedToLoad
 from contract.group import GROUP_FILE, Group, group_card, read_group
 from contract.names import ModelRef
+from contract.reference import read_reference
 from contract.store import Store
 from service.engine.device import Device
 from service.engine.group import GroupEngine
@@ -132,6 +133,7 @@ class Loader:
                 version.group = await in_thread(self._thread, read_group, path)
                 version.engine = await self._load_group(version, version.group)
             else:
+                version.reference = await in_thread(self._thread, read_reference, path)
                 version.engine = await in_thread(self._thread, self._load_checkpoint, path, self._device)
         except CheckpointError as error:
             version.error = str(error)

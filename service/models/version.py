@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from contract.card import Card
 from contract.group import Group
 from contract.names import ModelRef
+from contract.reference import Reference
 from contract.store import default_version
 from contract.store_history import Pointer
 from service.engine.interface import Engine
@@ -29,6 +30,8 @@ class Version:
     engine: Engine | None = field(default=None, repr=False)
     group: Group | None = None
     """Its members, if it is a group. The card is then known while it is in memory."""
+    reference: Reference | None = field(default=None, repr=False)
+    """What its inputs looked like in training, if that is known; read when it is loaded."""
     error: str | None = None
     loading: asyncio.Task[None] | None = field(default=None, repr=False)
     fingerprint: Fingerprint | None = field(default=None, repr=False)

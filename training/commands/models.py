@@ -1,4 +1,4 @@
-"""The commands on versions in the store: `inspect`, `group`, `archive` and `probes`."""
+"""The commands on versions in the store: `inspect`, `group`, `archive`, `probes` and `reference`."""
 
 import argparse
 from datetime import UTC, datetime
@@ -10,12 +10,12 @@ from contract.checkpoint import CheckpointError
 from contract.decision import DECISION_RULES
 from contract.errors import ServiceError
 from contract.group import Group, group_card, write_group
-from training.commands.places import Commands, add_store, find, open_store
+from training.commands.places import Commands, add_places, add_store, find, open_store
 from training.errors import ConfigError
 
 
 def add_to(commands: Commands) -> None:
-    """Add `inspect`, `group`, `archive` and `probes`."""
+    """Add `inspect`, `group`, `archive`, `probes` and `reference`."""
     inspect = commands.add_parser("inspect", help="print a checkpoint's card")
     inspect.set_defaults(run=_inspect)
     inspect.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; without a version, the newest")
@@ -56,6 +56,15 @@ def add_to(commands: Commands) -> None:
     probes.set_defaults(run=_probes)
     probes.add_argument("model", metavar="MODEL[/VERSION]", help="a model in the store; without a version, the newest")
     add_store(probes)
+
+    reference = commands.add_parser(
+        "reference", help="measure what a version's inputs look like, by which the service warns of others"
+    )
+    reference.set_defaults(run=_reference)
+    reference.add_argument(
+        "models", metavar="MODEL[/VERSION]", nargs="+", help="models in the store; without a version, the newest"
+    )
+    add_places(reference)
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -104,3 +113,18 @@ def _probes(options: argparse.Namespace) -> None:
         write_record(checkpoint, probe_record(data, card))
     except (CheckpointError, ServiceError, RuntimeError) as error:
         raise ConfigError(f"the checkpoint does not answer its probes: {error}") from error
+
+
+def _reference(options: argparse.Namespace) -> None:
+    from training.reference import measure_reference
+
+    store = open_store(options)
+    for model in options.models:
+        card, checkpoint = find(model, store)
+        found = measure_reference(card, checkpoint, options.data_dir)
+        confidence = found.confidence
+        print(
+            f"{card.name}/{checkpoint.parent.name}: {found.samples:,} samples of the {found.measured_on} part; "
+            f"temperature {confidence.temperature:.3f}, calibration error {confidence.calibration_error:.2%}, "
+            f"of the scores {confidence.uncalibrated_error:.2%}"
+        )

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from contract.card import Card, Layer, read_card
+from contract.reference import write_reference
 from contract.store import Store
 from training.data import Dataset
-from training.export.checkpoint import find_published, inference_form, publish, script
+from training.export.checkpoint import find_published, inference_form, load_scripted, publish, script
 from training.export.evaluate import Evaluation, evaluate, metrics
 from training.export.layer_statistics import layer_statistics
+from training.export.reference import reference_of
 from training.export.workload import workload
 from training.learning.config import TrainingConfig
 from training.learning.experiment import Experiment
@@ -69,8 +72,18 @@ def train(
             scripted = script(module.network.eval(), module.encoder)
             test = evaluate(scripted, dataset.test)
             version = publish_trained(experiment, module, layers, best_epoch, scripted, test, store)
+            _write_reference(experiment, config.name, version, store)
     close_run(run_dir)
     return Published(version, read_card(store.checkpoint_path(config.name, version)))
+
+
+def _write_reference(experiment: Experiment, name: str, version: int, store: Store) -> None:
+    """What the service compares inputs with, measured on the samples that chose the epoch, or those trained on."""
+    checkpoint = store.checkpoint_path(name, version)
+    training, validation = experiment.parts
+    part: Literal["validation", "train"] = "validation" if len(validation) else "train"
+    samples = validation if len(validation) else training
+    write_reference(checkpoint, reference_of(load_scripted(checkpoint), samples, read_card(checkpoint), part))
 
 
 def untrained(experiment: Experiment) -> tuple[SpikingModule, tuple[Layer, ...]]:

@@ -46,9 +46,22 @@ def test_a_broken_csv_recording_is_refused(data: bytes, message: str) -> None:
         read_events(data, max_events=100)
 
 
-def test_csv_without_the_line_of_names_is_refused() -> None:
+@pytest.mark.parametrize("choice", [{"filename": "events.csv"}, {"format": "csv"}])
+def test_csv_without_a_line_of_names_has_the_order_t_x_y_p(choice: dict[str, str]) -> None:
+    assert read_events(b"3,1,2,1\n9,5,6,0\n", max_events=2, **choice).tolist() == [[3, 1, 2, 1], [9, 5, 6, 0]]  # type: ignore[arg-type]
+    with pytest.raises(InvalidEvents, match="line 2 is not four integers"):
+        read_events(b"3,1,2,1\n9,5,6\n", max_events=2, **choice)  # type: ignore[arg-type]
     with pytest.raises(InvalidEvents, match="the first line must name the columns"):
-        read_events(b"1,2,3,1\n", filename="events.csv", max_events=100)
+        read_events(b"3 1 2 1\n", max_events=2, **choice)  # type: ignore[arg-type]
+
+
+def test_other_softwares_names_and_polarities_are_understood() -> None:
+    assert read_events(b"timestamp,x,y,polarity\n3,1,2,1\n9,5,6,-1\n", max_events=2).tolist() == [
+        [3, 1, 2, 1],
+        [9, 5, 6, 0],
+    ]
+    with pytest.raises(InvalidEvents, match="event 1: p is -1"):
+        read_events(b"t,x,y,p\n1,2,3,0\n2,2,3,-1\n", max_events=100)
 
 
 def test_csv_of_more_lines_than_allowed_is_refused() -> None:

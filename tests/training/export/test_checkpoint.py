@@ -8,6 +8,7 @@ from torch import nn
 
 from contract.card import MAX_CARD_BYTES, ImageEncoder, InputSpec, read_card
 from contract.probes import PROBES_FILE
+from contract.reference import REFERENCE_FILE
 from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
 from tests.tiny import tiny_image_config
 from tests.training.networks import DIRECT, POISSON, lively_network, pixels_in, spikes_in
@@ -181,7 +182,7 @@ def test_the_archives_weights_load_strictly_into_an_eager_network(tiny_store_roo
 
 def test_the_training_state_holds_unfolded_weights_and_thresholds(tiny_store_root: Path) -> None:
     folder = tiny_store_root / "tiny-image" / "1"
-    assert sorted(file.name for file in folder.iterdir()) == [CHECKPOINT_FILE, PROBES_FILE, STATE_FILE]
+    assert sorted(file.name for file in folder.iterdir()) == [CHECKPOINT_FILE, PROBES_FILE, REFERENCE_FILE, STATE_FILE]
     names = safetensors.torch.load_file(folder / STATE_FILE).keys()
     assert {"stages.conv1.synapses.weight", "stages.conv1.norm.norm.running_var"} <= names
     assert "stages.conv1.neurons.threshold" in names
