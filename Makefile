@@ -9,6 +9,7 @@
 # Check:
 #   make check            lint and test
 #   make lint             formatting, lint, types and layers
+#   make lint-page        types of the page's modules, with TypeScript by npx
 #   make test             tests, quick ones first, in a process more than there are cores
 #   make coverage         the same, with branch coverage, slower
 #   make test-long        tests that take minutes: ten thousand requests, an overload, killed processes
@@ -55,7 +56,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
 .PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-v2 test-ray test-gpu test-deploy \
 	test-browser screenshot vendor fuzz \
-	fuzz-engine lint check format openapi docs sbom release image
+	fuzz-engine lint lint-page check format openapi docs sbom release image
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.training
@@ -128,6 +129,9 @@ lint: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+lint-page:
+	npx --yes --package typescript@5.9.3 tsc --project service/page
 
 check: lint test
 

@@ -3,10 +3,18 @@ import { html, render, useEffect, useState } from "./lib.js";
 import { KeyForm } from "./key-form.js";
 import { get, onUnauthorized } from "./api.js";
 import { Ask } from "./ask/ask.js";
+import { FineTune } from "./fine-tune/fine-tune.js";
+import { Live } from "./live/live.js";
+import { Models } from "./models/models.js";
+import { Now } from "./now/now.js";
 
 /** @type {Record<string, {title: string, view: any}>} */
 const VIEWS = {
   ask: { title: "Ask", view: Ask },
+  live: { title: "Live", view: Live },
+  models: { title: "Models", view: Models },
+  "fine-tune": { title: "Fine-tune", view: FineTune },
+  now: { title: "Now", view: Now },
 };
 
 const current = () => (location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "ask");
@@ -63,7 +71,7 @@ function App() {
           `}
     </main>
     <footer>
-      Energy figures are estimates from counted operations unless they say “measured”.
+      Energy figures are estimates from counted operations unless they say “measured”.${" "}
       <a href="/docs">API documentation</a>
     </footer>
   `;

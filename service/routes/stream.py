@@ -20,6 +20,7 @@ from service.streams.messages import Message
 from service.streams.options import StreamOptions
 
 PATH = "/v1/models/{name}/stream"
+SUBPROTOCOL = "stl-snn"
 
 _DONE = 1000
 
@@ -95,7 +96,8 @@ async def stream_socket(socket: WebSocket, name: str, query: StreamQuery) -> Non
 
     with await streams.open(name, query, version=query.version, caller=socket.state.caller) as stream:
         try:
-            await socket.accept(headers=[(b"x-request-id", socket.state.identity.encode())])
+            chosen = SUBPROTOCOL if SUBPROTOCOL in socket.scope.get("subprotocols", ()) else None
+            await socket.accept(chosen, headers=[(b"x-request-id", socket.state.identity.encode())])
             error = await stream.run(receive, send)
             await (socket.close(_DONE) if error is None else socket.close(close_code(error), error.code))
         except (ClientLeft, WebSocketDisconnect):

@@ -49,10 +49,18 @@ def open_page(browser: Any, url: str) -> Iterator["Open"]:
     pages: list[Watched] = []
     with ExitStack() as stack:
 
-        def open(view: str, *, at: str = url, scheme: str = "light", size: dict[str, int] = DESK) -> Watched:
+        def open(
+            view: str,
+            *,
+            at: str = url,
+            scheme: str = "light",
+            size: dict[str, int] = DESK,
+            expected: tuple[str, ...] = (),
+        ) -> Watched:
             context = browser.new_context(viewport=size, color_scheme=scheme, permissions=["clipboard-write"])
             stack.callback(context.close)
             watched = Watched(context.new_page(), at)
+            watched.expected = expected
             watched.page.set_default_timeout(20_000)
             pages.append(watched)
             watched.page.goto(f"{at}/#{view}")

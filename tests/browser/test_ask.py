@@ -66,8 +66,7 @@ def test_the_slider_shows_the_decision_forming(open_page: "Open") -> None:
 
 
 def test_a_recording_is_shown_step_by_step_and_a_broken_one_is_refused(open_page: "Open", tmp_path: Path) -> None:
-    watched = open_page("ask")
-    watched.expected = ("422",)
+    watched = open_page("ask", expected=("422",))
     page = watched.page
     page.get_by_label("Model").select_option("nmnist-stl")
     page.get_by_role("button", name="a zero").click()
@@ -94,9 +93,18 @@ def test_a_picture_of_any_size_is_fitted_and_the_page_says_how(open_page: "Open"
     assert page.get_by_text("Converted from RGB.").is_visible()
 
 
+def test_a_file_that_is_too_large_is_refused_with_the_limit(open_page: "Open", tmp_path: Path) -> None:
+    watched = open_page("ask", expected=("413", "ERR_"))
+    large = tmp_path / "large.png"
+    large.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(36 << 20))
+    watched.page.get_by_test_id("file").set_input_files(large)
+    alert = watched.page.get_by_role("alert")
+    alert.wait_for()
+    assert "33554432 bytes" in alert.inner_text()
+
+
 def test_a_script_in_a_label_or_message_stays_text(open_page: "Open") -> None:
-    watched = open_page("ask")
-    watched.expected = ("422",)
+    watched = open_page("ask", expected=("422",))
     page, script = watched.page, "<script>window.hit = 1</script>"
 
     def answer(route: Any) -> None:
@@ -118,8 +126,7 @@ def test_a_script_in_a_label_or_message_stays_text(open_page: "Open") -> None:
 
 
 def test_a_full_queue_and_a_service_that_is_gone_are_explained(open_page: "Open") -> None:
-    watched = open_page("ask")
-    watched.expected = ("429", "ERR_FAILED")
+    watched = open_page("ask", expected=("429", "ERR_FAILED"))
     page = watched.page
     failure = {"error": {"code": "overloaded", "message": "256 requests are already waiting", "param": None}}
     busy = {"status": 429, "headers": {"Retry-After": "2"}, "body": json.dumps(failure)}

@@ -13,8 +13,7 @@ def test_a_key_is_asked_for_once_and_stays_in_the_tab(open_page: "Open", folder:
     from tests.browser.world import service
 
     with service(folder / "locked", API_KEYS="right-key", PRELOAD="digits-stl") as url:
-        watched = open_page("ask", at=url)
-        watched.expected = ("401",)
+        watched = open_page("ask", at=url, expected=("401",))
         page = watched.page
         field = page.get_by_label("Key")
         field.fill("wrong")
@@ -58,8 +57,7 @@ def test_the_first_view_is_there_within_a_second(open_page: "Open", url: str) ->
 def test_a_service_that_was_gone_is_found_again(open_page: "Open", tmp_path: Path) -> None:
     log = tmp_path / "gone.log"
     with started(log) as (_, url):
-        watched = open_page("ask", at=url)
-        watched.expected = ("ERR_CONNECTION_REFUSED",)
+        watched = open_page("ask", at=url, expected=("ERR_CONNECTION_REFUSED",))
         watched.page.get_by_label("Model").wait_for()
         port = url.rsplit(":", 1)[1].strip("/")
     watched.page.get_by_role("button", name="seven").click()

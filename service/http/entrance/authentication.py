@@ -2,12 +2,15 @@
 
 import hashlib
 import hmac
+from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 
 from contract.errors import ServiceError, Unauthorized
 from service.http.entrance.passage import Headers
 
 OPEN_PATHS = ("/health/", "/v2/health/")
+KEY_PREFIX = "bearer."
+"""Before a key in base64url, as a subprotocol that a browser offers beside `stl-snn`, which the service chooses."""
 
 
 class Authentication:
@@ -34,10 +37,20 @@ class Authentication:
 
         Compares with every key, in a time that does not depend on how much of it matches.
         """
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        digest = _digest(key.strip().encode("latin-1"))
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return matches.index(True) if any(matches) and scheme.lower() == "bearer" else None
+        scheme, _, sent = headers.get("authorization", "").partition(" ")
+        key = sent.strip().encode("latin-1") if scheme.lower() == "bearer" else _key_of_browser(headers)
+        matches = [hmac.compare_digest(_digest(key), known) for known in self._digests]
+        return matches.index(True) if any(matches) else None
+
+
+def _key_of_browser(headers: Headers) -> bytes:
+    """The key of a WebSocket that a browser opens; it can send no header but the subprotocols that it offers."""
+    offered = map(str.strip, headers.get("sec-websocket-protocol", "").split(","))
+    key = next((each.removeprefix(KEY_PREFIX) for each in offered if each.startswith(KEY_PREFIX)), "")
+    try:
+        return urlsafe_b64decode(key + "=" * (-len(key) % 4))
+    except ValueError:
+        return b""
 
 
 def _digest(key: bytes) -> bytes:

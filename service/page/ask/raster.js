@@ -23,7 +23,7 @@ function paint(canvas, layer, step) {
   context.fillRect(step * column, 0, column, HEIGHT);
   const inset = Math.min(3, column / 8);
   // Many neurons stand side by side in rows, so that each has a dot of its own.
-  const across = Math.ceil(layer.neurons / (HEIGHT / 2));
+  const across = layer.neurons <= HEIGHT ? 1 : Math.ceil(layer.neurons / (HEIGHT / 2));
   const rows = Math.ceil(layer.neurons / across);
   const [wide, high] = [(column - 2 * inset) / across, HEIGHT / rows];
   const [dot, mark] = [Math.max(0.5, wide * 0.86), Math.max(0.5, Math.min(3, high * 0.86))];

@@ -17,7 +17,8 @@ function paint(input, step, canvas) {
     if (isImage) rgb = channels === 3 ? [frame[i], frame[size + i], frame[2 * size + i]] : [frame[i], frame[i], frame[i]];
     else {
       const [off, on] = [frame[i], channels > 1 ? frame[size + i] : 0];
-      rgb = on ? [240, 160 + 60 * (on / most), 40] : off ? [80, 150 + 60 * (off / most), 250] : [16, 18, 22];
+      const light = 0.55 + 0.45 * (Math.max(on, off) / most);
+      rgb = (on ? [240, 160, 40] : off ? [80, 150, 250] : [16, 18, 22]).map((part) => (on || off ? part * light : part));
     }
     image.data.set([...rgb, 255], 4 * i);
   }

@@ -9,7 +9,7 @@ export function SpikeTable({ raster, spikes, step }) {
   const steps = raster[0]?.steps.length ?? 0;
   const rates = Object.fromEntries((spikes.layers ?? []).map((/** @type {any} */ each) => [each.name, each.firing_rate]));
   const share = (/** @type {any} */ layer, /** @type {number} */ t) => layer.steps[t].length / layer.neurons;
-  const most = Math.max(1e-9, ...raster.flatMap((layer) => layer.steps.map((_, /** @type {number} */ t) => share(layer, t))));
+  const most = Math.max(1e-9, ...raster.flatMap((layer) => layer.steps.map((/** @type {number[]} */ _, /** @type {number} */ t) => share(layer, t))));
   return html`
     <section class="card">
       <h2>Spikes by layer and time step</h2>

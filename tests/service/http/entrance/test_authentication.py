@@ -1,9 +1,11 @@
 """Keys: who may call, and that no key is logged."""
 
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
 
+from service.http.entrance.authentication import KEY_PREFIX, Authentication
 from tests.service.serving import Client, Serve, check
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -45,3 +47,20 @@ async def test_keys_are_never_logged(store_root: Path, serve: Serve, log_lines: 
         await client.get("/v1/models", headers={"Authorization": "Bearer third-key"})
     assert len(log_lines) >= 2
     assert not any("-key" in line for line in log_lines)
+
+
+async def test_a_browser_sends_its_key_as_a_subprotocol_of_a_websocket() -> None:
+    keys = Authentication(["first-key", "sec?ond~key>"])
+
+    def number(offered: str) -> int | None:
+        return keys.key_of({"sec-websocket-protocol": offered})
+
+    for place, key in enumerate((b"first-key", b"sec?ond~key>")):
+        encoded = urlsafe_b64encode(key).decode()
+        assert number(f"stl-snn, {KEY_PREFIX}{encoded.rstrip('=')}") == place
+        assert number(f"{KEY_PREFIX}{encoded},stl-snn") == place
+    for wrong in ("", "stl-snn", KEY_PREFIX, f"{KEY_PREFIX}first-key", f"{KEY_PREFIX}\xe9", f"{KEY_PREFIX}Zmlyc3Qta2V"):
+        assert number(wrong) is None
+    offered = KEY_PREFIX + urlsafe_b64encode(b"first-key").decode()
+    headers = {"authorization": "Bearer third-key", "sec-websocket-protocol": offered}
+    assert keys.key_of(headers) is None
