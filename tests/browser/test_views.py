@@ -50,7 +50,7 @@ def test_a_job_is_followed_cancelled_resumed_promoted_and_compared(open_page: "O
     from tests.browser.world import worker
 
     with worker(folder):
-        watched = open_page("fine-tune")
+        watched = open_page("fine-tune", expected=("429",))  # a machine with much else to do refuses some
         page = watched.page
         page.get_by_test_id("dataset").set_input_files(digits(400))
         page.get_by_text("<b>digits<b>.npz: 400 samples of 10 classes").wait_for()

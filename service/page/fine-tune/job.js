@@ -43,6 +43,7 @@ export function Job({ id, first, models, reload }) {
   const [round, setRound] = useState(0);
   const [message, setMessage] = useState({ text: "", bad: false });
   const events = useEvents(id, round, (next) => (setJob(next), ENDED.includes(next.status) && reload()));
+  useEffect(() => setJob(first), [first]); // the list is read every few seconds; the stream tells of the status alone
   const epochs = events.filter((each) => each.type === "metrics").map((each) => each.data);
 
   /** @param {() => Promise<any>} work @param {string} done */
