@@ -5,7 +5,9 @@ import { when } from "../format.js";
 
 /** @param {any} change */
 const words = ({ action, version, previous }) =>
-  action === "promoted" ? `version ${version} became the default${previous ? `, in place of ${previous}` : ""}` : `version ${version} was ${action}`;
+  action === "promote"
+    ? `version ${version} became the default${previous ? `, in place of ${previous}` : ""}`
+    : `version ${version} was ${action === "publish" ? "published" : "deleted"}`;
 
 /** @param {{name: string, stamp: unknown}} props */
 export function History({ name, stamp }) {
