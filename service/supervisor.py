@@ -108,7 +108,7 @@ def supervise(settings: Settings) -> int:
 
 def _work(settings: Settings, sockets: list[socket], parent: int) -> None:
     """One of the processes, which ends with the supervisor."""
-    os.setsid()  # a terminal's Ctrl-C reaches the supervisor, which passes it on
+    os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the supervisor, which passes it on
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     from service.serve import serve  # which imports what the supervisor does not need

@@ -25,7 +25,7 @@ class Clients:
         self.answers: list[httpx.Response] = []
         self.failures: list[float] = []
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(address,)) for _ in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._run, args=(address,), daemon=True) for _ in range(CLIENTS)]
         for thread in self._threads:
             thread.start()
 
