@@ -157,7 +157,9 @@ class Entrance:
 
 def _record(scope: Scope, method: str, status: int, runtime: Runtime | None, seconds: float) -> None:
     """Log and count a request that is over."""
-    log.info("%s %s %d %.1f ms", method, quote(scope["path"][:_LOGGED_PATH]), status, seconds * 1000)
+    is_probe = scope["path"].startswith("/health/") and status < 500
+    level = logging.DEBUG if is_probe else logging.INFO
+    log.log(level, "%s %s %d %.1f ms", method, quote(scope["path"][:_LOGGED_PATH]), status, seconds * 1000)
     if runtime is not None:
         route = getattr(scope.get("route"), "path", "other")
         method = method if method in _METHODS else "other"

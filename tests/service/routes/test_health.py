@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import httpx
@@ -40,3 +41,11 @@ async def test_a_model_that_is_loaded_at_start_holds_readiness_back(store_root: 
         ready = await client.get("/health/ready")
         assert ready.status_code == 503
         assert "not-there" in ready.json()["error"]["message"]
+
+
+async def test_a_probe_that_succeeds_is_logged_at_debug_only(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "service.http.entrance"):
+        await client.get("/health/live")
+        await client.get("/v1/models")
+    levels = {record.getMessage().split()[1]: record.levelno for record in caplog.records if " 200 " in record.message}
+    assert levels == {"/health/live": logging.DEBUG, "/v1/models": logging.INFO}

@@ -39,6 +39,9 @@ async def test_what_was_answered_is_counted(store_root: Path, serve: Serve) -> N
         )
         assert found["snn_batch_size_sum model=tiny-image"] == 3
         assert found["snn_queue_wait_seconds_count model=tiny-image"] == 1
+        assert found["snn_compute_seconds_count model=tiny-image"] >= 1
+        assert found["snn_compute_seconds_sum model=tiny-image"] == found["snn_device_seconds_total model=tiny-image"]
+        assert not [name for name in found if "_created" in name]
         assert found["snn_queue_depth"] == 0
         assert found["snn_models_loaded"] == 3
 
