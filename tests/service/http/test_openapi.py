@@ -53,7 +53,7 @@ def test_a_prediction_takes_files_forms_and_json(document: dict[str, Any]) -> No
     )
     assert {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"} == {
         "version", "detail", "top_k", "seed", "energy_profile", "format", "camera", "exit", "energy",
-        "fit", "window", "flip_y", "order",
+        "fit", "invert", "background", "window", "flip_y", "order",
         "draws", "decision",
     }  # fmt: skip
     schemas = document["components"]["schemas"]
