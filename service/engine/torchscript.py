@@ -10,6 +10,7 @@ import torch
 from contract.card import Card
 from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_outputs, read_archive
 from contract.early_exit import lead_of
+from contract.errors import ModelError
 from service.engine.device import Device
 from service.engine.interface import (
     Activity,
@@ -83,6 +84,8 @@ class TorchScriptEngine:
         """Run `samples` for the first time; `CheckpointError` if the network does not match its card."""
         try:
             return self.run(samples)
+        except ModelError as error:
+            raise CheckpointError(f"the network does not run as its card says: {error.message}") from error
         except Exception as error:  # a network may raise anything
             raise CheckpointError("the network does not run, or not as its card says") from error
 

@@ -173,7 +173,7 @@ def test_a_card_that_is_not_one_is_refused(archive: Path) -> None:
 def test_a_card_of_another_network_is_refused(archive: Path, tiny_store_root: Path) -> None:
     other = read_card(tiny_store_root / "tiny-direct" / "1" / "model.pt")
     with_card(archive, layers=other.layers)
-    assert "not as its card says" in refusal(archive)
+    assert "as its card says: the network's spikes do not have the shape" in refusal(archive)
 
 
 def test_an_archive_that_unpacks_to_far_more_than_it_holds_is_refused(archive: Path) -> None:
