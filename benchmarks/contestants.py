@@ -104,7 +104,7 @@ class Contest:
 
     def _program(self, module: str, path: str) -> Contestant:
         port = free_port()
-        checkpoint = Store(self._store).checkpoint_path(self._model, 1)
+        checkpoint = Store(self._store).newest(self._model)
         command = [sys.executable, "-m", f"benchmarks.{module}", str(checkpoint), "--port", str(port)]
         address, roots = self._entered(server(command, port, ready="/health", environment={}))
         return Contestant(address + path, roots)

@@ -36,7 +36,7 @@ def main() -> None:
     where = torch.cuda.get_device_name(options.device) if device.type == "cuda" else "on the CPU"
     print(f"{describe_machine()}; {where}\n")
     store = Store(options.store)
-    engines = [TorchScriptEngine.load(store.checkpoint_path(name, 1), device) for name in options.models]
+    engines = [TorchScriptEngine.load(store.newest(name), device) for name in options.models]
     print_header("batch size", *(f"{name}, answers/s" for name in options.models))
     for size in options.batch_sizes:
         print_row(str(size), *(f"{answers_per_second(engine, size, options.rounds):,.0f}" for engine in engines))

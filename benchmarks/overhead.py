@@ -67,7 +67,7 @@ def run_alone(path: Path, batch_size: int, seconds: float) -> float:
 
 def beside_the_network(model: str, seconds: float) -> None:
     """Measure and print the second table."""
-    path = Store(ROOT / "model_store").checkpoint_path(model, 1)
+    path = Store(ROOT / "model_store").newest(model)
     body = picture(path)
     print_header("clients", "core µs an answer", "batch size", "`run` alone, µs", "beside `run`, µs")
     others = children(os.getpid())

@@ -153,7 +153,7 @@ def main() -> None:
     for name, reason in missing.items():
         print(f"{name} is left out: {reason}")
     names = [OURS, *(name for name in options.servers if name not in missing)]
-    card = read_card(Store(options.store).checkpoint_path(options.model, 1))
+    card = read_card(Store(options.store).newest(options.model))
     bodies = pictures(card.input)
     with contextlib.ExitStack() as stack:
         contest = Contest(stack, options.store.absolute(), options.model)

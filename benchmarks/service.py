@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=ROOT / "model_store", help="default: model_store")
     parser.add_argument("--seconds", type=float, default=8, help="of each run (default: %(default)s)")
     options = parser.parse_args()
-    path = Store(options.store).checkpoint_path(options.model, 1)
+    path = Store(options.store).newest(options.model)
     body, seconds = picture(path), options.seconds
 
     print(describe_machine())

@@ -27,6 +27,7 @@ from contract.energy import PROFILES
 from contract.events import read_events
 from contract.events.live import live_decoder
 from contract.events.records import Events13
+from contract.store import Store
 from service.engine.device import choose_device
 from service.engine.load import load_engine
 from service.inference.device_thread import DeviceThread
@@ -37,7 +38,7 @@ from service.streams.event_steps import StepLimits, steps_for
 from service.streams.live_stream import LiveLimits, LiveStream
 from service.streams.sessions import Session, SessionOptions
 
-MODEL = Path("model_store/nmnist-stl/1/model.pt")
+MODEL = Store(Path("model_store")).newest("nmnist-stl")
 RECORDING = Path("examples/recording.bin")
 LIMITS = LiveLimits(events_per_s=10**9, idle_seconds=3600, seconds=3600, send_seconds=3600)
 SHARE = 99  # of a hundred steps

@@ -114,6 +114,10 @@ class Store:
         """Where the checkpoint of a version is, or would be."""
         return self.checkpoints(name).get(version) or self.root / name / str(version) / CHECKPOINT_FILE
 
+    def newest(self, name: str) -> Path:
+        """Where the checkpoint of the highest version is; of the first one would be, for a name that has none."""
+        return next(reversed(self.checkpoints(name).values()), self.root / name / "1" / CHECKPOINT_FILE)
+
     def pointer(self, name: str) -> Pointer:
         """The default pointer of `name`, an empty one if nobody has chosen a default; `StoreError` for a damaged file.
 

@@ -12,9 +12,10 @@ import torch
 
 from contract.archive_tensors import UnreadableTensors, read_tensors
 from contract.card import ImageEncoder
+from contract.store import Store
 from tests.event_engine.differential import make_case
 
-SHIPPED = Path(__file__).parents[2] / "model_store"
+SHIPPED = Store(Path(__file__).parents[2] / "model_store")
 WEIGHTS = np.arange(6, dtype="<f4").tobytes()
 ROOT, TENSOR = b"c__torch__\nNet\n)\x81", b"ctorch._utils\n_rebuild_tensor_v2\n"
 STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQ"
@@ -38,7 +39,7 @@ def archive(attribute: bytes, weights: bytes = WEIGHTS, description: bytes | Non
 
 @pytest.mark.parametrize("name", ["digits-stl", "nmnist-stl"])
 def test_the_tensors_are_those_that_torch_reads(name: str) -> None:
-    path = SHIPPED / name / "1" / "model.pt"
+    path = SHIPPED.newest(name)
     expected = torch.jit.load(str(path)).state_dict()
     found = read_tensors(path.read_bytes())
     assert list(found) == list(expected)

@@ -49,7 +49,7 @@ def samples_of(engine: TorchScriptEngine, count: int) -> list[Sample]:
 
 def both(store: Store, name: str) -> tuple[TorchScriptEngine, TorchScriptEngine]:
     """The same checkpoint on the device and on the CPU."""
-    path = store.checkpoint_path(name, 1)
+    path = store.newest(name)
     return TorchScriptEngine.load(path, DEVICE), TorchScriptEngine.load(path, CPU)
 
 

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from websockets.asyncio import client
 
+from contract.card import EventEncoder, read_card
 from contract.events import read_events
+from contract.store import Store
 from tests.service.process import ROOT, started
 from tests.service.prometheus import parse
 from tests.service.streams.streaming import as_bytes, assert_as_predicted, bar, decisions
@@ -83,14 +85,16 @@ async def test_every_recording_streamed_a_millisecond_at_a_time_gets_the_decisio
     with started(tmp_path / "log", **choices) as (_, address):
         await until_ready(address)
         async with httpx.AsyncClient(base_url=f"{address}/v1/models/nmnist-stl", timeout=60) as caller:
-            card = (await caller.get("/versions/1")).json()["card"]
-            steps, step_us = card["encoder"]["timesteps"], card["encoder"]["step_us"]
+            card = read_card(Store(ROOT / "model_store").newest("nmnist-stl"))
+            assert isinstance(card.encoder, EventEncoder)
+            assert card.encoder.step_us is not None
+            horizon_us = card.timesteps * card.encoder.step_us
             for name in names:
                 data = (NMNIST / "events" / f"{name}.bs2").read_bytes()
                 headers = {"Content-Type": "application/octet-stream"}
                 answer = await caller.post("/predict?format=nmnist&detail=timesteps", content=data, headers=headers)
-                found = await streamed(address, read_events(data, format="nmnist", max_events=10**6), steps * step_us)
-                assert_as_predicted(found[:steps], answer.json()["predictions"][0], card["voters"])
+                found = await streamed(address, read_events(data, format="nmnist", max_events=10**6), horizon_us)
+                assert_as_predicted(found[: card.timesteps], answer.json()["predictions"][0], card.voters)
     print(f"{len(names)} recordings")
 
 

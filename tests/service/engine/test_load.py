@@ -12,6 +12,7 @@ import torch
 from contract.card import CARD_FILE, ImageEncoder
 from contract.checkpoint import CheckpointError, read_archive
 from contract.probes import PROBES_FILE, probes, read_record, write_record
+from contract.store import Store
 from event_engine.errors import Unsuitable
 from event_engine.network import Counts, EventNetwork
 from service.engine import load as loading
@@ -22,7 +23,7 @@ from service.engine.torchscript import TorchScriptEngine
 from tests.event_engine.differential import make_case
 from tests.service.engine.engines import not_built
 
-SHIPPED = Path(__file__).parents[3] / "model_store"
+SHIPPED = Store(Path(__file__).parents[3] / "model_store")
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_torchscript_is_not_loaded_where_the_record_of_the_probes_agrees(tiny_st
 @pytest.mark.usefixtures("unused_torchscript")
 @pytest.mark.parametrize("name", ["digits-stl", "fashion-stl", "mnist-stl", "nmnist-stl"])
 def test_nor_for_the_models_that_are_shipped(name: str) -> None:
-    assert load_engine(SHIPPED / name / "1" / "model.pt", CPU).choice == Choice("event")
+    assert load_engine(SHIPPED.newest(name), CPU).choice == Choice("event")
 
 
 @not_built

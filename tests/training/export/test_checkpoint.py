@@ -132,9 +132,7 @@ def test_the_scripted_network_equals_the_eager_one(structure: str) -> None:
 
 def test_published_archives_equal_what_their_training_state_gives(tiny_store_root: Path) -> None:
     shipped = Path(__file__).parents[3] / "model_store"
-    paths = [
-        Store(root).checkpoint_path(name, 1) for root in (tiny_store_root, shipped) for name in Store(root).names()
-    ]
+    paths = [Store(root).newest(name) for root in (tiny_store_root, shipped) for name in Store(root).names()]
     for path in paths:
         card = read_card(path)
         loaded = torch.jit.load(str(path))
