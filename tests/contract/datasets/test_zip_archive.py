@@ -175,7 +175,7 @@ def test_a_size_that_promises_too_much(tmp_path: Path) -> None:
 def test_archives_in_the_archive_are_not_opened(tmp_path: Path) -> None:
     inner = packed(tmp_path / "inner.zip", IMAGES).read_bytes()
 
-    assert "'cat/a.zip': the .npz archive must hold the arrays t, x, y and p" in refused(
+    assert "'cat/a.zip': the columns t (or timestamp), x, y and p (or polarity) are needed" in refused(
         packed(
             tmp_path / "nested.zip",
             {"cat/a.zip": inner, "cat/b.zip": inner, "dog/a.zip": inner, "dog/b.zip": inner},

@@ -168,7 +168,7 @@ async def test_what_is_not_events_ends_the_stream_with_the_reason(
 
 async def test_what_cannot_be_opened_is_refused_as_any_other_request(port: int, runtime: Runtime) -> None:
     cases = [
-        ("tiny-events", "?exit=lossless", BYTES, 422, "invalid_parameter", "exit"),
+        ("tiny-events", "?exit=never", BYTES, 422, "invalid_parameter", "exit"),
         ("tiny-events", "?format=x", BYTES, 422, "invalid_parameter", "format"),
         ("tiny-events", "", "text/csv", 415, "unsupported_media_type", None),
         ("tiny-events", "?format=json", BYTES, 415, "unsupported_media_type", None),

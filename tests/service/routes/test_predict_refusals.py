@@ -32,7 +32,7 @@ def png(height: int = 8, width: int = 8) -> bytes:
         ("top_k=x", "top_k", "integer"),
         ("seed=-1", "seed", "greater than or equal to 0"),
         ("seed=9223372036854775808", "seed", "less than"),
-        ("detail=all", "detail", "'summary', 'layers' or 'timesteps'"),
+        ("detail=all", "detail", "'summary', 'layers', 'timesteps' or 'raster'"),
         ("version=0", "version", "greater than 0"),
         ("energy_profile=loihi2", "energy_profile", "did you mean 'loihi'?"),
         ("energy=memory-yann", "energy", "did you mean 'memory-yan'?"),
