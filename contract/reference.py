@@ -28,7 +28,9 @@ class Interval(_Part):
     high: NonNegativeFloat
 
     def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
+        """Whether the value is between both, or beyond by at most a quarter of their distance, as rare samples are."""
+        margin = (self.high - self.low) / 4
+        return self.low - margin <= value <= self.high + margin
 
 
 class Confidence(_Part):

@@ -52,9 +52,11 @@ def reference_of(
 
 
 def confidence_of(scores: Floats, labels: NDArray[np.int64]) -> Confidence:
-    """The temperature with the least negative log-likelihood on every second sample, and its errors on the others.
+    """The temperature with the least cross-entropy on every second sample, and its errors on the others.
 
-    `scores` `[N, K]` are firing rates, `labels` `[N]` the right classes.
+    `scores` `[N, K]` are firing rates, `labels` `[N]` the right classes. Of n samples that are all right, the best
+    temperature would be 0: certainty. So the right class has a target of (n + 1) / (n + 2) instead of 1, and the others
+    together the rest (Platt, 1999).
     """
     fitted, tested = (slice(0, None, 2), slice(1, None, 2)) if len(labels) > 1 else (slice(None), slice(None))
     losses = [_loss(probabilities(scores[fitted], t), labels[fitted]) for t in TEMPERATURES]
@@ -83,7 +85,9 @@ def calibration_error(confidence: Floats, labels: NDArray[np.int64]) -> float:
 
 
 def _loss(confidence: Floats, labels: NDArray[np.int64]) -> float:
-    return -float(np.log(confidence[np.arange(len(labels)), labels].clip(1e-12)).mean())
+    right = confidence[np.arange(len(labels)), labels].clip(1e-12, 1 - 1e-12)
+    target = (len(labels) + 1) / (len(labels) + 2)
+    return -float((target * np.log(right) + (1 - target) * np.log1p(-right)).mean())
 
 
 def _interval(values: list[NDArray[Any]]) -> Interval:
