@@ -15,8 +15,8 @@ examples:
   python -m training train --preset mnist-stl --data-dir data/mnist --mode sl --name mnist-sl
   python -m training evaluate mnist-stl --data-dir data/mnist
   python -m training evaluate mnist-stl --data-dir data/mnist --draws 8 --decision vote
-  python -m training inspect digits-stl/1
-  python -m training archive digits-stl/1
+  python -m training inspect digits-stl/2
+  python -m training archive digits-stl/2
   python -m training study digits --jobs 2
 """
 

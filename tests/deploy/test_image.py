@@ -76,8 +76,8 @@ def test_a_setting_that_does_not_exist_is_refused(tool: Tool, image: str) -> Non
 def test_models_are_copied_into_a_store_that_lacks_them(tool: Tool, image: str) -> None:
     seed = (
         "mkdir -p /data/store/mnist-stl/7 && seed-models /data/store && seed-models /data/store"
-        " && cd /data/store && cmp digits-stl/1/model.pt /models/digits-stl/1/model.pt"
-        " && ls -A . mnist-stl digits-stl/1"
+        " && cd /data/store && cmp digits-stl/2/model.pt /models/digits-stl/2/model.pt"
+        " && ls -A . mnist-stl digits-stl/2"
     )
     printed = in_image(tool, image, seed, "--read-only")
     assert printed.count("copied") == 3, printed
