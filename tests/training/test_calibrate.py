@@ -9,6 +9,7 @@ import torch
 
 from contract.card import Card, read_card
 from contract.early_exit import exit_leads
+from contract.reference import REFERENCE_FILE
 from contract.store import STATE_FILE, Store
 from service.engine.device import CPU
 from service.engine.interface import ImageSample
@@ -47,7 +48,8 @@ def test_a_calibrated_version_is_the_same_network_with_leads(root: Path, capsys:
     )
     kept = {"calibration", "created_at", "parent", "provenance"}
     assert before.model_dump(exclude=kept) == after.model_dump(exclude=kept)
-    assert (root / "tiny-image/1" / STATE_FILE).read_bytes() == (root / "tiny-image/2" / STATE_FILE).read_bytes()
+    for file in (STATE_FILE, REFERENCE_FILE):
+        assert (root / "tiny-image/1" / file).read_bytes() == (root / "tiny-image/2" / file).read_bytes()
     one, other = (load_scripted(root / "tiny-image" / version / "model.pt").state_dict() for version in "12")
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert load_engine(Store(root).checkpoint_path("tiny-image", 2), CPU).card == after

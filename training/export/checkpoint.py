@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from contract.card import CARD_FILE, Card
 from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_archive, check_outputs, read_archive
 from contract.probes import Probe, ProbeRecord, make_record, probes, write_record
+from contract.reference import Reference, read_reference, write_reference
 from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
 from training.errors import ConfigError, DivergedError
 from training.export.grid import grid_exponent, to_grid
@@ -105,28 +106,36 @@ def script(network: SpikingNetwork, encoder: ImageInput | EventInput) -> torch.j
     return torch.jit.script(module)
 
 
-def publish(store: Store, card: Card, scripted: torch.jit.ScriptModule, network: SpikingNetwork) -> int:
-    """Write the checkpoint and its training state as the model's next version; returns the version.
+def publish(
+    store: Store,
+    card: Card,
+    scripted: torch.jit.ScriptModule,
+    network: SpikingNetwork,
+    reference: Reference | None = None,
+) -> int:
+    """Write the checkpoint, its training state and its reference as the model's next version; returns the version.
 
     Raises `ConfigError`, and publishes nothing, where a reader would refuse the checkpoint, such as for a card that is
     too large.
     """
-
-    return store.publish(card.name, lambda folder: _write(folder, card, scripted, _state(network)))
+    return store.publish(card.name, lambda folder: _write(folder, card, scripted, _state(network), reference))
 
 
 def publish_again(store: Store, name: str, card: Card, checkpoint: Path) -> int:
     """Write a published network with another card as the next version of `name`; returns the version.
 
-    Its training state goes with it, if it has one. Raises `ConfigError` as `publish` does, and `RuntimeError` if torch
-    cannot load the checkpoint.
+    Its training state and its reference go with it, if it has them. Raises `ConfigError` as `publish` does, and
+    `RuntimeError` if torch cannot load the checkpoint.
     """
     scripted, state = load_scripted(checkpoint), checkpoint.with_name(STATE_FILE)
     kept = state.read_bytes() if state.is_file() else None
-    return store.publish(name, lambda folder: _write(folder, card, scripted, kept))
+    reference = read_reference(checkpoint)
+    return store.publish(name, lambda folder: _write(folder, card, scripted, kept, reference))
 
 
-def _write(folder: Path, card: Card, scripted: torch.jit.ScriptModule, state: bytes | None) -> None:
+def _write(
+    folder: Path, card: Card, scripted: torch.jit.ScriptModule, state: bytes | None, reference: Reference | None
+) -> None:
     archive = io.BytesIO()  # torch hides a full disk's errno; Python's files do not
     torch.jit.save(scripted, archive, _extra_files={CARD_FILE: card.model_dump_json(indent=2)})
     try:
@@ -137,6 +146,8 @@ def _write(folder: Path, card: Card, scripted: torch.jit.ScriptModule, state: by
     write_record(folder / CHECKPOINT_FILE, probe_record(archive.getvalue(), card))
     if state is not None:
         (folder / STATE_FILE).write_bytes(state)
+    if reference is not None:
+        write_reference(folder / CHECKPOINT_FILE, reference)
 
 
 def find_published(store: Store, name: str, network: SpikingNetwork) -> int | None:

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 @torch.inference_mode()
 def reference_of(
-    module: torch.nn.Module, samples: Samples, card: Card, measured_on: Literal["validation", "train"]
+    module: torch.nn.Module, samples: Samples, card: Card, measured_on: Literal["validation", "train"] = "validation"
 ) -> Reference:
     """The reference of the scripted `module`, over at most `MAX_SAMPLES` of the samples, spread evenly."""
     chosen = np.linspace(0, len(samples) - 1, min(len(samples), MAX_SAMPLES)).astype(np.int64)

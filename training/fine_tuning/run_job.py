@@ -32,6 +32,7 @@ from training.export.checkpoint import inference_form, load_scripted, publish, s
 from training.export.evaluate import evaluate, metrics
 from training.export.layer_statistics import layer_statistics
 from training.export.make_card import make_card
+from training.export.reference import reference_of
 from training.export.workload import workload
 from training.fine_tuning.base_version import (
     INHERITED,
@@ -163,7 +164,7 @@ class _Job:
             workload=workload(form, layers, module.encoder, validation),
             parent=f"{spec.model}/{spec.version}",
         )
-        return publish(store, card, scripted, network)
+        return publish(store, card, scripted, network, reference_of(scripted, validation, card))
 
     def _learning(self, base: Card, recipe: Recipe, samples: int, best_epoch: int, baseline: float | None) -> Learning:
         """How this version was trained; `lr`, like `epochs` and `mode`, is the job's own and not the base's."""

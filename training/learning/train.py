@@ -10,10 +10,9 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from contract.card import Card, Layer, read_card
-from contract.reference import write_reference
 from contract.store import Store
 from training.data import Dataset
-from training.export.checkpoint import find_published, inference_form, load_scripted, publish, script
+from training.export.checkpoint import find_published, inference_form, publish, script
 from training.export.evaluate import Evaluation, evaluate, metrics
 from training.export.layer_statistics import layer_statistics
 from training.export.reference import reference_of
@@ -72,18 +71,8 @@ def train(
             scripted = script(module.network.eval(), module.encoder)
             test = evaluate(scripted, dataset.test)
             version = publish_trained(experiment, module, layers, best_epoch, scripted, test, store)
-            _write_reference(experiment, config.name, version, store)
     close_run(run_dir)
     return Published(version, read_card(store.checkpoint_path(config.name, version)))
-
-
-def _write_reference(experiment: Experiment, name: str, version: int, store: Store) -> None:
-    """What the service compares inputs with, measured on the samples that chose the epoch, or those trained on."""
-    checkpoint = store.checkpoint_path(name, version)
-    training, validation = experiment.parts
-    part: Literal["validation", "train"] = "validation" if len(validation) else "train"
-    samples = validation if len(validation) else training
-    write_reference(checkpoint, reference_of(load_scripted(checkpoint), samples, read_card(checkpoint), part))
 
 
 def untrained(experiment: Experiment) -> tuple[SpikingModule, tuple[Layer, ...]]:
@@ -136,7 +125,7 @@ def publish_trained(
 
     `test` are the results of this form on the test part.
     """
-    validation = experiment.parts[1]
+    training, validation = experiment.parts
     chosen_on = evaluate(scripted, validation) if len(validation) else None
     measured = metrics(test, layers, experiment.encoder.timesteps, chosen_on)
     initial, _ = experiment.initial_network()
@@ -144,4 +133,6 @@ def publish_trained(
     statistics = layer_statistics(initial, form, module.encoder, experiment.dataset.test)
     work = workload(form, layers, module.encoder, experiment.dataset.test)
     card = experiment.card(layers, module.network.voters, measured, statistics, work, best_epoch)
-    return publish(store, card, scripted, module.network)
+    part: Literal["validation", "train"] = "validation" if len(validation) else "train"
+    reference = reference_of(scripted, validation if len(validation) else training, card, part)
+    return publish(store, card, scripted, module.network, reference)

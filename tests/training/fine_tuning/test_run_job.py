@@ -8,6 +8,7 @@ import torch
 
 from contract.card import Card, read_card
 from contract.job_events import EVENTS_FILE, EpochDone, Progress, Published
+from contract.reference import read_reference
 from contract.store import Store
 from tests.training.jobs import Jobs, events, kind_of, kinds, last, reported
 from training.export.card_table import card_report
@@ -47,6 +48,9 @@ def test_a_job_publishes_a_version_that_knows_the_new_data(jobs: Jobs) -> None:
     assert kinds(folder) == ["started", *["metrics"] * 5, "published"]
     assert last(folder, Published).model == "tiny-image/3"
     assert not (folder / RUN_FOLDER).exists()
+    reference = read_reference(jobs.settings.model_store[0] / "tiny-image" / "3" / "model.pt")
+    assert reference is not None
+    assert (reference.measured_on, reference.samples) == ("validation", card.metrics.samples)
 
 
 def test_a_base_in_a_folder_that_is_only_read_gets_its_version_in_the_first_folder(jobs: Jobs, tmp_path: Path) -> None:
