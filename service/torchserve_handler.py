@@ -18,6 +18,7 @@ from pydantic_core import to_json
 
 from contract.cores import threads_for
 from contract.errors import Conflict, ServiceError, TooLarge, UnsupportedMediaType
+from contract.reference import read_reference
 from contract.settings import load
 from service.engine.device import CPU, Device
 from service.engine.load import load_engine
@@ -68,7 +69,8 @@ class TorchServeHandler:
     async def _start(self, device: Device, path: Path, context: Any) -> None:
         engine = load_engine(path, device, self._settings.engine, threads_for(self._settings.threads))
         number = int(context.manifest["model"]["modelVersion"])
-        self._loaded = Loaded(Version(context.model_name, number, "ready", engine.card, engine), engine)
+        version = Version(context.model_name, number, "ready", engine.card, engine, reference=read_reference(path))
+        self._loaded = Loaded(version, engine)
         self._predictor = Predictor(SingleVersion(self._loaded), self._settings, power=power_window(str(device)))
         await self._predictor.start()
 

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from contract.card import read_card
 from contract.files import replacing
+from contract.reference import REFERENCE_FILE
 from training.errors import ConfigError
 
 HANDLER = "torchserve_handler.py"
@@ -46,8 +47,8 @@ class WorkerConfig:
 def archive(checkpoint: Path, name: str, version: int, folder: Path, config: WorkerConfig) -> Path:
     """Write `<name>-<version>.mar` into `folder` in one step and return its path.
 
-    It holds the unchanged checkpoint, the handler and the worker's configuration. Raises `CardError` for a checkpoint
-    without a card, `ConfigError` if the folder cannot be written.
+    It holds the unchanged checkpoint, its reference if it has one, the handler and the worker's configuration. Raises
+    `CardError` for a checkpoint without a card, `ConfigError` if the folder cannot be written.
     """
     card = read_card(checkpoint)
     manifest = {
@@ -68,6 +69,9 @@ def archive(checkpoint: Path, name: str, version: int, folder: Path, config: Wor
         WORKER_CONFIG: "".join(f"{key}: {value}\n" for key, value in asdict(config).items()).encode(),
         MANIFEST: json.dumps(manifest, indent=2).encode(),
     }
+    reference = checkpoint.with_name(REFERENCE_FILE)
+    if reference.is_file():
+        members[REFERENCE_FILE] = reference.read_bytes()
     target = folder / f"{name}-{version}.mar"
     try:
         folder.mkdir(parents=True, exist_ok=True)

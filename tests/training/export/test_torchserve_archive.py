@@ -21,8 +21,10 @@ def test_an_archive_holds_the_unchanged_checkpoint_the_handler_and_the_workers_c
     assert capsys.readouterr().out.strip() == str(path)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    assert members.keys() == {"model.pt", "torchserve_handler.py", "model-config.yaml", "MAR-INF/MANIFEST.json"}
-    assert members["model.pt"] == (tiny_store_root / "tiny-image" / "1" / "model.pt").read_bytes()
+    own = {"torchserve_handler.py", "model-config.yaml", "MAR-INF/MANIFEST.json"}
+    assert members.keys() == {"model.pt", "reference.json"} | own
+    for name in ("model.pt", "reference.json"):
+        assert members[name] == (tiny_store_root / "tiny-image" / "1" / name).read_bytes()
     assert members["torchserve_handler.py"] == files("service").joinpath("torchserve_handler.py").read_bytes()
     assert members["model-config.yaml"].decode().splitlines() == [
         "minWorkers: 1",
