@@ -31,7 +31,7 @@ from benchmarks.machine import (
     use_one_thread,
 )
 from benchmarks.subjects import fresh, make_lively
-from contract.checkpoint import METHODS
+from contract.checkpoint import methods_of
 from training.export.checkpoint import inference_form, script
 from training.snn.encode import build_encoder
 
@@ -45,12 +45,13 @@ def measure(activity: float, options: argparse.Namespace) -> tuple[float, float,
     shape = subject.encoder.timesteps, options.batch_size, *subject.spec.shape
     x = (torch.rand(shape) < activity).float()
     make_lively(subject.network, x, quiet_share=1 - activity)
-    network = event_network(subject, untrained_card(subject))
+    card = untrained_card(subject)
+    network = event_network(subject, card)
     if network is None:
         return None
     check_event_network(network, inference_form(subject.network), x)
     module = script(subject.network, build_encoder(subject.spec, subject.encoder))
-    dense = torch.jit.freeze(module, preserved_attrs=METHODS, optimize_numerics=False)
+    dense = torch.jit.freeze(module, preserved_attrs=methods_of(card), optimize_numerics=False)
     operations = network.forward(x.numpy()).synops.sum()
     reached = operations / (options.batch_size * subject.flop / 2)
     taken = interleaved(

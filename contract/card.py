@@ -6,6 +6,7 @@ Training writes it into the TorchScript archive as `card.json`; the service refu
 import json
 import zipfile
 import zlib
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
 from math import prod
@@ -24,6 +25,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from contract.calibration import Calibration
 from contract.layer_statistics import LayerStatistics
@@ -33,6 +35,7 @@ from contract.workload import Workload
 FORMAT_VERSION = 1
 CARD_FILE = "card.json"
 MAX_CARD_BYTES = 1_000_000
+_MOST_FAULTS = 100
 # Bounds for new labels; their card then always fits into these bytes. Existing cards may have more labels.
 MAX_LABELS = 1_000
 MAX_LABEL_LENGTH = 100
@@ -52,7 +55,11 @@ Recorded = Annotated[T | None, Field(exclude_if=lambda value: value is None)]  #
 
 
 class CardError(ValueError):
-    """The card of a checkpoint cannot be read; the message gives the reason, without a path."""
+    """The card of a checkpoint cannot be read; the message gives the first of its `faults`, without a path."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(faults[0])
+        self.faults = faults
 
 
 class _Part(BaseModel):
@@ -276,21 +283,26 @@ class Card(_Part):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
+        if faults := list(self._disagreements()):
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _disagreements(self) -> Iterator[str]:
+        """What is valid alone and not together."""
         if self.encoder.kind != self.input.kind:
-            raise ValueError(f"an encoder for {self.encoder.kind} does not fit an input of kind {self.input.kind}")
+            yield f"an encoder for {self.encoder.kind} does not fit an input of kind {self.input.kind}"
         if self.timesteps * prod(self.input.shape) > MAX_INPUT_VALUES:
-            raise ValueError(f"timesteps x channels x height x width must be at most {MAX_INPUT_VALUES}")
+            yield f"timesteps x channels x height x width must be at most {MAX_INPUT_VALUES}"
         for column in ("synops_index", "spikes_index"):
             found = [index for layer in self.layers if (index := getattr(layer, column)) is not None]
             if sorted(found) != list(range(len(found))):
-                raise ValueError(f"{column} must number the layers 0, 1, 2, ... without gaps or repeats; found {found}")
+                yield f"{column} must number the layers 0, 1, 2, ... without gaps or repeats; found {found}"
         if self.calibration is not None:
             rules = self.calibration.gap, self.calibration.conformal
             if any(len(rule.leads) != self.timesteps for rule in rules):
-                raise ValueError("calibration must have one lead for each time step")
+                yield "calibration must have one lead for each time step"
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError("labels must be unique")
-        return self
+            yield "labels must be unique"
 
     @property
     def timesteps(self) -> int:
@@ -345,7 +357,10 @@ def card_of(archive: zipfile.ZipFile) -> Card:
     try:
         return Card.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise CardError(f"{CARD_FILE} is not valid: {where + ': ' if where else ''}{message}") from error
+        raise CardError(*map(_fault, error.errors(include_url=False, include_input=False)[:_MOST_FAULTS])) from error
+
+
+def _fault(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{CARD_FILE} is not valid: {where + ': ' if where else ''}{message}"

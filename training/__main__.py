@@ -1,4 +1,4 @@
-"""Train a network, evaluate a checkpoint, print its card, pack it for TorchServe, run fine-tuning jobs."""
+"""Train a network, evaluate or check a checkpoint, print its card, pack it for TorchServe, run fine-tuning jobs."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ import sys
 from contract.card import CardError
 from contract.errors import ServiceError
 from contract.structure import StructureError
-from training.commands import calibrate, evaluate, jobs, models, study, train
+from training.commands import calibrate, check, evaluate, jobs, models, study, train
 from training.errors import ConfigError, DataError
 
 EXAMPLES = """
@@ -16,6 +16,7 @@ examples:
   python -m training evaluate mnist-stl --data-dir data/mnist
   python -m training evaluate mnist-stl --data-dir data/mnist --draws 8 --decision vote
   python -m training inspect digits-stl/2
+  python -m training check model.pt
   python -m training archive digits-stl/2
   python -m training study digits --jobs 2
 """
@@ -25,13 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        status: int | None = options.run(options)
     except (CardError, ConfigError, DataError, ServiceError, StructureError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    for module in (train, evaluate, calibrate, jobs, models, study):
+    for module in (train, evaluate, calibrate, check, jobs, models, study):
         module.add_to(commands)
     return parser
 

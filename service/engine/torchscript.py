@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from contract.card import Card
-from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_outputs, read_archive
+from contract.checkpoint import TRIAL_BATCHES, CheckpointError, check_outputs, methods_of, read_archive
 from contract.early_exit import lead_of
 from contract.errors import ModelError
+from contract.reason import reason_of
 from service.engine.device import Device
 from service.engine.interface import (
     Activity,
@@ -64,7 +65,7 @@ class TorchScriptEngine:
             module = torch.jit.load(BytesIO(data), map_location=str(device)).eval()
             weights = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
             stages = stages_of(module)
-            module = torch.jit.freeze(module, preserved_attrs=METHODS, optimize_numerics=False)
+            module = torch.jit.freeze(module, preserved_attrs=methods_of(card), optimize_numerics=False)
         except Exception as error:  # torch fails on an archive without a network in many ways
             raise CheckpointError(_NO_NETWORK) from error
         if device.type == "cuda":
@@ -87,7 +88,7 @@ class TorchScriptEngine:
         except ModelError as error:
             raise CheckpointError(f"the network does not run as its card says: {error.message}") from error
         except Exception as error:  # a network may raise anything
-            raise CheckpointError("the network does not run, or not as its card says") from error
+            raise CheckpointError(f"the network does not run: {reason_of(error)}") from error
 
     def run(
         self, samples: Sequence[Sample], leads: Sequence[int] | None = None, *, raster: bool = False

@@ -16,6 +16,7 @@ from contract.checkpoint import CheckpointError
 from contract.errors import ModelFailedToLoad
 from contract.group import GROUP_FILE, Group, group_card, read_group
 from contract.names import ModelRef
+from contract.reason import reason_of
 from contract.reference import read_reference
 from contract.store import Store
 from service.engine.device import Device
@@ -137,9 +138,9 @@ class Loader:
                 version.engine = await in_thread(self._thread, self._load_checkpoint, path, self._device)
         except CheckpointError as error:
             version.error = str(error)
-        except Exception:
+        except Exception as error:
             log.exception("loading %s failed", version.label)
-            version.error = "it could not be loaded; the service's log says why"
+            version.error = f"it could not be loaded: {reason_of(error)}"
         else:
             version.card = version.engine.card
         version.state = "ready" if version.engine else "failed"

@@ -2,6 +2,7 @@
 
 import copy
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from contract.card import CARD_FILE, Card
-from contract.checkpoint import METHODS, TRIAL_BATCHES, CheckpointError, check_archive, check_outputs, read_archive
+from contract.checkpoint import TRIAL_BATCHES, CheckpointError, check_archive, check_outputs, methods_of, read_archive
 from contract.probes import Probe, ProbeRecord, make_record, probes, write_record
 from contract.reference import Reference, read_reference, write_reference
 from contract.store import CHECKPOINT_FILE, STATE_FILE, Store
@@ -179,7 +180,7 @@ def works(checkpoint: Path) -> bool:
     """Whether the service can load the checkpoint and run it: the archive is complete, and a trial obeys the card."""
     try:
         data, card = read_archive(checkpoint)
-        module = torch.jit.freeze(load_archive(data), preserved_attrs=METHODS, optimize_numerics=False)
+        module = freeze(load_archive(data), card)
         for batch in TRIAL_BATCHES:
             run_probes(module, card, [probes(card)[0]] * batch)
     except Exception:  # torch fails on an archive without a network in many ways, and a network may raise anything
@@ -198,18 +199,28 @@ def load_archive(data: bytes) -> torch.jit.ScriptModule:
     return torch.jit.load(io.BytesIO(data), map_location="cpu").eval()  # type: ignore[no-any-return]
 
 
+def freeze(module: torch.jit.ScriptModule, card: Card) -> torch.jit.ScriptModule:
+    """The module as the service runs it; raises `RuntimeError` where it lacks a method."""
+    return torch.jit.freeze(module, preserved_attrs=methods_of(card), optimize_numerics=False)  # type: ignore[no-any-return]
+
+
 @torch.inference_mode()
 def run_probes(module: torch.jit.ScriptModule, card: Card, samples: list[Probe]) -> list[NDArray[np.int64]]:
     """Scores, spikes, synaptic operations `[B, T, ...]` and the non-zero inputs `[B]` of a batch of probes.
 
     Raises `ModelError` if the outputs are not what the card says.
     """
-    if card.input.kind == "image":
-        x = module.encode_image(torch.from_numpy(np.stack(samples)), torch.arange(len(samples)))
-    else:
-        index = np.repeat(np.arange(len(samples)), [len(events) for events in samples])
-        x = module.encode_events(torch.from_numpy(np.column_stack([index, np.concatenate(samples)])), len(samples))
+    x = encode(module, card, samples)
     outputs = [result.numpy() for result in module(x)]
     check_outputs(card, (card.timesteps, len(samples)), *outputs)
     by_sample = [output.astype(np.int64).swapaxes(0, 1) for output in outputs]
     return [*by_sample, (x != 0).sum((0, 2, 3, 4)).numpy()]
+
+
+def encode(module: torch.jit.ScriptModule, card: Card, samples: Sequence[Probe]) -> Tensor:
+    """The network's input `[T, B, C, H, W]` for probes."""
+    if card.input.kind == "image":
+        return module.encode_image(torch.from_numpy(np.stack(samples)), torch.arange(len(samples)))  # type: ignore[no-any-return]
+    index = np.repeat(np.arange(len(samples)), [len(events) for events in samples])
+    events = torch.from_numpy(np.column_stack([index, np.concatenate(samples)]))
+    return module.encode_events(events, len(samples))  # type: ignore[no-any-return]
