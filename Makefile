@@ -16,7 +16,7 @@
 #   make test-postgres    tests of fine-tuning jobs on a Postgres server that it starts, if Postgres is installed
 #   make test-torchserve  tests with a TorchServe, which needs Java 17 or newer
 #   make test-ray         tests on a Ray cluster of several nodes on this machine, if Postgres is installed
-#   make test-v2          clients of Triton and KServe against the service, in an environment of their own
+#   make test-v2          gRPC, and clients of Triton and KServe, which have an environment of their own
 #   make test-gpu         what only a GPU can show; GPU_TEST_DEVICE=cpu runs the same checks on the CPU
 #   make test-browser     the page in Chromium, with Playwright; pictures of it are in build/browser
 #   make test-deploy      container image and Compose file, with docker or podman; takes minutes
@@ -27,6 +27,7 @@
 #   make screenshot       docs/page.png, the picture of the page in the README
 #   make vendor           the libraries of the page, from npm as service/page/vendor/packages.json lists them
 #   make format           formatted code
+#   make protocol         the messages of gRPC, from service/open_inference/inference.proto
 #   make openapi          openapi.json and docs/asyncapi.json
 #   make docs             the documentation as a site, in build/docs
 #   make sbom             the packages of service and worker, as CycloneDX, in build/sbom.json
@@ -56,7 +57,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS)
 
 .PHONY: serve service worker study test coverage test-long test-postgres test-torchserve test-v2 test-ray test-gpu test-deploy \
 	test-browser screenshot vendor fuzz \
-	fuzz-engine lint lint-page check format openapi docs sbom release image
+	fuzz-engine lint lint-page check format protocol openapi docs sbom release image
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/.training
@@ -94,9 +95,13 @@ test-ray: $(VENV)/.ray
 	PYTHON=$(BIN)/python sh tests/postgres.sh $(BIN)/python -m pytest -m ray -s $(PYTEST_ARGS) tests/ray
 
 # The clients' requirements do not go with those of the project, so their environment has neither it nor its conftest.
-test-v2: $(VENV)/.service build/v2/.made
-	SERVICE_PYTHON=$(BIN)/python build/v2/bin/python -m pytest -c /dev/null --rootdir . --import-mode importlib \
-		-p no:cacheprovider --confcutdir tests/open_inference $(PYTEST_ARGS) tests/open_inference
+# Both clients bring messages of gRPC under the same names, so each file runs in a process of its own.
+test-v2: $(VENV)/.grpc build/v2/.made
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/service/rpc
+	for file in tests/open_inference/test_*.py; do \
+		SERVICE_PYTHON=$(BIN)/python build/v2/bin/python -m pytest -c /dev/null --rootdir . --import-mode importlib \
+			-p no:cacheprovider --confcutdir tests/open_inference $(PYTEST_ARGS) $$file || exit 1; \
+	done
 
 test-gpu: $(VENV)/.development
 	$(BIN)/python -m pytest -m gpu -rs -s $(PYTEST_ARGS) tests/gpu
@@ -138,6 +143,9 @@ check: lint test
 format: $(VENV)/.development
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+protocol: build/v2/.made
+	build/v2/bin/python -m grpc_tools.protoc -I . --python_out . service/open_inference/inference.proto
 
 openapi: $(VENV)/.service
 	$(BIN)/python -m service openapi > openapi.json.new
@@ -209,6 +217,10 @@ $(VENV)/.deploy: $(VENV)/.development
 
 $(VENV)/.browser: $(VENV)/.development
 	$(INSTALL) -c constraints.txt -e '.[training,dev,browser]'
+	@touch $@
+
+$(VENV)/.grpc: $(VENV)/.development
+	$(INSTALL) -c constraints.txt -e '.[training,dev,grpc]'
 	@touch $@
 
 $(VENV)/.ray: $(VENV)/.development

@@ -6,6 +6,7 @@ at once.
 
 import argparse
 import sys
+from importlib.util import find_spec
 
 from contract.errors import ServiceError
 from contract.settings import InvalidSettings, Settings, load
@@ -25,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load()
     except InvalidSettings as error:
         return _report(error.problems)
+    if settings.grpc_port is not None and find_spec("grpc_health") is None:
+        return _report(["SNN_GRPC_PORT needs the extra grpc: pip install 'stl-snn[grpc]'"])
     from service.sandbox.pool import prepare
 
     if settings.workers == 1:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +33,9 @@ from service.http.openapi import build_openapi
 from service.http.parameters import refuse_unknown_query
 from service.routes import files, fine_tuning, health, history, metrics, models, page, predict, stream, v2, v2_models
 from service.runtime import Runtime, build_runtime
+
+if TYPE_CHECKING:
+    from service.rpc.server import RpcServer
 
 ROUTES = (predict, stream, models, history, files, fine_tuning, v2, v2_models, health, metrics)
 
@@ -101,13 +104,29 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     await runtime.start()
     app.state.runtime = runtime
     announcement = asyncio.create_task(_announce_when_ready(runtime))
+    calls = None
     try:
+        calls = await _start_calls(runtime, app.version)
         yield
     finally:
+        if calls is not None:
+            await calls.stop()
         announcement.cancel()
         with suppress(asyncio.CancelledError):
             await announcement
         app.state.device_is_stuck = not await runtime.stop()
+
+
+async def _start_calls(runtime: Runtime, version: str) -> "RpcServer | None":
+    """The server of gRPC, if it has a port; its packages are imported for it alone."""
+    port = runtime.settings.grpc_port
+    if port is None:
+        return None
+    from service.rpc.server import RpcServer
+
+    calls = RpcServer(runtime, Authentication(runtime.settings.keys()), version, port)
+    await calls.start()
+    return calls
 
 
 async def _announce_when_ready(runtime: Runtime) -> None:

@@ -52,8 +52,8 @@ def for_replica(settings: Settings, *, cores: float) -> Settings:
     if settings.database_url is None:
         raise ValueError("SNN_DATABASE_URL is not set: the replicas need a jobs database that they share")
     if settings.threads == "auto":
-        return settings.model_copy(update={"threads": choose_threads(cores)})
-    return settings
+        settings = settings.model_copy(update={"threads": choose_threads(cores)})
+    return settings.model_copy(update={"grpc_port": None})  # Ray's proxies have the ports
 
 
 deployment = serve.deployment(serve.ingress(build)(Replica), name="stl-snn")

@@ -21,8 +21,8 @@ from service.inference.predictor import Predictor
 from service.inference.readiness import Readiness
 from service.models.listing import Listing
 from service.models.registry import Registry
+from service.open_inference.unpack import MESSAGE_TASK, unpack_body, unpack_message
 from service.open_inference.unpack import TASK as UNPACK
-from service.open_inference.unpack import unpack_body
 from service.sandbox.pool import Allowance, Sandbox
 from service.streams.live_streams import LiveStreams
 from service.telemetry.metrics import Metrics
@@ -121,7 +121,7 @@ def build_runtime(settings: Settings) -> Runtime:
     metrics = Metrics()
     power = None if torchserve else power_window(str(device))
     sandbox = Sandbox(
-        {DECODE: decode_body, UNPACK: unpack_body},
+        {DECODE: decode_body, UNPACK: unpack_body, MESSAGE_TASK: unpack_message},
         processes=settings.decode_processes,
         large=Allowance(settings.decode_memory_bytes),
         max_wait_seconds=MAX_WAIT_SECONDS,

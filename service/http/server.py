@@ -104,6 +104,7 @@ class Server(ListeningServer):
         runtime.live_streams.stop()
         log.info("the port closes; %d request(s) are being answered", len(self.server_state.tasks))
         ends = self._ends or loop.time() + self._grace_seconds
+        runtime.predictor.admission.closes = ends
         timers = [
             loop.call_at(ends, runtime.predictor.admission.close),
             loop.call_at(ends + LAST_ANSWERS_SECONDS, self._close_connections),

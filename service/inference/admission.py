@@ -169,6 +169,8 @@ class Admission:
         self.bytes = 0
         self.arriving: Counter[str] = Counter()
         """Bytes of bodies that are still arriving, by client."""
+        self.closes = float("inf")
+        """When `close` will be called, a time of the event loop; infinite while no shutdown has begun."""
         self.wait_seconds = 0.0
         """Time until a further request would run, as the queue estimates it."""
         self._max_requests = max_requests

@@ -22,6 +22,7 @@ from service.sandbox.message import Spool
 from service.sandbox.pool import Crashed, Sandbox, TookTooLong, TooMuchMemory
 
 TASK = "unpack"
+MESSAGE_TASK = "unpack message"
 MAX_HEAD = 64 * 1024  # bytes of JSON besides the elements of tensors
 
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
@@ -65,12 +66,22 @@ async def _unpack(sent: InferBytes, sandbox: Sandbox, max_bytes: int, client: st
         if inflated is not None and _json_bytes(sent.json_bytes, len(inflated)) <= QUICK_BYTES:
             return _read(inflated, len(inflated), sent.json_bytes)
     head = {"coding": sent.coding, "json_bytes": sent.json_bytes, "max_bytes": max_bytes}
-    parts = data if isinstance(data, Spool) else [data]
+    return await _unpack_apart(sandbox, TASK, head, data if isinstance(data, Spool) else [data], client)
+
+
+async def unpack_large_message(data: bytes, sandbox: Sandbox, *, client: str = "") -> tuple[InferBody, Tensor]:
+    """The same for a message of gRPC, in the sandbox."""
+    return await _unpack_apart(sandbox, MESSAGE_TASK, None, [data], client)
+
+
+async def _unpack_apart(
+    sandbox: Sandbox, task: str, head: Any, parts: Sequence[Buffer] | Spool, client: str
+) -> tuple[InferBody, Tensor]:
     try:
         try:
-            unpacked, content = await sandbox.run(TASK, head, parts, client=client)
+            unpacked, content = await sandbox.run(task, head, parts, client=client)
         except (TooMuchMemory, TookTooLong):
-            unpacked, content = await sandbox.run(TASK, head, parts, client=client, is_large=True)
+            unpacked, content = await sandbox.run(task, head, parts, client=client, is_large=True)
     except TooMuchMemory as error:
         raise TooLarge("the request takes more memory to read than the service allows; send less") from error
     except Crashed as error:
@@ -88,7 +99,17 @@ def unpack_body(head: Any, body: memoryview) -> tuple[Any, Sequence[Buffer]]:
             raise TooLarge(f"the body inflates to more than the limit of {head['max_bytes']} bytes")
     assert data is not None
     _json_bytes(head["json_bytes"], len(data))
-    read, tensor = _read(data, len(data), head["json_bytes"])
+    return _packed(*_read(data, len(data), head["json_bytes"]))
+
+
+def unpack_message(head: Any, body: memoryview) -> tuple[Any, Sequence[Buffer]]:
+    """The same task for a message of gRPC, which needs the extra `grpc`."""
+    from service.open_inference.message import read_message
+
+    return _packed(*read_message(bytes(body)))
+
+
+def _packed(read: InferBody, tensor: Tensor) -> tuple[Any, Sequence[Buffer]]:
     [given] = read.inputs
     given.data, given.parameters = None, given.parameters | {BINARY_SIZE: tensor.size}
     if len(read.model_dump_json()) > MAX_HEAD:

@@ -24,16 +24,22 @@ collect_ignore_glob = [] if find_spec("tritonclient") else ["test_*.py"]
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
     log = folder / "log"
-    settings = {"SNN_PORT": "0", "SNN_DATA_DIR": str(folder / "data"), "SNN_PRELOAD": "digits-stl,nmnist-stl"}
+    settings = {
+        "SNN_PORT": "0",
+        "SNN_GRPC_PORT": "0",
+        "SNN_DATA_DIR": str(folder / "data"),
+        "SNN_PRELOAD": "digits-stl,nmnist-stl",
+    }
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SNN_", "PYTHON"))}
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [SERVICE_PYTHON, "-m", "service"], cwd=ROOT, env=environment | settings, stderr=errors
         )
     try:
+        grpc_port = _wait_for(process, log, r"gRPC listens on \S+ port (\d+)")
         found = _wait_for(process, log, r"running on http://(\S+)")
         _wait_for(process, log, "(ready; loaded)")
-        yield Service(found)
+        yield Service(found, f"127.0.0.1:{grpc_port}")
     finally:
         process.terminate()
         process.wait(30)

@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[2]
 class Service:
     """A service in a process of its own, with the models of `model_store`."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, grpc_address: str) -> None:
         self.address = address
+        self.grpc_address = grpc_address
 
     def predict(self, model: str, inputs: list[dict[str, Any]], query: str = "") -> Any:
         """The answer of `/v1`, as a client without any library gets it."""

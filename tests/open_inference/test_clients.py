@@ -143,7 +143,7 @@ def test_tritons_client_sees_server_models_and_repository(service: Service) -> N
         assert client.is_server_live()
         assert client.is_server_ready()
         assert client.is_model_ready("digits-stl")
-        assert client.is_model_ready("digits-stl", "1")
+        assert client.is_model_ready("digits-stl", "2")
         assert not client.is_model_ready("mnist-stl")
         assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
         inputs = client.get_model_metadata("digits-stl")["inputs"]

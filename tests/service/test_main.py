@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from contract.settings_help import describe
+from service.__main__ import main
 from tests.service.engine.engines import not_built
 from tests.service.process import ROOT, environment, started
 
@@ -109,3 +110,13 @@ def test_the_log_says_that_keys_are_needed_but_not_which(tmp_path: Path) -> None
     text = log.read_text()
     assert "2 API key(s)" in text
     assert "-key" not in text
+
+
+def test_a_grpc_port_without_the_packages_of_grpc_is_explained(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SNN_GRPC_PORT", "0")
+    monkeypatch.setattr("service.__main__.find_spec", lambda name: None)
+
+    assert main([]) == 2
+    assert "pip install 'stl-snn[grpc]'" in capsys.readouterr().err
