@@ -288,6 +288,7 @@ class Settings(BaseSettings):
     api_keys_file: FilePath | None = Field(None, description="File of API keys, one per line, added to SNN_API_KEYS.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
+    log_format: Literal["text", "json"] = Field("text", description="Lines of text, or one JSON object a line.")
 
     @field_validator("model_store", mode="before")
     @classmethod

@@ -42,7 +42,7 @@ class Replica:
 def build() -> FastAPI:
     """Build the application of one replica."""
     settings = for_replica(load(), cores=ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0))
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     keep_freed_memory()
     return create_app(settings)
 

@@ -118,7 +118,7 @@ def build_runtime(settings: Settings) -> Runtime:
         max_loaded_versions=settings.max_loaded_versions,
         load=torchserve.load if torchserve else load,
     )
-    metrics = Metrics()
+    metrics = Metrics("torchserve" if torchserve else settings.engine)
     power = None if torchserve else power_window(str(device))
     sandbox = Sandbox(
         {DECODE: decode_body, UNPACK: unpack_body, MESSAGE_TASK: unpack_message},

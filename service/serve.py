@@ -27,7 +27,7 @@ def serve(settings: Settings, sockets: list[socket] | None = None) -> int:
 
     With `sockets`, other processes listen on them too, and this one accepts connections once it can answer them.
     """
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     keep_freed_memory()
     _log_access(settings)
     app = create_app(settings)

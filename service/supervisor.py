@@ -92,7 +92,7 @@ class Supervisor:
 
 def supervise(settings: Settings) -> int:
     """Serve with `settings.workers` processes until a signal; returns the exit status."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     try:
         sockets = listen(settings.host, settings.port)
     except OSError as error:

@@ -21,6 +21,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from service.telemetry.build_info import BuildInfo, process_registry
+
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable with the common folder, which prometheus_client reads when it is imported."""
 
@@ -37,7 +39,7 @@ class Metrics:
     the store (empty for requests that concern no model), `method` and `status` are HTTP's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, engine: str = "") -> None:
         self.collector = CollectorRegistry()
         self._of: Callable[..., Any] = cache(_labelled)
         self._of_predictions = cache(self._label_predictions)
@@ -112,8 +114,12 @@ class Metrics:
         self._bytes = gauge("snn_queue_bytes", "Bytes that waiting requests hold.")
         self._loaded = gauge("snn_models_loaded", "Model versions in memory, in each process.")
         self._weights = gauge("snn_models_bytes", "Size of the weights of the versions in memory, in each process.")
+        self._in_flight = gauge("snn_requests_in_flight", "Requests and streams that have begun and not ended.")
+        self._begun = 0
         self._watched: dict[Gauge, Callable[[], int]] = {}
         self._jobs = _Jobs()
+        self._jobs.registry.register(BuildInfo(engine))
+        self._process = process_registry()
 
     def watch(
         self,
@@ -135,8 +141,17 @@ class Metrics:
 
     def refresh(self) -> None:
         """Read what `watch` watches, for this process and for others that show the sums."""
+        self._in_flight.set(self._begun)
         for gauge, read in self._watched.items():
             gauge.set(read())
+
+    def begin(self) -> None:
+        """Count a request as in flight; `end` takes it out."""
+        self._begun += 1
+
+    def end(self) -> None:
+        """A request that `begin` counted is over."""
+        self._begun -= 1
 
     def request(self, route: str, method: str, model: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -208,11 +223,12 @@ class Metrics:
     def render(self) -> bytes:
         """All metrics in Prometheus' text format, summed over all processes of the service."""
         self.refresh()
-        shown = self.collector
+        alike = generate_latest(self._jobs.registry)
         if folder := os.environ.get(FOLDER_VARIABLE):
             shown = CollectorRegistry()
             MultiProcessCollector(shown, folder)  # type: ignore[no-untyped-call]
-        return generate_latest(shown) + generate_latest(self._jobs.registry)
+            return generate_latest(shown) + alike
+        return generate_latest(self.collector) + alike + generate_latest(self._process)
 
 
 class _Jobs(Collector):

@@ -21,13 +21,13 @@ from service.http.entrance.admission import needs_ticket, ticket_for
 from service.http.entrance.authentication import Authentication
 from service.http.entrance.body_limit import BodyLimit, is_live_stream
 from service.http.entrance.origin import OriginCheck
-from service.http.entrance.passage import Headers, Passage, headers_of, identity_of
+from service.http.entrance.passage import Headers, Passage, headers_of, identity_of, trace_of
 from service.http.entrance.refusal import refuse_other
 from service.http.failures import uncaught
 from service.http.socket_route import SocketRoute
 from service.inference.admission import ClientLeft
 from service.runtime import Runtime
-from service.telemetry.logs import request_id
+from service.telemetry.logs import request_id, trace_id
 
 _CLIENT_LEFT = 499
 _LOGGED_PATH = 200
@@ -73,7 +73,9 @@ class Entrance:
         scope.setdefault("state", {})
         runtime: Runtime | None = getattr(self._app.state, "runtime", None)
         passage = Passage(scope, headers, receive, send, runtime)
-        token = request_id.set(passage.identity)
+        token, trace = request_id.set(passage.identity), trace_id.set(trace_of(headers))
+        if runtime is not None:
+            runtime.metrics.begin()
         try:
             await self._pass(passage)
         except ClientDisconnect:
@@ -86,7 +88,10 @@ class Entrance:
                 raise
         finally:
             _record(scope, scope["method"], passage.status, runtime, time.perf_counter() - started)
+            if runtime is not None:
+                runtime.metrics.end()
             request_id.reset(token)
+            trace_id.reset(trace)
 
     async def _pass(self, passage: Passage) -> None:
         """Check what is known by the head, then let the route answer within the request's limits."""
@@ -127,7 +132,7 @@ class Entrance:
         """Serve one WebSocket by its route, or refuse it before it opens."""
         started = time.perf_counter()
         identity = identity_of(headers)
-        token = request_id.set(identity)
+        token, trace = request_id.set(identity), trace_id.set(trace_of(headers))
         error = self._refusal(scope, headers)
         route = next((each for each in self._sockets if error is None and each.is_for(scope)), None)
         try:
@@ -136,11 +141,16 @@ class Entrance:
                 return
             scope["app"] = self._app
             scope.setdefault("state", {}).update(caller=self._caller(scope, headers), identity=identity)
-            status = await route.handle(scope, receive, send)
             runtime: Runtime = self._app.state.runtime
+            runtime.metrics.begin()
+            try:
+                status = await route.handle(scope, receive, send)
+            finally:
+                runtime.metrics.end()
             _record(scope, _SOCKET, status, runtime, time.perf_counter() - started)
         finally:
             request_id.reset(token)
+            trace_id.reset(trace)
 
     def _caller(self, scope: Scope, headers: Headers) -> str:
         """Who calls, to divide places among callers: one of the keys, or else a client's address."""

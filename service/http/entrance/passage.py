@@ -15,6 +15,7 @@ from service.telemetry.logs import new_id
 Headers = Mapping[str, str]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(r"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def headers_of(scope: Scope) -> Headers:
@@ -26,6 +27,12 @@ def identity_of(headers: Headers) -> str:
     """The id of a request: the caller's if it is a sane one, else a new one."""
     sent = headers.get("x-request-id", "")
     return sent if _REQUEST_ID.fullmatch(sent) else new_id()
+
+
+def trace_of(headers: Headers) -> str:
+    """The trace id of a W3C `traceparent`; empty without a valid one."""
+    found = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    return found["trace"] if found else ""
 
 
 class Passage:

@@ -66,3 +66,20 @@ def test_the_jobs_of_a_database_that_stopped_answering_are_not_shown() -> None:
     assert not [name for name, _ in read(metrics) if name == "snn_jobs"]
     metrics.jobs({"queued": 1})
     assert read(metrics)[queued] == 1
+
+
+def test_requests_in_flight_are_those_that_have_begun_and_not_ended() -> None:
+    metrics = Metrics()
+    metrics.begin()
+    metrics.begin()
+    metrics.end()
+    assert read(metrics)["snn_requests_in_flight", frozenset()] == 1
+
+
+def test_build_and_process_are_shown() -> None:
+    found = read(Metrics("event"))
+    (labels,) = (dict(labels) for name, labels in found if name == "snn_build_info")
+    assert set(labels) == {"version", "torch", "python", "engine"}
+    assert all(labels.values())
+    assert labels["engine"] == "event"
+    assert found["process_resident_memory_bytes", frozenset()] > 1_000_000
