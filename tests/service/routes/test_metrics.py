@@ -38,6 +38,7 @@ async def test_what_was_answered_is_counted(store_root: Path, serve: Serve) -> N
             sum(each["energy"]["estimate_nj"] for each in predictions) * 1e-9
         )
         assert found["snn_batch_size_sum model=tiny-image"] == 3
+        assert found["snn_requests_in_flight"] == 1  # the request for the metrics
         assert found["snn_queue_wait_seconds_count model=tiny-image"] == 1
         assert found["snn_compute_seconds_count model=tiny-image"] >= 1
         assert found["snn_compute_seconds_sum model=tiny-image"] == found["snn_device_seconds_total model=tiny-image"]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.telemetry import logs
 from tests.service.serving import Client
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -27,3 +28,14 @@ async def test_log_lines_carry_the_request_id_and_cannot_be_forged(client: Clien
     await client.get("/nothing%0Aforged", headers={"X-Request-ID": "mine"})
     [line] = log_lines
     assert line.startswith("mine: GET /nothing%0Aforged 404 ")
+
+
+async def test_the_trace_of_a_request_is_known_while_it_is_served_and_not_after(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    caplog.handler.addFilter(logs.RequestIdFilter())
+    with caplog.at_level("INFO", logger="service.http.entrance"):
+        for headers in ({"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}, {}):
+            await client.get("/nothing", headers=headers)
+    assert [getattr(record, "trace_id", None) for record in caplog.records] == [trace, ""]
