@@ -5,8 +5,33 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from contract import errors
 from contract.errors import InvalidParameter, ServiceError, Unauthorized
 from service.http.failures import HTTP_STATUS, ErrorBody
+
+OF_INFERENCE: tuple[type[ServiceError], ...] = (
+    errors.BadRequest,
+    errors.InvalidJson,
+    errors.ModelNotFound,
+    errors.VersionNotFound,
+    errors.TooLarge,
+    errors.ImageTooLarge,
+    errors.TooManyEvents,
+    errors.TooManyInputs,
+    errors.AnswerTooLarge,
+    errors.UnsupportedMediaType,
+    errors.RequestTimeout,
+    errors.InvalidImage,
+    errors.InvalidEvents,
+    errors.WrongInputKind,
+    errors.Overloaded,
+    errors.ModelError,
+    errors.Unavailable,
+    errors.ModelFailedToLoad,
+    errors.ShuttingDown,
+    errors.DeadlineExceeded,
+)
+"""What can go wrong in an inference, by whichever route it comes."""
 
 
 def answer(body: BaseModel, status: int = 200) -> Response:

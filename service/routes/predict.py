@@ -7,13 +7,13 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from contract import errors, images
+from contract import images
 from service.http.direct_route import DirectRoute
 from service.http.openapi import body_schema
 from service.http.paced_response import PacedResponse
 from service.http.parameters import Name, TimeoutHeader, VersionQuery, runtime_of, ticket_of
 from service.http.request_body import content_type_of, spool_body
-from service.http.responses import failures
+from service.http.responses import OF_INFERENCE, failures
 from service.inference.bodies import PredictAnswer, PredictBody
 from service.inference.inputs import Body
 from service.inference.options import PredictOptions
@@ -35,28 +35,7 @@ _BODY: dict[str, Any] = {
         "application/json": {"schema": body_schema(PredictBody)},
     },
 }
-_FAILURES = failures(
-    errors.BadRequest,
-    errors.InvalidJson,
-    errors.ModelNotFound,
-    errors.VersionNotFound,
-    errors.TooLarge,
-    errors.ImageTooLarge,
-    errors.TooManyEvents,
-    errors.TooManyInputs,
-    errors.AnswerTooLarge,
-    errors.UnsupportedMediaType,
-    errors.RequestTimeout,
-    errors.InvalidImage,
-    errors.InvalidEvents,
-    errors.WrongInputKind,
-    errors.Overloaded,
-    errors.ModelError,
-    errors.Unavailable,
-    errors.ModelFailedToLoad,
-    errors.ShuttingDown,
-    errors.DeadlineExceeded,
-)
+_FAILURES = failures(*OF_INFERENCE)
 
 
 class PredictQuery(PredictOptions):

@@ -8,7 +8,6 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from contract import errors
 from contract.errors import InvalidParameter, UnsupportedMediaType
 from service.http.direct_route import DirectRoute
 from service.http.failures import OpenInferenceError
@@ -16,7 +15,7 @@ from service.http.openapi import body_schema
 from service.http.paced_response import PacedResponse
 from service.http.parameters import Name, TimeoutHeader, runtime_of, ticket_of
 from service.http.request_body import spool_body
-from service.http.responses import failures
+from service.http.responses import OF_INFERENCE, failures
 from service.inference.input_tensor import Tensor
 from service.inference.quick_inputs import QUICK_BODY
 from service.open_inference.answer import build_answer
@@ -44,29 +43,7 @@ _EXTRA: dict[str, Any] = {
 }
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {_OCTETS: _BINARY}, "description": "JSON, followed by the outputs that are binary data."},
-    **failures(
-        errors.BadRequest,
-        errors.InvalidJson,
-        errors.ModelNotFound,
-        errors.VersionNotFound,
-        errors.TooLarge,
-        errors.ImageTooLarge,
-        errors.TooManyEvents,
-        errors.TooManyInputs,
-        errors.AnswerTooLarge,
-        errors.UnsupportedMediaType,
-        errors.RequestTimeout,
-        errors.InvalidImage,
-        errors.InvalidEvents,
-        errors.WrongInputKind,
-        errors.Overloaded,
-        errors.ModelError,
-        errors.Unavailable,
-        errors.ModelFailedToLoad,
-        errors.ShuttingDown,
-        errors.DeadlineExceeded,
-        body=OpenInferenceError,
-    ),
+    **failures(*OF_INFERENCE, body=OpenInferenceError),
 }
 
 
