@@ -31,10 +31,7 @@ def calibrate(
     for option, share in (("--eps", eps), ("--alpha", alpha)):
         if not 0 < share < 1:
             raise ConfigError(f"{option}: must be between 0 and 1")
-    dataset = load_again(card, data_dir, every_event=False)
-    if (dataset.labels, dataset.input) != (card.labels, card.input):
-        raise ConfigError(f"{dataset.name} in this folder has other classes or inputs than {card.name} was trained on")
-    samples, is_held_out = calibration_part(dataset, card)
+    samples, is_held_out = load_calibration_part(card, data_dir)
     batches = run_batches(load_fastest(checkpoint), samples)
     votes = np.concatenate([scores.transpose(0, 1).numpy() for _, (scores, _, _) in batches]).astype(np.int64)
     labels = samples.labels.numpy()
@@ -47,6 +44,14 @@ def calibrate(
         conformal=ConformalRule(alpha=alpha, leads=conformal_leads(votes, labels, alpha, lossless)),
     )
     return card.model_copy(update={"calibration": found})
+
+
+def load_calibration_part(card: Card, data_dir: Path | None) -> tuple[Samples, bool]:
+    """The samples of `calibration_part` from the data that the model was trained with; `ConfigError` for other data."""
+    dataset = load_again(card, data_dir, every_event=False)
+    if (dataset.labels, dataset.input) != (card.labels, card.input):
+        raise ConfigError(f"{dataset.name} in this folder has other classes or inputs than {card.name} was trained on")
+    return calibration_part(dataset, card)
 
 
 def calibration_part(dataset: Dataset, card: Card) -> tuple[Samples, bool]:

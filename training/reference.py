@@ -4,11 +4,10 @@ from pathlib import Path
 
 from contract.card import Card
 from contract.reference import Reference, write_reference
-from training.calibrate import calibration_part
+from training.calibrate import load_calibration_part
 from training.errors import ConfigError
 from training.export.checkpoint import load_scripted
 from training.export.reference import reference_of
-from training.learning.time_bins import load_again
 
 
 def measure_reference(card: Card, checkpoint: Path, data_dir: Path | None) -> Reference:
@@ -16,10 +15,7 @@ def measure_reference(card: Card, checkpoint: Path, data_dir: Path | None) -> Re
 
     Raises `ConfigError` where the data does not fit the model, or the checkpoint does not load.
     """
-    dataset = load_again(card, data_dir, every_event=False)
-    if (dataset.labels, dataset.input) != (card.labels, card.input):
-        raise ConfigError(f"{dataset.name} in this folder has other classes or inputs than {card.name} was trained on")
-    samples, is_held_out = calibration_part(dataset, card)
+    samples, is_held_out = load_calibration_part(card, data_dir)
     try:
         module = load_scripted(checkpoint)
     except RuntimeError as error:
